@@ -1,0 +1,326 @@
+"""Device profiles: one YAML record a device type, the single source for driver, simulator, firmware and docs.
+
+A profile says where its facts come from, which registers (or printed lines) carry which points, their units,
+ranges and missing values, and holds a frozen test vector that every reader and writer of it must agree with.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from contract import configfile
+from contract.configfile import Section
+from contract.errors import ConfigError
+from contract.messages import Lane, Value
+from contract.topics import IDENT
+from contract.units import FACTORS, unit_of
+
+PROFILES = Path(__file__).parent / "profiles"
+Ident = Annotated[str, Field(pattern=f"^{IDENT}$")]
+RegisterType = Literal["uint16", "int16", "uint32", "int32", "float32", "bit", "state"]
+ONLINE = "online"
+"""Point every device has beside those of its profile: true while it answers. The agent makes it; alarm lane."""
+WORDS: dict[str, int] = {"uint32": 2, "int32": 2, "float32": 2}
+
+
+class Text(Section):
+    """A text for people, in both languages."""
+
+    zh: str = Field(min_length=1)
+    en: str = Field(min_length=1)
+
+    def get(self, lang: str) -> str:
+        """The text in `zh` or `en`."""
+        return self.zh if lang == "zh" else self.en
+
+
+class DeviceUnit(Section):
+    """A transmitter that tells its own unit and decimals: value = (raw + offset) / 10^decimals, then converted."""
+
+    unit_register: int = Field(ge=0, le=65535)
+    unit_codes: dict[int, str]
+    """Unit code in the device -> unit (a first member of contract.units.FACTORS). Brands differ."""
+    decimals_register: int = Field(ge=0, le=65535)
+    offset_register: int | None = Field(default=None, ge=0, le=65535)
+
+
+class Point(Section):
+    """One point of a device."""
+
+    name: str = Field(pattern=f"^({IDENT})$")
+    title: Text
+    lane: Lane = "telemetry"
+    """Contact-like points go on the alarm lane: sent first, never thinned."""
+    register_: int | None = Field(default=None, alias="register", ge=0, le=65535)
+    """Address in the protocol's own counting, from 0."""
+    type: RegisterType = "uint16"
+    bit: int | None = Field(default=None, ge=0, le=15)
+    mask: int | None = Field(default=None, ge=1, le=0xFFFF)
+    """Bits of the word that carry a `state` (the low byte of a GST state register is 0x00FF)."""
+    states: dict[int, str] | None = None
+    """Raw code -> state word, for type `state`. A code that is not listed gives quality bad:unknown_state."""
+    scale: float = 1.0
+    """Value = raw * scale + offset, in the unit at the end of the name."""
+    offset: float = 0.0
+    range: tuple[float, float] | None = None
+    """Plausible values, in the point's unit; outside is bad:out_of_range, never a value."""
+    missing: list[int] = []
+    """Raw words that mean "no value" (bad:missing)."""
+    deadband: float = Field(default=0.0, ge=0)
+    """A change of at least this is reported at once. 0: every change."""
+    device_unit: DeviceUnit | None = None
+    text: bool = False
+    """The value is text for people (a printed line)."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Point:
+        if self.type == "bit" and self.bit is None:
+            raise ValueError(f"point {self.name}: got type bit without `bit`, want 0..15. Name the bit.")
+        if (self.type == "state") != (self.states is not None):
+            raise ValueError(f"point {self.name}: want `states` exactly with type state.")
+        if self.range and self.range[0] >= self.range[1]:
+            raise ValueError(f"point {self.name}: got range {list(self.range)}, want low < high.")
+        unit = unit_of(self.name)
+        if self.device_unit:
+            for code, name in self.device_unit.unit_codes.items():
+                if unit is None or (name, unit.suffix) not in FACTORS:
+                    raise ValueError(f"point {self.name}: unit code {code}: no factor from {name!r} to this point.")
+        return self
+
+    @property
+    def is_number(self) -> bool:
+        """Whether values are measurements rather than truths, states or text."""
+        return self.type not in ("bit", "state") and not self.text
+
+    @property
+    def words(self) -> int:
+        """Registers the point takes."""
+        return WORDS.get(self.type, 1)
+
+
+ONLINE_POINT = Point.model_validate(
+    {"name": ONLINE, "title": {"zh": "在线", "en": "Online"}, "lane": "alarm", "type": "bit", "bit": 0}
+)
+
+
+class Repeat(Section):
+    """Points that follow one pattern: `name` has `{n}` from 1, one every `step` registers."""
+
+    count: int = Field(ge=1, le=2000)
+    """How many a device has unless its site entry says so (`points:`)."""
+    step: int = Field(default=1, ge=1, le=16)
+    point: Point
+
+    @field_validator("point", mode="before")
+    @classmethod
+    def _with_number(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and "{n" not in str(raw.get("name")):
+            raise ValueError(f"repeat.point.name: got {raw.get('name')!r}, want {{n}} or {{n:03d}} in it.")
+        if isinstance(raw, dict):
+            # The pattern is kept aside so that the point itself stays an ordinary, checked record.
+            raw = {**raw, "name": re.sub(r"\{n[^}]*\}", "n", str(raw["name"]))}
+        return raw
+
+
+class Modbus(Section):
+    """How a device is read. Read only: function 3 (holding), 4 (input), 1 (coils) or 2 (discrete inputs)."""
+
+    function: Literal[1, 2, 3, 4] = 3
+    word_order: Literal["big", "little"] = "big"
+    max_block: int = Field(default=60, ge=1, le=125)
+    """Most registers the device answers in one read."""
+    max_gap: int = Field(default=8, ge=0, le=124)
+    """Unused registers that may be read along to save a request; 0 where the device refuses holes."""
+    answer_ms: int = Field(default=300, ge=10, le=10000)
+    """Worst time from request to answer, the device's own part."""
+
+
+class LinePattern(Section):
+    """One printed event: an RE2 pattern with the groups `address` and/or `text`, and the state it means."""
+
+    pattern: str
+    state: str | None
+    """State of the addressed point; None: recorded, changes nothing."""
+    resets: bool = False
+    """Every point of the panel returns to normal (系统复位)."""
+
+
+class Printer(Section):
+    """A panel's printer port: text lines, received only."""
+
+    encoding: Literal["gb18030", "utf-8", "ascii"] = "gb18030"
+    event_end: str = "\n\n"
+    """What ends an event, after ESC sequences were taken out."""
+    idle_bytes: list[int] = [0x2A]
+    """Filler a printer sends when it has nothing to say."""
+    patterns: list[LinePattern]
+    """Tried in order on each whole event; the first that matches decides."""
+    address_format: str = "l{loop:03d}p{point:03d}"
+    states: list[str] = ["normal", "fire", "fault", "feedback", "disabled"]
+
+
+class ModbusVector(Section):
+    """Frozen example: these registers give these values."""
+
+    registers: dict[int, list[int]]
+    """First register of a run -> its words."""
+    values: dict[str, Any]
+    qualities: dict[str, str] = {}
+
+
+class PrinterVector(Section):
+    """Frozen example: these bytes give these points and printed lines."""
+
+    hex: str
+    readings: list[tuple[str, str]]
+
+
+class Profile(Section):
+    """A device type."""
+
+    id: Ident
+    title: Text
+    category: Literal["hydrant", "water", "pump", "extinguisher", "panel", "station", "transmitter"]
+    source: str = Field(min_length=8)
+    """Where the map and the ranges come from."""
+    requirements: list[str] = []
+    """What the installer must do."""
+    caveats: list[str] = []
+    poll_s: float = Field(default=10.0, ge=0.1, le=86400)
+    """Default period of a poll."""
+    max_silence_s: float = Field(default=300.0, ge=1, le=86400)
+    """A value is reported at least this often, changed or not."""
+    modbus: Modbus | None = None
+    printer: Printer | None = None
+    points: list[Point] = []
+    repeat: Repeat | None = None
+    repeat_name: str | None = None
+    """Filled from `repeat.point.name`."""
+    test_vector: ModbusVector | PrinterVector
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_repeat_name(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and isinstance(raw.get("repeat"), dict):
+            point = raw["repeat"].get("point")
+            if isinstance(point, dict):
+                raw = {**raw, "repeat_name": point.get("name")}
+        return raw
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Profile:
+        if (self.modbus is None) == (self.printer is None):
+            raise ValueError("want exactly one of `modbus` and `printer`.")
+        names = [point.name for point in self.points]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"points: got {sorted(twice)} more than once, want each name once.")
+        if self.modbus is not None:
+            for point in [*self.points, *([self.repeat.point] if self.repeat else [])]:
+                if point.register_ is None:
+                    raise ValueError(f"point {point.name}: got no register, want one. Name its address.")
+        return self
+
+    @cached_property
+    def _by_name(self) -> dict[str, Point]:
+        return {point.name: point for point in self.points_for(None)}
+
+    def points_for(self, count: int | None) -> list[Point]:
+        """All points of a device; `count` is how many repeated points it has (None: the profile's own)."""
+        if self.repeat is None or self.repeat_name is None:
+            return list(self.points)
+        template, made = self.repeat.point, []
+        assert template.register_ is not None or self.printer is not None
+        for n in range(1, (count or self.repeat.count) + 1):
+            register = None if template.register_ is None else template.register_ + (n - 1) * self.repeat.step
+            title = Text(zh=f"{template.title.zh} {n}", en=f"{template.title.en} {n}")
+            name = self.repeat_name.format(n=n)
+            made.append(template.model_copy(update={"name": name, "title": title, "register_": register}))
+        return [*self.points, *made]
+
+    def point(self, name: str) -> Point | None:
+        """The point of that name, made from the pattern where need be; None when the profile has none."""
+        if name == ONLINE:
+            return ONLINE_POINT
+        found = self._by_name.get(name)
+        if found is None and self.repeat is not None and self.repeat_name is not None:
+            # A device may have more repeated points than the profile's default.
+            match = re.fullmatch(re.sub(r"\\\{n[^}]*\\\}", r"(\\d+)", re.escape(self.repeat_name)), name)
+            if match and 1 <= int(match[1]) <= 2000:
+                found = self.points_for(int(match[1]))[-1]
+        if found is None and self.printer is not None and re.fullmatch(r"l\d{3}p\d{3}", name):
+            title = Text(
+                zh=f"回路 {int(name[1:4])} 地址 {int(name[5:8])}", en=f"Loop {int(name[1:4])} point {int(name[5:8])}"
+            )
+            states = dict(enumerate(self.printer.states))
+            found = Point.model_validate(
+                {"name": name, "title": title.model_dump(), "lane": "alarm", "type": "state", "states": states}
+            )
+        return found
+
+
+def load_profile(path: Path) -> Profile:
+    """One profile file. Raises ConfigError with file and line."""
+    profile = configfile.load(path, Profile)
+    if profile.id != path.stem:
+        raise ConfigError(f"{path}:1: id: got {profile.id!r}, want {path.stem!r}. The file is named after its id.")
+    return profile
+
+
+class ProfileLibrary:
+    """All profiles by id: those shipped, then those of `extra` folders, which may replace one by its id."""
+
+    def __init__(self, extra: list[Path] | None = None) -> None:
+        self._folders = [PROFILES, *(extra or [])]
+        self._loaded: dict[str, Profile] = {}
+
+    def __getitem__(self, profile_id: str) -> Profile:
+        if profile_id not in self._loaded:
+            path = self._find(profile_id)
+            if path is None:
+                raise KeyError(profile_id)
+            self._loaded[profile_id] = load_profile(path)
+        return self._loaded[profile_id]
+
+    def __contains__(self, profile_id: object) -> bool:
+        return isinstance(profile_id, str) and self._find(profile_id) is not None
+
+    def ids(self) -> list[str]:
+        """Every profile id there is, sorted."""
+        return sorted({path.stem for folder in self._folders for path in folder.glob("*.yaml")})
+
+    def __iter__(self) -> Iterator[Profile]:
+        return (self[profile_id] for profile_id in self.ids())
+
+    def _find(self, profile_id: str) -> Path | None:
+        if not re.fullmatch(IDENT, profile_id):
+            return None
+        paths = [folder / f"{profile_id}.yaml" for folder in self._folders]
+        return next((path for path in reversed(paths) if path.is_file()), None)
+
+
+def matches(pattern: str, profile_id: str, point: str) -> bool:
+    """Whether `profile/point` fits a pattern such as `panel-modbus/p*`."""
+    return fnmatch.fnmatchcase(f"{profile_id}/{point}", pattern)
+
+
+__all__ = [
+    "ONLINE",
+    "ONLINE_POINT",
+    "Modbus",
+    "Point",
+    "Printer",
+    "Profile",
+    "ProfileLibrary",
+    "Text",
+    "Value",
+    "load_profile",
+    "matches",
+]

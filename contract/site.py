@@ -1,0 +1,237 @@
+"""A site file describes a site once: its agents, their lines, the devices on them. Agent and gateway read the same file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import yaml
+from pydantic import Field, PrivateAttr, model_validator
+
+from contract import configfile
+from contract.configfile import Section
+from contract.errors import ConfigError
+from contract.profile import Ident, Point, Profile, ProfileLibrary, Text
+
+
+class DeviceEntry(Section):
+    """One device."""
+
+    id: Ident
+    """Name on the wire, unique in the site."""
+    profile: Ident
+    """Id of its profile."""
+    title: Text | None = None
+    """Name for people; the profile's title when absent."""
+    place: Text | None = None
+    """Where it hangs."""
+    unit_id: int | None = Field(default=None, ge=1, le=247)
+    """Modbus address; set on the device's switch."""
+    poll_s: float | None = Field(default=None, ge=0.1, le=86400)
+    """Period of a poll; the profile's when absent."""
+    points: int | None = Field(default=None, ge=1, le=2000)
+    """How many repeated points this device has (a panel's size); the profile's when absent."""
+
+
+class _Line(Section):
+    id: Ident
+    """Name of the line, unique in the site."""
+    devices: list[DeviceEntry] = Field(min_length=1)
+    """What hangs on it."""
+
+
+class ModbusTcpLine(_Line):
+    """Devices behind one Modbus TCP endpoint."""
+
+    kind: Literal["modbus_tcp"]
+    host: str
+    """Address of the endpoint."""
+    port: int = Field(default=502, ge=1, le=65535)
+    timeout_s: float = Field(default=1.0, gt=0, le=60)
+    """Wait for an answer at most this long."""
+
+
+class _SerialLine(_Line):
+    port: str
+    """Serial device; use a stable name such as /dev/serial/by-path/..."""
+    baud: int = Field(default=9600, ge=300, le=1_500_000)
+    parity: Literal["N", "E", "O"] = "N"
+    stop_bits: Literal[1, 2] = 1
+
+
+class ModbusRtuLine(_SerialLine):
+    """Devices on one RS-485 line."""
+
+    kind: Literal["modbus_rtu"]
+    timeout_s: float = Field(default=0.5, gt=0, le=60)
+    """Wait for an answer at most this long."""
+
+
+class PrinterLine(_SerialLine):
+    """A panel's printer port, listened to; nothing is ever sent."""
+
+    kind: Literal["printer"]
+
+    @model_validator(mode="after")
+    def _one_device(self) -> PrinterLine:
+        if len(self.devices) != 1:
+            raise ValueError(f"line {self.id}: got {len(self.devices)} devices, want 1. A printer port is one panel.")
+        return self
+
+
+Line = Annotated[ModbusTcpLine | ModbusRtuLine | PrinterLine, Field(discriminator="kind")]
+
+
+class AgentEntry(Section):
+    """One agent and what it reads."""
+
+    id: Ident
+    title: Text | None = None
+    lines: list[Line] = Field(min_length=1)
+
+
+class Placed(NamedTuple):
+    """A device with everything known of it."""
+
+    agent: str
+    line: ModbusTcpLine | ModbusRtuLine | PrinterLine
+    entry: DeviceEntry
+    profile: Profile
+
+    @property
+    def title(self) -> Text:
+        return self.entry.title or self.profile.title
+
+    @property
+    def poll_s(self) -> float:
+        return self.entry.poll_s or self.profile.poll_s
+
+    @property
+    def points(self) -> list[Point]:
+        return self.profile.points_for(self.entry.points)
+
+
+class Site(Section):
+    """One micro fire station and the equipment it watches."""
+
+    site: Ident
+    """Name on the wire."""
+    title: Text
+    """Name for people."""
+    agents: list[AgentEntry] = Field(min_length=1)
+    _library: ProfileLibrary = PrivateAttr()
+    _content_hash: str = PrivateAttr(default="")
+
+    @property
+    def content_hash(self) -> str:
+        """Short hash of the content, for telling whether two sides run the same file."""
+        return self._content_hash
+
+    def placed(self) -> Iterator[Placed]:
+        """Every device, in file order."""
+        for agent in self.agents:
+            for line in agent.lines:
+                for entry in line.devices:
+                    yield Placed(agent.id, line, entry, self._library[entry.profile])
+
+    def agent(self, agent_id: str) -> AgentEntry | None:
+        """The agent of that id."""
+        return next((agent for agent in self.agents if agent.id == agent_id), None)
+
+
+def load_site(path: Path, library: ProfileLibrary) -> Site:
+    """Read and check a site file.
+
+    Raises:
+        ConfigError: with file:line for every problem found: form, unknown profiles, repeated ids, two devices with
+            one address, a device that does not fit its line.
+    """
+    node = configfile.read_node(path)
+    data = configfile.build(node, path)
+    site = configfile.validate(data, Site, path, node)
+    problems = list(_problems(site, library, path, node))
+    if problems:
+        raise ConfigError("\n".join(problems))
+    site._library = library
+    site._content_hash = hashlib.sha256(site.model_dump_json(by_alias=True).encode()).hexdigest()[:16]
+    return site
+
+
+def _problems(site: Site, library: ProfileLibrary, path: Path, node: yaml.Node | None) -> Iterator[str]:
+    def at(*loc: int | str) -> str:
+        line, key = configfile.locate(node, loc)
+        return f"{path}:{line}: {key}"
+
+    agents: dict[str, str] = {}
+    lines: dict[str, str] = {}
+    devices: dict[str, str] = {}
+    ports: dict[str, str] = {}
+    for a, agent in enumerate(site.agents):
+        where = ("agents", a)
+        if agent.id in agents:
+            yield f"{at(*where, 'id')}: got {agent.id!r} again (first at {agents[agent.id]}), want it once."
+        agents.setdefault(agent.id, at(*where, "id"))
+        for n, line in enumerate(agent.lines):
+            where_line = (*where, "lines", n)
+            if line.id in lines:
+                yield f"{at(*where_line, 'id')}: got {line.id!r} again (first at {lines[line.id]}), want it once."
+            lines.setdefault(line.id, at(*where_line, "id"))
+            port = f"{line.host}:{line.port}" if isinstance(line, ModbusTcpLine) else f"{agent.id}:{line.port}"
+            if port in ports:
+                yield (
+                    f"{at(*where_line, 'port')}: got {line.port!r}, which {ports[port]} uses. "
+                    "Put all devices of one port on one line."
+                )
+            ports.setdefault(port, at(*where_line, "port"))
+            units: dict[int, str] = {}
+            for d, entry in enumerate(line.devices):
+                where_device = (*where_line, "devices", d)
+                if entry.id in devices:
+                    yield (
+                        f"{at(*where_device, 'id')}: got {entry.id!r} again (first at {devices[entry.id]}), "
+                        "want it once in a site."
+                    )
+                devices.setdefault(entry.id, at(*where_device, "id"))
+                if entry.profile not in library:
+                    yield (
+                        f"{at(*where_device, 'profile')}: got {entry.profile!r}, want one of "
+                        f"{', '.join(library.ids())}. Name a profile or add its file."
+                    )
+                    continue
+                profile = library[entry.profile]
+                if (profile.printer is not None) != isinstance(line, PrinterLine):
+                    want = "printer" if profile.printer is not None else "modbus_tcp or modbus_rtu"
+                    yield (
+                        f"{at(*where_device, 'profile')}: got {entry.profile!r} on a {line.kind} line, "
+                        f"want a {want} line."
+                    )
+                if profile.modbus is not None:
+                    if entry.unit_id is None:
+                        yield (
+                            f"{at(*where_device, 'unit_id')}: got nothing, want 1..247. "
+                            "Give the address set on the device's switch."
+                        )
+                    elif entry.unit_id in units:
+                        yield (
+                            f"{at(*where_device, 'unit_id')}: got {entry.unit_id}, which {units[entry.unit_id]} has "
+                            "on this line. Two devices with one address answer at once; change a switch."
+                        )
+                    else:
+                        units[entry.unit_id] = entry.id
+                if entry.points is not None and profile.repeat is None:
+                    yield f"{at(*where_device, 'points')}: profile {entry.profile!r} has no repeated points. Take it out."
+
+
+__all__ = [
+    "AgentEntry",
+    "DeviceEntry",
+    "Line",
+    "ModbusRtuLine",
+    "ModbusTcpLine",
+    "Placed",
+    "PrinterLine",
+    "Site",
+    "load_site",
+]
