@@ -16,6 +16,7 @@ help: ## list the verbs
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
 setup: $(VENV) $(VENDOR) ## make .venv with weizhan in it and fetch the pages' scripts; a second call does nothing
+	@:
 
 $(VENV): pyproject.toml constraints.txt
 	@deploy/parts.sh venv
