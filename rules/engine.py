@@ -17,128 +17,17 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from contract.messages import Reading, Value
 from contract.profile import ONLINE, Profile
 from contract.quality import GOOD, kind
 from contract.site import Site
+from rules.memory import Agent, Device, Effects, LastValue, RuleState, Transition, Watch
 from rules.model import Absence, AgentLost, Rule, State, Threshold
 
 LATE_MS = 60_000
 """A decision about a moment longer ago than this is marked retrospective."""
-_INF = float("inf")
-
-
-class RuleState(NamedTuple):
-    """What a rule remembers of a subject. phase: pending | active | clearing, or rest = nothing to remember."""
-
-    rule: str
-    subject: str
-    phase: str
-    since_ms: int
-    alarm_id: int | None
-    detail: dict[str, Any]
-
-
-class Transition(NamedTuple):
-    """A decision, with what it rests on."""
-
-    rule: str
-    rule_version: str
-    severity: str
-    subject: str
-    site: str
-    device: str | None
-    event: Literal["raise", "clear"]
-    event_ms: int
-    retrospective: bool
-    inputs: dict[str, Any]
-
-
-class Effects(NamedTuple):
-    """What happened since the last `take`: decisions in order, and the rule states that changed."""
-
-    transitions: list[Transition]
-    states: list[RuleState]
-
-
-class _Device:
-    """A known device: when it was last heard of, and the rules about its absence."""
-
-    __slots__ = ("after_ms", "agent", "heard_ms", "silence_ms", "timer", "watches")
-
-    def __init__(self, agent: str, silence_ms: int) -> None:
-        self.agent = agent
-        self.heard_ms = 0
-        self.silence_ms = silence_ms
-        self.after_ms = 0
-        self.timer = 0
-        self.watches: tuple[_Watch, ...] = ()
-
-
-class LastValue:
-    """The current picture of one point, and the rules that watch it."""
-
-    __slots__ = (
-        "alarming",
-        "calm",
-        "device",
-        "high",
-        "low",
-        "observed_ms",
-        "quality",
-        "received_ms",
-        "value",
-        "watches",
-    )
-
-    def __init__(self, device: _Device, watches: tuple[_Watch, ...]) -> None:
-        self.device = device
-        self.watches = watches
-        self.observed_ms = 0
-        self.received_ms = 0
-        self.value: Value = None
-        self.quality = "unknown:never_heard"
-        # A number within [low, high], and a word not in `alarming`, changes nothing while every watch is at rest.
-        self.calm = True
-        thresholds = [w.rule.when for w in watches if isinstance(w.rule.when, Threshold)]
-        self.low = max((t.below for t in thresholds if t.below is not None), default=-_INF)
-        self.high = min((t.above for t in thresholds if t.above is not None), default=_INF)
-        self.alarming = frozenset(
-            word for w in watches if isinstance(w.rule.when, State) for word in w.rule.when.equals
-        )
-
-
-class _Watch:
-    """One rule on one subject."""
-
-    __slots__ = ("alarm_id", "detail", "device", "owner", "phase", "rule", "since_ms", "site", "subject", "timer")
-
-    def __init__(self, rule: Rule, subject: str, site: str, device: str | None) -> None:
-        self.rule = rule
-        self.subject = subject
-        self.site = site
-        self.device = device
-        self.owner: LastValue | None = None
-        self.phase = "rest"
-        self.since_ms = 0
-        self.alarm_id: int | None = None
-        self.detail: dict[str, Any] = {}
-        self.timer = 0
-
-
-class _Agent:
-    """A known agent: whether it is connected, and the rules about its loss."""
-
-    __slots__ = ("heard_ms", "online", "returned_ms", "timer", "watches")
-
-    def __init__(self, watches: tuple[_Watch, ...]) -> None:
-        self.timer = 0
-        self.online = False
-        self.heard_ms = 0
-        self.returned_ms = 0
-        self.watches = watches
 
 
 class Engine:
@@ -151,15 +40,15 @@ class Engine:
     def __init__(self, rules: Mapping[str, Rule]) -> None:
         self._rules = rules
         self._slots: dict[str, dict[str, LastValue]] = {}
-        self._devices: dict[tuple[str, str], _Device] = {}
+        self._devices: dict[tuple[str, str], Device] = {}
         self._profiles: dict[tuple[str, str], Profile] = {}
-        self._agents: dict[tuple[str, str], _Agent] = {}
-        self._watches: dict[tuple[str, str], _Watch] = {}
-        self._timers: list[tuple[int, int, _Watch | _Device | _Agent]] = []
+        self._agents: dict[tuple[str, str], Agent] = {}
+        self._watches: dict[tuple[str, str], Watch] = {}
+        self._timers: list[tuple[int, int, Watch | Device | Agent]] = []
         self._counter = 0
         self._now_ms = 0
         self._transitions: list[Transition] = []
-        self._changed: dict[tuple[str, str], _Watch] = {}
+        self._changed: dict[tuple[str, str], Watch] = {}
 
     # --- what there is -------------------------------------------------------------------------------------------
 
@@ -176,7 +65,7 @@ class Engine:
             return
         self._agent(site, agent)
         slots = self._slots.setdefault(site, {})
-        made = _Device(agent, int(profile.max_silence_s * 1000))
+        made = Device(agent, int(profile.max_silence_s * 1000))
         self._devices[site, device] = made
         self._profiles[site, device] = profile
         for name in [point.name for point in profile.points_for(points)] + [ONLINE]:
@@ -281,7 +170,7 @@ class Engine:
             if slot.watches:
                 if slot.calm and quality == GOOD:
                     if value.__class__ is float:
-                        if slot.low <= value <= slot.high:  # type: ignore[operator]  # value is a float here
+                        if slot.low <= value <= slot.high:
                             continue
                     elif value not in slot.alarming:
                         continue
@@ -311,9 +200,9 @@ class Engine:
             _, number, owner = heapq.heappop(self._timers)
             if owner.timer != number:
                 continue  # overtaken by a later phase
-            if isinstance(owner, _Watch):
+            if isinstance(owner, Watch):
                 self._mature(owner, now_ms, now_ms)
-            elif isinstance(owner, _Device):
+            elif isinstance(owner, Device):
                 self._check_silence(owner, now_ms)
             else:
                 self._check_heartbeat(owner, now_ms)
@@ -333,7 +222,7 @@ class Engine:
 
     # --- how it is judged ----------------------------------------------------------------------------------------
 
-    def _judge(self, watch: _Watch, value: Value, quality: str, at_ms: int, now_ms: int) -> None:
+    def _judge(self, watch: Watch, value: Value, quality: str, at_ms: int, now_ms: int) -> None:
         self._mature(watch, at_ms, now_ms)
         inputs = {"value": value, "quality": quality, "observed_ms": at_ms}
         if kind(quality) not in ("good", "uncertain") or value is None:
@@ -358,7 +247,7 @@ class Engine:
             violated, over = value is False, value is True
         self._step(watch, violated, over, at_ms, now_ms, inputs)
 
-    def _step(self, watch: _Watch, violated: bool, over: bool, at_ms: int, now_ms: int, inputs: dict[str, Any]) -> None:
+    def _step(self, watch: Watch, violated: bool, over: bool, at_ms: int, now_ms: int, inputs: dict[str, Any]) -> None:
         phase = watch.phase
         if phase == "rest":
             if violated:
@@ -376,7 +265,7 @@ class Engine:
         elif phase == "clearing" and not over:
             self._enter(watch, "active", at_ms, watch.detail)
 
-    def _missing(self, watch: _Watch, at_ms: int, now_ms: int, inputs: dict[str, Any]) -> None:
+    def _missing(self, watch: Watch, at_ms: int, now_ms: int, inputs: dict[str, Any]) -> None:
         if watch.phase == "pending":
             self._enter(watch, "rest", at_ms, {})
         elif watch.phase == "clearing":
@@ -385,7 +274,7 @@ class Engine:
             watch.detail = inputs
             self._decide(watch, "clear", at_ms, now_ms)
 
-    def _mature(self, watch: _Watch, at_ms: int, now_ms: int) -> None:
+    def _mature(self, watch: Watch, at_ms: int, now_ms: int) -> None:
         """A phase that has held long enough by `at_ms` ends, at the moment it was due."""
         if watch.phase == "pending":
             due_ms = watch.since_ms + int(watch.rule.for_s * 1000)
@@ -396,7 +285,7 @@ class Engine:
             if due_ms <= at_ms:
                 self._decide(watch, "clear", due_ms, now_ms)
 
-    def _decide(self, watch: _Watch, event: Literal["raise", "clear"], event_ms: int, now_ms: int) -> None:
+    def _decide(self, watch: Watch, event: Literal["raise", "clear"], event_ms: int, now_ms: int) -> None:
         self._transitions.append(
             Transition(
                 watch.rule.id,
@@ -413,12 +302,12 @@ class Engine:
         )
         self._enter(watch, "active" if event == "raise" else "rest", event_ms, watch.detail)
 
-    def _enter(self, watch: _Watch, phase: str, since_ms: int, detail: dict[str, Any]) -> None:
+    def _enter(self, watch: Watch, phase: str, since_ms: int, detail: dict[str, Any]) -> None:
         watch.phase, watch.since_ms, watch.detail = phase, since_ms, detail
         self._changed[watch.rule.id, watch.subject] = watch
         self._settle(watch)
 
-    def _settle(self, watch: _Watch) -> None:
+    def _settle(self, watch: Watch) -> None:
         """Timer and calm flag as the phase asks."""
         watch.timer = 0
         if watch.phase == "pending":
@@ -430,7 +319,7 @@ class Engine:
 
     # --- silence -------------------------------------------------------------------------------------------------
 
-    def _check_silence(self, device: _Device, now_ms: int) -> None:
+    def _check_silence(self, device: Device, now_ms: int) -> None:
         agent = self._agents[device.watches[0].site, device.agent]
         if not agent.online:
             # The agent's loss is the one cause; looked at again once it is back.
@@ -446,7 +335,7 @@ class Engine:
         waiting = any(watch.phase != "rest" for watch in device.watches)
         self._schedule(now_ms + 1000 if waiting else max(silent_ms, now_ms + 1000), device)
 
-    def _check_heartbeat(self, agent: _Agent, now_ms: int) -> None:
+    def _check_heartbeat(self, agent: Agent, now_ms: int) -> None:
         for watch in agent.watches:
             lost_ms = agent.heard_ms + _after_ms(watch.rule)
             if lost_ms <= now_ms:
@@ -457,7 +346,7 @@ class Engine:
         else:
             agent.timer = 0  # the next state message starts it again
 
-    def _schedule_agent(self, agent: _Agent) -> None:
+    def _schedule_agent(self, agent: Agent) -> None:
         if agent.watches and agent.timer == 0:
             self._schedule(agent.heard_ms + min(_after_ms(watch.rule) for watch in agent.watches), agent)
 
@@ -468,17 +357,17 @@ class Engine:
 
     # --- making --------------------------------------------------------------------------------------------------
 
-    def _agent(self, site: str, name: str) -> _Agent:
+    def _agent(self, site: str, name: str) -> Agent:
         known = self._agents.get((site, name))
         if known is None:
             lost = [rule for rule in self._rules.values() if rule.when.kind == "agent_lost"]
-            known = _Agent(tuple(self._watch(rule, f"{site}/{name}", site, None) for rule in lost))
+            known = Agent(tuple(self._watch(rule, f"{site}/{name}", site, None) for rule in lost))
             known.heard_ms = self._now_ms
             self._agents[site, name] = known
         return known
 
     def _add_point(
-        self, slots: dict[str, LastValue], site: str, device_id: str, device: _Device, profile: Profile, name: str
+        self, slots: dict[str, LastValue], site: str, device_id: str, device: Device, profile: Profile, name: str
     ) -> LastValue:
         watches = tuple(
             self._watch(rule, f"{site}/{device_id}/{name}", site, device_id)
@@ -507,13 +396,13 @@ class Engine:
             return None
         return self._add_point(self._slots[site], site, device_id, device, self._profiles[site, device_id], name)
 
-    def _watch(self, rule: Rule, subject: str, site: str, device: str | None) -> _Watch:
+    def _watch(self, rule: Rule, subject: str, site: str, device: str | None) -> Watch:
         watch = self._watches.get((rule.id, subject))
         if watch is None:
-            watch = self._watches[rule.id, subject] = _Watch(rule, subject, site, device)
+            watch = self._watches[rule.id, subject] = Watch(rule, subject, site, device)
         return watch
 
-    def _schedule(self, due_ms: int, owner: _Watch | _Device | _Agent) -> None:
+    def _schedule(self, due_ms: int, owner: Watch | Device | Agent) -> None:
         self._counter += 1
         owner.timer = self._counter
         heapq.heappush(self._timers, (due_ms, self._counter, owner))
