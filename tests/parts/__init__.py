@@ -1,0 +1,1 @@
+"""Real parts (broker, stores) on free loopback ports, for tests."""
