@@ -117,6 +117,11 @@ class Override(Section):
     clear: float | None = None
 
 
+def pack_files(folder: Path) -> list[Path]:
+    """The packs of a folder; `NAME.cases.yaml` beside a pack holds its tests."""
+    return sorted(path for path in folder.glob("*.yaml") if not path.name.endswith(".cases.yaml"))
+
+
 def load_packs(folders: list[Path] | None = None, overrides: dict[str, Override] | None = None) -> dict[str, Rule]:
     """All rules by id from the shipped packs and further folders.
 
@@ -126,7 +131,7 @@ def load_packs(folders: list[Path] | None = None, overrides: dict[str, Override]
     rules: dict[str, Rule] = {}
     origin: dict[str, Path] = {}
     for folder in [PACKS, *(folders or [])]:
-        for path in sorted(folder.glob("*.yaml")):
+        for path in pack_files(folder):
             for rule in configfile.load(path, Pack).rules:
                 if rule.id in rules:
                     raise ConfigError(f"{path}: rule {rule.id!r}: stands in {origin[rule.id]} too, want each id once.")
