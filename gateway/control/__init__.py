@@ -1,1 +1,1 @@
-"""The control socket: how the web process (and a person's shell) asks the gateway to do something."""
+"""The gateway's local control socket: operator commands in, committed events out."""

@@ -21,7 +21,8 @@ CREATE INDEX inbox_age ON inbox (received_ms);
 CREATE TABLE gap (
     id INTEGER PRIMARY KEY, site TEXT NOT NULL, agent TEXT NOT NULL, epoch TEXT NOT NULL, lane TEXT NOT NULL,
     seq INTEGER NOT NULL, readings INTEGER NOT NULL, first_ms INTEGER, last_ms INTEGER,
-    reason TEXT NOT NULL, recorded_ms INTEGER NOT NULL
+    reason TEXT NOT NULL, recorded_ms INTEGER NOT NULL,
+    first_seq INTEGER NOT NULL        -- the gap covers first_seq..seq; first_ms NULL: how many readings is not known
 );
 
 -- How far each mirror has drained the inbox.

@@ -1,0 +1,263 @@
+"""The ledger for those who only look: web pages, exports, tests. A read-only connection; the writer is not disturbed.
+
+Calls block for the time of a query; on an event loop use `asyncio.to_thread`. One reader may be shared by threads.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from contract.errors import RetryLater
+from contract.messages import Reading
+from gateway.control.protocol import AgentView, AlarmView
+from gateway.ledger import records as r
+
+_readings = msgspec.json.Decoder(list[Reading])
+_json = msgspec.json.Decoder()
+_scalar = msgspec.json.Decoder(float | bool | str | None)
+_ALARMS = (
+    "SELECT id, rule, subject, site, device, severity, state, active, retrospective, raised_ms, recorded_ms, cleared_ms, "
+    "acknowledged_ms, acknowledged_by, inputs FROM alarm "
+)
+
+
+class LedgerReader:
+    """Typed answers from a ledger file.
+
+    Raises:
+        RetryLater: from every call, when there is no ledger yet or it cannot be read now.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """`path` is the ledger file (`data_dir/ledger.db`); it is opened at the first question."""
+        self.path = path
+        self._connection: sqlite3.Connection | None = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> LedgerReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; a later call opens it again."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    # --- alarms --------------------------------------------------------------------------------------------------
+
+    def open_alarms(self) -> list[AlarmView]:
+        """Every alarm that is not back to normal, oldest first."""
+        return [_alarm(row) for row in self._all(_ALARMS + "WHERE state <> 'normal' ORDER BY id")]
+
+    def alarm(self, alarm_id: int) -> AlarmView | None:
+        """One alarm."""
+        rows = self._all(_ALARMS + "WHERE id = ?", (alarm_id,))
+        return _alarm(rows[0]) if rows else None
+
+    def alarms(
+        self,
+        *,
+        site: str | None = None,
+        device: str | None = None,
+        severity: str | None = None,
+        rule: str | None = None,
+        state: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[AlarmView]:
+        """Alarms that fit, newest first. `before`: only ids below it (the next page)."""
+        wanted = {"site": site, "device": device, "severity": severity, "rule": rule, "state": state}
+        terms = [f"{name} = ?" for name, value in wanted.items() if value is not None]
+        values: list[Any] = [value for value in wanted.values() if value is not None]
+        if before is not None:
+            terms.append("id < ?")
+            values.append(before)
+        where = f"WHERE {' AND '.join(terms)} " if terms else ""
+        return [_alarm(row) for row in self._all(f"{_ALARMS}{where}ORDER BY id DESC LIMIT ?", (*values, limit))]
+
+    def transitions(self, alarm_id: int | None = None) -> list[r.TransitionRow]:
+        """Steps of one alarm's life, or of all, in the order they were committed."""
+        query = (
+            "SELECT id, alarm_id, event, from_state, to_state, event_ms, recorded_ms, actor, note, inputs "
+            "FROM transition WHERE alarm_id = ? OR ? IS NULL ORDER BY id"
+        )
+        rows = self._all(query, (alarm_id, alarm_id))
+        return [r.TransitionRow._make((*row[:9], _json.decode(row[9]))) for row in rows]
+
+    # --- devices and messages ------------------------------------------------------------------------------------
+
+    def quarantine(self) -> list[r.QuarantineRow]:
+        """Refused messages by source and reason, latest first."""
+        query = (
+            "SELECT id, source, reason, detail, first_ms, last_ms, count, bytes, sample FROM quarantine "
+            "ORDER BY last_ms DESC, id"
+        )
+        return [r.QuarantineRow(*row) for row in self._all(query)]
+
+    def unknown_devices(self) -> list[r.UnknownDevice]:
+        """Devices that report but nobody approved yet."""
+        query = (
+            "SELECT site, device, agent, first_ms, last_ms, readings, dropped FROM unknown_device ORDER BY site, device"
+        )
+        return [r.UnknownDevice(*row) for row in self._all(query)]
+
+    def unknown_readings(self, site: str, device: str, limit: int = 100) -> list[r.LastValue]:
+        """The latest readings kept of an unknown device, newest first."""
+        query = (
+            "SELECT point, observed_ms, received_ms, value, quality FROM unknown_reading "
+            "WHERE site = ? AND device = ? ORDER BY id DESC LIMIT ?"
+        )
+        return [_value(row) for row in self._all(query, (site, device, limit))]
+
+    def approved_devices(self) -> list[r.ApprovedDevice]:
+        """Devices approved at run time."""
+        query = (
+            "SELECT site, device, agent, profile, title_zh, title_en, approved_ms, approved_by FROM approved_device "
+            "ORDER BY site, device"
+        )
+        return [r.ApprovedDevice(*row) for row in self._all(query)]
+
+    def agents(self) -> list[AgentView]:
+        """Every agent ever heard."""
+        query = "SELECT site, agent, online, heard_ms, clock_offset_ms, state FROM agent ORDER BY site, agent"
+        return [
+            AgentView(
+                site=row[0],
+                agent=row[1],
+                online=bool(row[2]),
+                heard_ms=row[3],
+                clock_offset_ms=row[4],
+                state=_json.decode(row[5]),
+            )
+            for row in self._all(query)
+        ]
+
+    def last_values(self) -> list[r.LastValue]:
+        """Last value of every point as of the latest checkpoint (seconds old; live ones come from the socket)."""
+        query = "SELECT point, observed_ms, received_ms, value, quality FROM last_value ORDER BY point"
+        return [_value(row) for row in self._all(query)]
+
+    def gaps(self) -> list[r.GapRow]:
+        """Readings that will never come."""
+        query = (
+            "SELECT id, site, agent, epoch, lane, first_seq, seq, readings, first_ms, last_ms, reason, recorded_ms "
+            "FROM gap ORDER BY id"
+        )
+        return [r.GapRow(*row) for row in self._all(query)]
+
+    # --- people --------------------------------------------------------------------------------------------------
+
+    def user(self, name: str) -> r.User | None:
+        """A person who may sign in."""
+        rows = self._all(
+            "SELECT name, role, password_hash, one_time_until_ms, created_ms FROM user WHERE name = ?", (name,)
+        )
+        return r.User(*rows[0]) if rows else None
+
+    def users(self) -> list[r.User]:
+        """Everybody who may sign in."""
+        query = "SELECT name, role, password_hash, one_time_until_ms, created_ms FROM user ORDER BY name"
+        return [r.User(*row) for row in self._all(query)]
+
+    def session(self, token_hash: str) -> r.Session | None:
+        """A signed-in browser; whether it has expired is for the caller to see."""
+        rows = self._all(
+            "SELECT token_hash, user, created_ms, expires_ms FROM session WHERE token_hash = ?", (token_hash,)
+        )
+        return r.Session(*rows[0]) if rows else None
+
+    # --- proof ---------------------------------------------------------------------------------------------------
+
+    def audit(self, *, before: int | None = None, limit: int = 100) -> list[r.AuditRow]:
+        """Audit rows, newest first."""
+        query = (
+            "SELECT id, at_ms, actor, action, subject, detail, previous, hash FROM audit WHERE id < ? "
+            "ORDER BY id DESC LIMIT ?"
+        )
+        return [r.AuditRow(*row) for row in self._all(query, (2**62 if before is None else before, limit))]
+
+    def inbox(self, after_id: int = 0, limit: int | None = None) -> Iterator[r.InboxRow]:
+        """Batches still in the inbox, in the order they were committed, each checked against its checksum."""
+        left = limit
+        while left is None or left > 0:
+            rows = self._all(
+                "SELECT id, site, agent, epoch, lane, seq, received_ms, readings, crc FROM inbox WHERE id > ? "
+                "ORDER BY id LIMIT ?",
+                (after_id, min(500, left or 500)),
+            )
+            if not rows:
+                return
+            for row in rows:
+                yield _inbox(row)
+            after_id = rows[-1][0]
+            left = None if left is None else left - len(rows)
+
+    def stored(self) -> Iterator[tuple[str, Reading]]:
+        """Every reading in the inbox with its site."""
+        for row in self.inbox():
+            for reading in row.readings:
+                yield row.site, reading
+
+    def stored_count(self) -> int:
+        """How many readings the inbox holds."""
+        return sum(len(row.readings) for row in self.inbox())
+
+    def mirrored(self) -> dict[str, int]:
+        """How far each mirror has drained the inbox: name -> inbox id."""
+        return dict(self._all("SELECT name, inbox_id FROM mirror"))
+
+    def watermarks(self) -> dict[tuple[str, str, str, str], int]:
+        """Highest seq committed: (site, agent, epoch, lane) -> seq."""
+        return {row[:4]: row[4] for row in self._all("SELECT site, agent, epoch, lane, seq FROM watermark")}
+
+    def meta(self, key: str) -> str | None:
+        """A single fact."""
+        rows = self._all("SELECT value FROM meta WHERE key = ?", (key,))
+        return rows[0][0] if rows else None
+
+    def _all(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = sqlite3.connect(
+                        f"file:{self.path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+                    )
+                return self._connection.execute(query, values).fetchall()
+            except sqlite3.Error as exc:
+                if self._connection is not None:
+                    self._connection.close()
+                    self._connection = None
+                raise RetryLater(f"{self.path}: {exc}. Has the gateway been started there once?") from exc
+
+
+def _alarm(row: Any) -> AlarmView:
+    fields = dict(zip(AlarmView.__struct_fields__, row, strict=True))
+    fields["active"], fields["retrospective"] = bool(fields["active"]), bool(fields["retrospective"])
+    fields["inputs"] = _json.decode(fields["inputs"])
+    return AlarmView(**fields)
+
+
+def _value(row: Any) -> r.LastValue:
+    return r.LastValue(row[0], row[1], row[2], decode_value(row[3]), row[4])
+
+
+def decode_value(text: str) -> float | bool | str | None:
+    """A value as the ledger keeps it (JSON); numbers come back as float."""
+    value: float | bool | str | None = _scalar.decode(text)
+    return value
+
+
+def _inbox(row: Any) -> r.InboxRow:
+    intact = zlib.crc32(row[7]) == row[8]
+    return r.InboxRow._make((*row[:7], _readings.decode(row[7]) if intact else [], intact))

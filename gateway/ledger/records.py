@@ -1,0 +1,146 @@
+"""Rows of the ledger as typed records. Times are ms UTC; names as in schema.sql."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from contract.messages import Reading, Value
+
+
+class TransitionRow(NamedTuple):
+    """One step of an alarm's life. `actor` is `rule` or a person's name."""
+
+    id: int
+    alarm_id: int
+    event: str
+    from_state: str
+    to_state: str
+    event_ms: int
+    recorded_ms: int
+    actor: str
+    note: str
+    inputs: dict[str, Any]
+
+
+class QuarantineRow(msgspec.Struct, frozen=True):
+    """Messages of one source refused for one reason: how many, and the latest one (at most its first 4 KiB)."""
+
+    id: int
+    source: str
+    reason: str
+    detail: str
+    first_ms: int
+    last_ms: int
+    count: int
+    size: int
+    sample: bytes
+
+
+class UnknownDevice(NamedTuple):
+    """A device that reports but stands in no site file. `readings` are kept, `dropped` were counted only."""
+
+    site: str
+    device: str
+    agent: str
+    first_ms: int
+    last_ms: int
+    readings: int
+    dropped: int
+
+
+class ApprovedDevice(NamedTuple):
+    """A device somebody approved at run time."""
+
+    site: str
+    device: str
+    agent: str
+    profile: str
+    title_zh: str
+    title_en: str
+    approved_ms: int
+    approved_by: str
+
+
+class User(NamedTuple):
+    """A person who may sign in. one_time_until_ms: the password is a one-time one and dies then."""
+
+    name: str
+    role: str
+    password_hash: str
+    one_time_until_ms: int | None
+    created_ms: int
+
+
+class Session(NamedTuple):
+    """A signed-in browser."""
+
+    token_hash: str
+    user: str
+    created_ms: int
+    expires_ms: int
+
+
+class LastValue(NamedTuple):
+    """Last value of a point (`site/device/point`)."""
+
+    point: str
+    observed_ms: int
+    received_ms: int
+    value: Value
+    quality: str
+
+
+class GapRow(NamedTuple):
+    """Readings that will never come. first_ms is None where nobody can say how many or from when."""
+
+    id: int
+    site: str
+    agent: str
+    epoch: str
+    lane: str
+    first_seq: int
+    seq: int
+    readings: int
+    first_ms: int | None
+    last_ms: int | None
+    reason: str
+    recorded_ms: int
+
+
+class AuditRow(NamedTuple):
+    """One link of the audit chain; `detail` is JSON."""
+
+    id: int
+    at_ms: int
+    actor: str
+    action: str
+    subject: str
+    detail: str
+    previous: str
+    hash: str
+
+
+class AuditEntry(NamedTuple):
+    """What is to be added to the audit chain."""
+
+    at_ms: int
+    actor: str
+    action: str
+    subject: str
+    detail: dict[str, Any]
+
+
+class InboxRow(NamedTuple):
+    """A batch as it was taken in. `readings` is empty and `intact` False where its checksum did not fit."""
+
+    id: int
+    site: str
+    agent: str
+    epoch: str
+    lane: str
+    seq: int
+    received_ms: int
+    readings: list[Reading]
+    intact: bool
