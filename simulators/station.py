@@ -1,0 +1,157 @@
+"""The equipment of a station: built from a plan, bound to loopback, described by a site file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+
+from contract.messages import Value
+from contract.profile import ProfileLibrary
+from simulators.device import Device
+from simulators.encoding import TransmitterSetting
+from simulators.modbus_rtu import ModbusRtuLine
+from simulators.modbus_tcp import ModbusTcpServer
+from simulators.printer import PrinterPanel
+from simulators.recorder import Recorder
+
+Pair = tuple[str, str]
+"""A text in Chinese and English."""
+
+
+@dataclass(frozen=True)
+class DevicePlan:
+    """One device. `start`: first values by point; `setting`: unit and decimals of a transmitter."""
+
+    id: str
+    profile: str
+    title: Pair
+    place: Pair
+    unit_id: int | None = None
+    poll_s: float | None = None
+    points: int | None = None
+    start: Mapping[str, Value] = field(default_factory=dict)
+    setting: TransmitterSetting | None = None
+
+
+@dataclass(frozen=True)
+class LinePlan:
+    """One line. `timeout_s` and `baud` go into the site file; a TCP line has no baud."""
+
+    id: str
+    kind: Literal["modbus_tcp", "modbus_rtu", "printer"]
+    devices: tuple[DevicePlan, ...]
+    baud: int = 9600
+    timeout_s: float = 0.5
+
+
+@dataclass(frozen=True)
+class StationPlan:
+    """One site with one agent."""
+
+    site: str
+    title: Pair
+    agent: str
+    agent_title: Pair
+    lines: tuple[LinePlan, ...]
+
+    @property
+    def devices(self) -> dict[str, DevicePlan]:
+        """Every device by id."""
+        return {device.id: device for line in self.lines for device in line.devices}
+
+
+class Station:
+    """`async with Station(plan, folder, recorder) as station` binds every line; `write_site` describes them.
+
+    Args:
+        plan: what stands where.
+        folder: where the links to the pseudo-terminals go.
+        recorder: told every level and every served read.
+    """
+
+    def __init__(self, plan: StationPlan, folder: Path, recorder: Recorder, library: ProfileLibrary) -> None:
+        self.plan = plan
+        self.devices: dict[str, Device] = {}
+        self.panels: dict[str, PrinterPanel] = {}
+        self._folder = folder.absolute()
+        self._recorder = recorder
+        self._library = library
+        self._ports: dict[str, int | str] = {}
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            for line in self.plan.lines:
+                await self._bind(line, stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    def site(self) -> dict[str, Any]:
+        """The site file's content with the ports in use."""
+        lines: list[dict[str, Any]] = []
+        for line in self.plan.lines:
+            entry: dict[str, Any] = {"id": line.id, "kind": line.kind}
+            if line.kind == "modbus_tcp":
+                entry |= {"host": "127.0.0.1", "port": self._ports[line.id], "timeout_s": line.timeout_s}
+            else:
+                entry |= {"port": self._ports[line.id], "baud": line.baud}
+                if line.kind == "modbus_rtu":
+                    entry["timeout_s"] = line.timeout_s
+            entry["devices"] = [_entry(device) for device in line.devices]
+            lines.append(entry)
+        agent = {"id": self.plan.agent, "title": _text(self.plan.agent_title), "lines": lines}
+        return {"site": self.plan.site, "title": _text(self.plan.title), "agents": [agent]}
+
+    def write_site(self, path: Path) -> None:
+        """Write the site file, whole or not at all."""
+        head = "# Written by the simulators for this run: the ports are of this run.\n"
+        part = path.with_suffix(".part")
+        part.write_text(head + yaml.safe_dump(self.site(), allow_unicode=True, sort_keys=False), "utf-8")
+        part.replace(path)
+
+    async def _bind(self, line: LinePlan, stack: AsyncExitStack) -> None:
+        link = self._folder / line.id
+        if line.kind == "printer":
+            (device,) = line.devices
+            panel = PrinterPanel(device.id, link, self._recorder, baud=line.baud)
+            self.panels[device.id] = await stack.enter_async_context(panel)
+            self._ports[line.id] = str(link)
+            return
+        units = {device.unit_id: self._make(device) for device in line.devices if device.unit_id is not None}
+        self.devices |= {device.name: device for device in units.values()}
+        if line.kind == "modbus_tcp":
+            self._ports[line.id] = (await stack.enter_async_context(ModbusTcpServer(units))).port
+        else:
+            await stack.enter_async_context(ModbusRtuLine(units, link, self._recorder, baud=line.baud))
+            self._ports[line.id] = str(link)
+
+    def _make(self, plan: DevicePlan) -> Device:
+        profile = self._library[plan.profile]
+        return Device(
+            plan.id, profile, self._recorder, start=plan.start, points=plan.points, setting=plan.setting
+        )  # fmt: skip
+
+
+def _entry(device: DevicePlan) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "id": device.id,
+        "profile": device.profile,
+        "title": _text(device.title),
+        "place": _text(device.place),
+        "unit_id": device.unit_id,
+        "poll_s": device.poll_s,
+        "points": device.points,
+    }
+    return {key: value for key, value in entry.items() if value is not None}
+
+
+def _text(pair: Pair) -> dict[str, str]:
+    return {"zh": pair[0], "en": pair[1]}
