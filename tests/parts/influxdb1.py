@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import urllib.error
 import urllib.parse
@@ -66,7 +67,7 @@ bind-address = "{self.host}:{self._rpc_port}"
             return True
         except urllib.error.HTTPError as exc:
             exc.close()
-            if exc.code != 401:
+            if exc.code not in (401, 403):
                 return False
         except OSError:
             return False
@@ -80,10 +81,11 @@ bind-address = "{self.host}:{self._rpc_port}"
     def query(self, text: str, database: str | None = None, *, signed: bool = True) -> list[dict]:  # type: ignore[type-arg] # JSON
         """Results of InfluxQL statements, for asking the store itself. Raises urllib's errors."""
         fields = {"q": text, "epoch": "ms", **({"db": database} if database else {})}
+        request = urllib.request.Request(f"{self.url}/query", data=urllib.parse.urlencode(fields).encode())
         if signed:
-            fields |= {"u": USER, "p": PASSWORD}
-        data = urllib.parse.urlencode(fields).encode()
-        with urllib.request.urlopen(f"{self.url}/query", data=data, timeout=10) as answer:
+            token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+            request.add_header("Authorization", f"Basic {token}")
+        with urllib.request.urlopen(request, timeout=10) as answer:
             results: list[dict] = json.load(answer)["results"]  # type: ignore[type-arg] # JSON
         for result in results:
             assert "error" not in result, result["error"]
