@@ -118,8 +118,8 @@ class Player:
                 self._set_link(mode)
             case PrintEvent(device, event):
                 self._station.panels[device].print_event(event)
-            case AlarmDue(rule, subject, True, contact):
-                self._recorder.open_alarm(rule, subject, contact=contact)
+            case AlarmDue(rule, subject, True, contact, after_s):
+                self._recorder.open_alarm(rule, subject, contact=contact, after_s=after_s)
             case AlarmDue(rule, subject, False):
                 self._recorder.close_alarm(rule, subject)
             case StepTold(name, text):

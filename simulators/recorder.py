@@ -78,20 +78,21 @@ class Recorder:
         now = self.now_ms()
         self._write_level(Level(point, text, "good", now, printed=True), now)
 
-    def open_alarm(self, rule: str, subject: str, *, contact: bool) -> None:
-        """From now on this rule must speak for this subject."""
+    def open_alarm(self, rule: str, subject: str, *, contact: bool, after_s: float = 0.0) -> None:
+        """From now on this rule must speak for this subject, `after_s` later at the earliest."""
         key = (rule, subject)
         if key not in self._alarms:
             self._alarms[key] = {
                 "kind": "alarm", "rule": rule, "subject": subject, "from_ms": self.now_ms(), "to_ms": None,
-                "contact": contact,
+                "contact": contact, "after_ms": round(after_s * 1000),
             }  # fmt: skip
 
     def close_alarm(self, rule: str, subject: str) -> None:
         """From now on it must not."""
         record = self._alarms.pop((rule, subject), None)
         if record is not None:
-            self._write({**record, "to_ms": self.now_ms()})
+            now = self.now_ms()
+            self._write({**record, "to_ms": now, "seen_to_ms": now})
 
     def record_step(self, name: str, zh: str, en: str) -> int:
         """The story reached a step; returns its time, ms."""
@@ -113,7 +114,7 @@ class Recorder:
         for level in self._levels.values():
             self._write_level(level, now)
         for record in self._alarms.values():
-            self._write(record)
+            self._write({**record, "seen_to_ms": now})
         self._levels.clear()
         self._alarms.clear()
         self._file.close()

@@ -24,8 +24,8 @@ _POLLS = 3
 _SLACK_S = 0.5
 _RULE_SLACK_S = 4.0
 """A condition outlasts its rule's delay by this: polls, transport and a busy machine."""
-_LIFE_STEP = 1.5
-"""Steps of life in deadbands; above 1 so that rounding never hides a step."""
+_LIFE_STEP = 2.0
+"""Steps of life in deadbands; well above 1 so that rounding to the register never hides a step."""
 _LIFE_MEMORY = 3
 """A level differs from this many before it, so that each is a change whichever of them was seen."""
 
@@ -64,6 +64,7 @@ class AlarmDue(NamedTuple):
     subject: str
     due: bool
     contact: bool = False
+    after_s: float = 0.0
 
 
 class StepTold(NamedTuple):
@@ -85,6 +86,7 @@ class Timeline(NamedTuple):
 
 class _PointPlan(NamedTuple):
     device: DevicePlan
+    profile: Profile
     point: Point
     start: Value
     poll_s: float
@@ -151,7 +153,9 @@ def _points(plan: StationPlan, library: ProfileLibrary) -> dict[str, _PointPlan]
         profile: Profile = library[device.profile]
         for point in profile.points_for(device.points):
             start = device.start.get(point.name, None if point.text else encoding.default_value(point))
-            found[f"{device.id}/{point.name}"] = _PointPlan(device, point, start, device.poll_s or profile.poll_s)
+            found[f"{device.id}/{point.name}"] = _PointPlan(
+                device, profile, point, start, device.poll_s or profile.poll_s
+            )
     return found
 
 
@@ -186,6 +190,7 @@ def _check(events: list[Event], plan: StationPlan, points: dict[str, _PointPlan]
         for name in event.sets:
             if name not in points or points[name].point.text:
                 raise ConfigError(f"event {event.name}: set: got {name!r}, want a point of the station. Mend the name.")
+            _check_value(event, name, points[name])
         for name in event.silence:
             if name not in devices or name in printers:
                 raise ConfigError(f"event {event.name}: silence: got {name!r}, want a Modbus device. Mend the name.")
@@ -197,6 +202,15 @@ def _check(events: list[Event], plan: StationPlan, points: dict[str, _PointPlan]
         for subject in event.alarms:
             if subject != plan.agent and subject.partition("/")[0] not in devices:
                 raise ConfigError(f"event {event.name}: alarms: got {subject!r}, want a subject of the station.")
+
+
+def _check_value(event: Event, name: str, at: _PointPlan) -> None:
+    setting = at.device.setting or encoding.default_setting(at.profile, at.point)
+    assert at.profile.modbus is not None
+    try:
+        encoding.encode(at.point, event.sets[name], at.profile.modbus, setting)
+    except ValueError as exc:
+        raise ConfigError(f"event {event.name}: set: {name}: {exc}") from exc
 
 
 def _life_moves(
@@ -234,9 +248,13 @@ def _levels(name: str, at: _PointPlan, spread: float) -> list[Value]:
     if not at.point.is_number or not isinstance(at.start, int | float) or step <= 0:
         raise ConfigError(f"life: got {name!r}, want a number with a deadband.")
     count = int(spread / step)
-    if 2 * count + 1 <= _LIFE_MEMORY:
-        raise ConfigError(f"life: {name}: got spread {spread:g}, want at least {2 * step:g}. Widen it.")
-    return [at.start + n * step for n in range(-count, count + 1)]
+    low, high = at.point.range or (-spread * 1e9, spread * 1e9)
+    levels: list[Value] = [at.start + n * step for n in range(-count, count + 1) if low <= at.start + n * step <= high]
+    if len(levels) <= _LIFE_MEMORY:
+        raise ConfigError(
+            f"life: {name}: got spread {spread:g}, want at least {_LIFE_MEMORY * step:g} within the range. Widen it."
+        )
+    return levels
 
 
 def _actions(
@@ -272,7 +290,9 @@ def _actions(
 def _begin(event: Event, plan: StationPlan, points: dict[str, _PointPlan], story: Story) -> Iterator[Action]:
     for subject, rules in event.alarms.items():
         for rule in rules:
-            yield AlarmDue(rule, f"{plan.site}/{subject}", True, _is_contact(event, subject, rule, points, story))
+            contact = _is_contact(event, subject, rule, points, story)
+            after_s = story.speaks_after_s.get(rule, 0.0)
+            yield AlarmDue(rule, f"{plan.site}/{subject}", True, contact, after_s)
     for device in event.silence:
         yield SetSilence(device, True)
     if event.link is not None:
