@@ -1,0 +1,179 @@
+"""The command line. Each command imports what it runs only when it runs, so that an agent carries no web server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.processes import CONFIG_EXIT
+from contract.errors import ConfigError, StartError, WeizhanError
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Weizhan 微站: watches fire equipment, never controls it."
+)
+edge = typer.Typer(no_args_is_help=True, help="The agent beside the equipment.")
+gateway = typer.Typer(no_args_is_help=True, help="The gateway: decides and remembers.")
+web = typer.Typer(no_args_is_help=True, help="The pages.")
+history = typer.Typer(no_args_is_help=True, help="The time series.")
+audit = typer.Typer(no_args_is_help=True, help="The audit chain.")
+for group, name in ((edge, "edge"), (gateway, "gateway"), (web, "web"), (history, "history"), (audit, "audit")):
+    app.add_typer(group, name=name)
+
+Config = Annotated[Path, typer.Option("--config", "-c", help="Configuration file.")]
+DEFAULT = Path("weizhan.yaml")
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """What is wrong goes to stderr as its own text, without a traceback."""
+    try:
+        yield
+    except (ConfigError, StartError) as exc:
+        print(exc, file=sys.stderr, flush=True)
+        raise typer.Exit(CONFIG_EXIT) from exc
+    except WeizhanError as exc:
+        print(exc, file=sys.stderr, flush=True)
+        raise typer.Exit(1) from exc
+
+
+def _run(service: Coroutine[Any, Any, None]) -> None:
+    import uvloop
+
+    with _errors():
+        uvloop.run(service)
+
+
+@app.command()
+def check(config: Annotated[Path, typer.Argument(help="Configuration file.")] = DEFAULT) -> None:
+    """Check a configuration as a start would, and say what is wrong: file, line, got, wanted, what to do."""
+    from cli.settings import load_checked
+
+    with _errors():
+        settings = load_checked(config)
+    parts = [name for name in ("agent", "gateway") if getattr(settings, name) is not None]
+    print(f"{config}: good ({', '.join(parts) or 'no agent, no gateway'}).")
+
+
+@edge.command("run")
+def edge_run(config: Config = DEFAULT) -> None:
+    """Run the edge agent of this configuration."""
+    from cli.settings import load_checked
+
+    with _errors():
+        settings = load_checked(config, "agent")
+    from edge_agents.agent import run
+
+    assert settings.agent is not None
+    _run(run(settings.agent, settings.mqtt))
+
+
+@gateway.command("run")
+def gateway_run(config: Config = DEFAULT) -> None:
+    """Run the gateway of this configuration: the one process that writes the ledger."""
+    from cli.settings import load_checked
+
+    with _errors():
+        settings = load_checked(config, "gateway")
+    from gateway.app import run
+
+    assert settings.gateway is not None
+    _run(run(settings.gateway, settings.history, settings.mqtt))
+
+
+@web.command("run")
+def web_run(config: Config = DEFAULT) -> None:
+    """Run the pages."""
+    from cli.settings import load_checked
+
+    with _errors():
+        settings = load_checked(config, "gateway")
+    from gateway.web.app import run
+
+    assert settings.gateway is not None
+    _run(run(settings.web, settings.gateway, settings.history))
+
+
+@app.command()
+def up(config: Config = DEFAULT) -> None:
+    """Run everything this configuration names on this machine: agent, gateway, pages."""
+    from cli.settings import load_checked
+    from cli.up import run_up
+
+    with _errors():
+        settings = load_checked(config)
+        asyncio.run(run_up(config, settings))
+
+
+@app.command()
+def demo(
+    seconds: Annotated[
+        int | None, typer.Option(help="Run the story once, headless, fitted into so many seconds.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write what was measured, as JSON.")] = None,
+    story: Annotated[str, typer.Option(help="Which story of simulators/stories.")] = "micro-station",
+    seed: Annotated[int, typer.Option(help="Seed of the story.")] = 1,
+    port: Annotated[int, typer.Option(help="Port of the pages; the next free one when it is taken.")] = 8080,
+    data: Annotated[Path | None, typer.Option(help="Folder for its files; a temporary one by default.")] = None,
+) -> None:
+    """Run the whole product on embedded parts with a simulated station."""
+    from cli.demo import DemoOptions, run_demo
+
+    options = DemoOptions(seconds=seconds, story=story, seed=seed, port=port, folder=data)
+    with _errors():
+        outcome = asyncio.run(run_demo(options))
+    if outcome is None:
+        return
+    text = json.dumps(outcome, ensure_ascii=False, indent=2)
+    if report is not None:
+        report.write_text(text + "\n", "utf-8")
+    print(text)
+    if not outcome["passed"]:
+        raise typer.Exit(1)
+
+
+@history.command("export")
+def history_export(
+    site: Annotated[str, typer.Option(help="Site.")],
+    point: Annotated[str, typer.Option(help="device/point")],
+    start: Annotated[str, typer.Option("--from", help="ISO 8601, with offset; without one it is UTC.")],
+    end: Annotated[str, typer.Option("--to", help="ISO 8601, exclusive.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; .csv or .jsonl.")],
+    bucket_s: Annotated[int | None, typer.Option(help="Min, mean and max of buckets of so many seconds.")] = None,
+    config: Config = DEFAULT,
+) -> None:
+    """Write the history of one point to a file."""
+    from cli.export import Range, export_history
+    from cli.settings import load_checked
+
+    with _errors():
+        settings = load_checked(config, "gateway")
+        span = Range.parse(start, end)
+        rows = asyncio.run(export_history(settings, site, point, span, output, bucket_s))
+    print(f"{output}: {rows} rows.")
+
+
+@audit.command("verify")
+def audit_verify(config: Config = DEFAULT) -> None:
+    """Check the hash chain of the audit rows; names the first row that does not fit."""
+    from cli.settings import load_checked
+    from gateway.ledger.audit import verify
+
+    with _errors():
+        settings = load_checked(config, "gateway")
+    assert settings.gateway is not None
+    broken = verify(settings.gateway.data_dir / "ledger.sqlite")
+    if broken is not None:
+        print(f"audit row {broken}: does not fit the chain: it, or a row before it, was changed.", file=sys.stderr)
+        raise typer.Exit(1)
+    print("The audit chain is whole.")
+
+
+if __name__ == "__main__":
+    app()

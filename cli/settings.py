@@ -1,0 +1,128 @@
+"""The configuration file: one YAML file whose sections are the settings of the processes it is for.
+
+Relative paths in it are relative to the file's own folder. `check` finds everything a start would trip over, so that
+`weizhan check` and a start say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from contract import configfile
+from contract.configfile import Section
+from contract.errors import ConfigError
+from contract.mqtt import MqttSettings
+from contract.profile import ProfileLibrary
+from contract.site import Site, load_site
+from edge_agents.settings import AgentSettings
+from gateway.history.settings import EmbeddedSettings, HistorySettings
+from gateway.settings import GatewaySettings
+from gateway.web.settings import WebSettings
+from rules.model import load_packs
+
+
+class Settings(Section):
+    """A configuration file."""
+
+    mqtt: MqttSettings = MqttSettings()
+    """The way to the broker."""
+    agent: AgentSettings | None = None
+    """The edge agent on this machine; absent where none runs."""
+    gateway: GatewaySettings | None = None
+    """The gateway on this machine; absent where none runs."""
+    history: HistorySettings = EmbeddedSettings(kind="embedded")
+    """Where the time series are kept."""
+    web: WebSettings = WebSettings()
+    """The pages."""
+
+
+def load_settings(path: Path) -> Settings:
+    """Read a configuration file. Raises ConfigError with file and line for everything wrong in its form."""
+    loaded = configfile.load(path, Settings)
+    return _with_absolute_paths(loaded, path.resolve().parent)
+
+
+def check(path: Path, settings: Settings) -> list[str]:
+    """Problems a start would meet, one text each; an empty list means a start will not fail over configuration."""
+    return list(_problems(path, settings))
+
+
+def load_checked(path: Path, section: str | None = None) -> Settings:
+    """Settings that passed every check.
+
+    Args:
+        section: `agent` or `gateway`, when the command needs it.
+
+    Raises:
+        ConfigError: with all problems found.
+    """
+    settings = load_settings(path)
+    problems = check(path, settings)
+    if section is not None and getattr(settings, section) is None:
+        problems.append(f"{path}:1: {section}: got nothing, want a section. Add `{section}:` or use another file.")
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return settings
+
+
+def _problems(path: Path, settings: Settings) -> Iterator[str]:
+    try:
+        settings.mqtt.password()
+    except ConfigError as exc:
+        yield str(exc)
+    if settings.agent is not None:
+        yield from _agent_problems(path, settings.agent)
+    if settings.gateway is not None:
+        yield from _gateway_problems(path, settings.gateway)
+    for secret in ("password_file", "token_file"):
+        file = getattr(settings.history, secret, None)
+        if file is not None and not file.is_file():
+            yield f"{path}: history.{secret}: got {file}, which is no file. Put the secret there."
+
+
+def _agent_problems(path: Path, agent: AgentSettings) -> Iterator[str]:
+    library = ProfileLibrary(agent.profiles)
+    try:
+        site = load_site(agent.site_file, library)
+    except ConfigError as exc:
+        yield str(exc)
+        return
+    if site.agent(agent.agent_id) is None:
+        known = ", ".join(entry.id for entry in site.agents)
+        yield f"{path}: agent.agent_id: got {agent.agent_id!r}, want one of {known} ({agent.site_file})."
+
+
+def _gateway_problems(path: Path, gateway: GatewaySettings) -> Iterator[str]:
+    library = ProfileLibrary(gateway.profiles)
+    seen: dict[str, Path] = {}
+    for file in gateway.sites:
+        try:
+            site: Site = load_site(file, library)
+        except ConfigError as exc:
+            yield str(exc)
+            continue
+        if site.site in seen:
+            yield f"{file}: site: got {site.site!r}, which {seen[site.site]} has too. Name each site once."
+        seen.setdefault(site.site, file)
+    try:
+        load_packs(gateway.rule_folders, gateway.rule_overrides)
+    except ConfigError as exc:
+        text = str(exc)
+        yield f"{path}: {text}" if text.startswith("gateway.") else text
+
+
+def _with_absolute_paths(model: Any, base: Path) -> Any:
+    """The same record with every relative path resolved against `base`."""
+    if isinstance(model, Path):
+        return model if model.is_absolute() else base / model
+    if isinstance(model, list):
+        return [_with_absolute_paths(item, base) for item in model]
+    if isinstance(model, BaseModel):
+        return model.model_copy(
+            update={name: _with_absolute_paths(getattr(model, name), base) for name in type(model).model_fields}
+        )
+    return model
