@@ -1,0 +1,283 @@
+"""The composition root: what an agent is made of and how a reading goes through it. Read this first.
+
+    line (bus/) -> drivers/ -> reporting -> recorder -> outbox (disk) -> uplink -> broker -> gateway
+                                                           ^------- receipt: durable there, delete here
+
+Start waits for no device and no broker. One supervisor restarts a part that fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from contract.errors import ConfigError, RetryLater, StartError, WeizhanError
+from contract.messages import Request
+from contract.mqtt import MqttSettings
+from contract.profile import ProfileLibrary
+from contract.site import AgentEntry, ModbusRtuLine, ModbusTcpLine, Placed, PrinterLine, Site, load_site
+from edge_agents.bus.line import ModbusLine, PolledDevice
+from edge_agents.bus.modbus import ModbusPort
+from edge_agents.drivers.modbus import ReadPlan, plan_reads
+from edge_agents.outbox import Outbox
+from edge_agents.recorder import KEPT, Recorder
+from edge_agents.reporting import DeviceReport, Reported, ReportRule
+from edge_agents.settings import AgentSettings
+from edge_agents.uplink import Identity, Uplink
+
+log = logging.getLogger(__name__)
+STOP_S = 5.0
+"""Longest a stop may take."""
+RESTART_S = (0.5, 30.0)
+
+
+def wall_ms() -> int:
+    """Wall clock, ms UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class Agent:
+    """One running agent.
+
+    Args:
+        settings: what to read and where to keep it.
+        mqtt: the broker.
+        now_ms: wall clock.
+    """
+
+    def __init__(self, settings: AgentSettings, mqtt: MqttSettings, now_ms: Callable[[], int] = wall_ms) -> None:
+        self._settings = settings
+        self._mqtt = mqtt
+        self._now_ms = now_ms
+        self._stack = contextlib.AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._waits = False
+        self.restarts = 0
+        """Parts that failed and were started again."""
+
+    async def __aenter__(self) -> Agent:
+        settings = self._settings
+        site, entry = load(settings)
+        self._mqtt.password()
+        async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(lock(settings.data_dir))
+            self.outbox = await stack.enter_async_context(Outbox(settings.data_dir, settings.outbox, self._now_ms))
+            self.uplink = Uplink(
+                self._mqtt,
+                Identity(site.site, entry.id, metadata.version("weizhan"), site.content_hash, settings.heartbeat_s),
+                self.outbox,
+                settings.resend_s,
+                self._take_request,
+                self._now_ms,
+            )
+            self.recorder = Recorder(self.outbox, settings.seal_ms, settings.outbox.reserve_edges, self.uplink.wake)
+            kept = await self._restore(site, entry)
+            self.lines = [self._new_line(site, line, kept) for line in entry.lines]
+            for line in self.lines:
+                self._start(f"line.{line.id}", line.run)
+            self._start("recorder", self.recorder.run)
+            self._start("uplink", self.uplink.run)
+            self._start("status", self._watch)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        uplink = [task for task in self._tasks if task.get_name() == "uplink"]
+        others = [task for task in self._tasks if task.get_name() != "uplink"]
+        for tasks in (others, uplink):
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks, timeout=STOP_S)
+            if tasks is others:
+                with contextlib.suppress(TimeoutError, RetryLater):
+                    async with asyncio.timeout(STOP_S):
+                        await self.recorder.flush()
+        self._tasks.clear()
+        await self._stack.aclose()
+
+    def _start(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._tasks.append(asyncio.create_task(self._supervise(name, run), name=name))
+
+    async def _supervise(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        pause_s = RESTART_S[0]
+        while True:
+            began_s = time.monotonic()
+            try:
+                await run()
+            except Exception:  # the supervisor: no fault of one part may end the others
+                log.exception("%s failed; starting it again", name)
+            self.restarts += 1
+            if time.monotonic() - began_s > 60:
+                pause_s = RESTART_S[0]
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, RESTART_S[1])
+
+    async def _restore(self, site: Site, entry: AgentEntry) -> dict[str, Reported]:
+        """What was last reported before this start; points of devices that are no longer ours are forgotten."""
+        ours = {placed.entry.id for placed in site.placed() if placed.agent == entry.id}
+        kept, foreign = {}, []
+        for key, value in (await self.outbox.kept()).items():
+            point = key.removeprefix(KEPT)
+            if key.startswith(KEPT) and point.partition("/")[0] in ours:
+                kept[point] = msgspec.json.decode(value, type=Reported)
+            else:
+                foreign.append(key)
+        if foreign:
+            await self.outbox.forget(foreign)
+        return kept
+
+    def _new_line(
+        self, site: Site, line: ModbusTcpLine | ModbusRtuLine | PrinterLine, kept: dict[str, Reported]
+    ) -> ModbusLine:
+        plans: dict[tuple[str, int | None], tuple[ReadPlan, tuple[ReportRule, ...]]] = {}
+        devices = []
+        for placed in site.placed():
+            if placed.line is line:
+                devices.append(self._new_device(placed, plans, kept))
+        assert not isinstance(line, PrinterLine)
+        return ModbusLine(line.id, devices, lambda: ModbusPort(line), self.recorder.record, self._now_ms)
+
+    def _new_device(
+        self,
+        placed: Placed,
+        plans: dict[tuple[str, int | None], tuple[ReadPlan, tuple[ReportRule, ...]]],
+        kept: dict[str, Reported],
+    ) -> PolledDevice:
+        profile, entry = placed.profile, placed.entry
+        assert profile.modbus is not None
+        assert entry.unit_id is not None
+        key = (profile.id, entry.points)
+        if key not in plans:
+            plan = plan_reads(profile, entry.points)
+            plans[key] = plan, tuple(ReportRule.of(read.point) for read in plan.points)
+        plan, rules = plans[key]
+        report = DeviceReport(entry.id, rules, profile.max_silence_s, self._settings.misses)
+        report.restore(kept)
+        return PolledDevice(entry.id, entry.unit_id, placed.poll_s, plan, profile.modbus.word_order, report)
+
+    def _take_request(self, request: Request) -> None:
+        if request.kind == "poll":
+            for line in self.lines:
+                line.request(request.device)
+
+    async def _watch(self) -> None:
+        """Keep the budget, the status file and the one log line about alarms nobody has acknowledged."""
+        while True:
+            await self._write_status()
+            await asyncio.sleep(min(self._settings.heartbeat_s, 5.0))
+            with contextlib.suppress(RetryLater):
+                await self.outbox.keep_budget()
+
+    async def _write_status(self) -> None:
+        try:
+            state = await self.uplink.state(online=self.uplink.is_connected)
+            held = (await self.outbox.held())["alarm"]
+        except RetryLater as exc:
+            log.debug("status: %s", exc)
+            return
+        alarm_s = max(0.0, (self._now_ms() - held.oldest_sealed_ms) / 1000) if held.rows else 0.0
+        waits = alarm_s > self._settings.unacknowledged_warn_s
+        if waits and not self._waits:
+            log.warning("alarms not acknowledged for %.0f s: gateway or network away. They are kept.", alarm_s)
+        elif self._waits and not waits:
+            log.info("alarms acknowledged again")
+        self._waits = waits
+        status = {
+            "written_ms": self._now_ms(),
+            "connected": self.uplink.is_connected,
+            "alarm_unacknowledged_s": round(alarm_s, 1),
+            "alarm_waits_too_long": waits,
+            "disk_fault": self.recorder.fault,
+            "waiting_in_memory": self.recorder.waiting,
+            "damaged_rows": self.outbox.damaged_rows,
+            "thinned_readings": self.outbox.thinned,
+            "restarts": self.restarts,
+            "state": msgspec.to_builtins(state),
+            "lines": {line.id: line.status() for line in self.lines},
+        }
+        with contextlib.suppress(OSError):  # a full disk is reported by the recorder already
+            await asyncio.to_thread(
+                _replace_file, self._settings.data_dir / "status.json", json.dumps(status, indent=1)
+            )
+
+
+def load(settings: AgentSettings) -> tuple[Site, AgentEntry]:
+    """The site and this agent's part of it. Raises ConfigError."""
+    site = load_site(settings.site_file, ProfileLibrary(settings.profiles))
+    entry = site.agent(settings.agent_id)
+    if entry is None:
+        ids = ", ".join(agent.id for agent in site.agents)
+        raise ConfigError(
+            f"edge.agent_id: got {settings.agent_id!r}, want one of {ids}. Name an agent of {settings.site_file}."
+        )
+    return site, entry
+
+
+@contextlib.contextmanager
+def lock(data_dir: Path):  # type: ignore[no-untyped-def]  # mypy wants Iterator[None]; contextmanager gives it
+    """Hold the data folder. Raises StartError when another agent has it."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        file = (data_dir / "lock").open("a+")
+    except OSError as exc:
+        raise StartError(f"{data_dir}: {exc.strerror}. Give the agent a folder it may write.") from exc
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise StartError(
+                f"{data_dir}: got a folder held by process {holder}, want one of our own. "
+                "Stop the other agent or set another data_dir."
+            ) from exc
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _replace_file(path: Path, text: str) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text, "utf-8")
+    fresh.replace(path)
+
+
+async def run(settings: AgentSettings, mqtt: MqttSettings) -> None:
+    """Run an agent until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: the site file or a setting is wrong.
+        StartError: another agent has the folder, or the folder cannot be used.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    # pymodbus reports every unanswered request as an error; we count them and say so once.
+    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+    try:
+        async with Agent(settings, mqtt):
+            await stop.wait()
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+__all__ = ["Agent", "WeizhanError", "run"]

@@ -1,0 +1,190 @@
+"""The outbox for the rest of the agent: async, one writer thread, appends durable before they return.
+
+Appends that wait while a commit is under way go into the next one together (group commit). An append that the disk
+refuses raises `RetryLater` and has had no effect; the caller keeps the readings (see recorder.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, TypeVar
+
+from contract.errors import RetryLater, StartError
+from contract.messages import LANES, Lane, Reading
+from edge_agents.outbox_file import Held, Loss, OutboxFile, Row
+from edge_agents.settings import OutboxSettings
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+FILE = "outbox.db"
+THIN_EVERY = 50
+"""Appends between two looks at the budget."""
+
+
+class _Append(NamedTuple):
+    lane: Lane
+    readings: list[Reading]
+    keep: Mapping[str, bytes]
+    loss: Loss | None
+    done: asyncio.Future[None]
+
+
+class Outbox:
+    """Sealed batches on disk until the gateway's receipt.
+
+    Args:
+        data_dir: folder of the file.
+        settings: limits.
+        now_ms: wall clock.
+    """
+
+    def __init__(self, data_dir: Path, settings: OutboxSettings, now_ms: Callable[[], int]) -> None:
+        self._path = data_dir / FILE
+        self._settings = settings
+        self._now_ms = now_ms
+        self._file = OutboxFile(self._path, now_ms)
+        self._thread: ThreadPoolExecutor | None = None
+        self._waiting: list[_Append] = []
+        self._flush: asyncio.Task[None] | None = None
+        self._appends = 0
+        self.thinned = 0
+        """Readings given up for the budget since the start."""
+
+    async def __aenter__(self) -> Outbox:
+        self._thread = ThreadPoolExecutor(1, "outbox")
+        try:
+            await self._call(self._open)
+        except BaseException:
+            self._thread.shutdown()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if self._flush is not None:
+            await asyncio.wait([self._flush], timeout=5)
+        assert self._thread is not None
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
+        self._thread.shutdown(wait=False)
+
+    @property
+    def epoch(self) -> str:
+        """The name of this life of the outbox."""
+        return self._file.epoch
+
+    @property
+    def damaged_rows(self) -> int:
+        """Rows found damaged since the start; each went on as a gap."""
+        return self._file.damaged_rows
+
+    async def append(
+        self, lane: Lane, readings: list[Reading], keep: Mapping[str, bytes], loss: Loss | None = None
+    ) -> None:
+        """Seal readings into batches and keep state with them; durable when this returns.
+
+        Args:
+            lane: which lane.
+            readings: in the order they shall have.
+            keep: state that must be on disk exactly when the readings are.
+            loss: readings that were given up before this call, to be recorded with it.
+
+        Raises:
+            RetryLater: the disk took nothing of it.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Append(lane, readings, keep, loss, done))
+        if self._flush is None or self._flush.done():
+            self._flush = asyncio.create_task(self._flush_waiting(), name="outbox.flush")
+        await done
+
+    async def peek(self, lane: Lane, after: int, limit: int) -> list[Row]:
+        """Up to `limit` rows of a lane beyond seq `after`. Raises RetryLater."""
+        return await self._call(self._file.peek, lane, after, limit)
+
+    async def acknowledge(self, lane: Lane, seq: int) -> int:
+        """Delete what the gateway has committed; returns the rows deleted. Raises RetryLater."""
+        return await self._call(self._file.acknowledge, lane, seq)
+
+    async def set_aside(self, lane: Lane, seq: int, reason: str) -> bool:
+        """Put a gap in place of a batch the gateway refused. Raises RetryLater."""
+        return await self._call(self._file.set_aside, lane, seq, reason)
+
+    async def held(self) -> dict[Lane, Held]:
+        """What each lane holds. Raises RetryLater."""
+        return await self._call(lambda: {lane: self._file.held(lane) for lane in LANES})
+
+    async def used_bytes(self) -> int:
+        """Bytes in use in the file. Raises RetryLater."""
+        return await self._call(self._file.used_bytes)
+
+    async def kept(self) -> dict[str, bytes]:
+        """All state kept with the readings. Raises RetryLater."""
+        return await self._call(self._file.kept)
+
+    async def forget(self, keys: Iterable[str]) -> None:
+        """Delete kept state. Raises RetryLater."""
+        await self._call(self._file.forget, list(keys))
+
+    async def begin_epoch(self) -> None:
+        """Rename everything held under a new epoch. Raises RetryLater."""
+        await self._call(self._file.begin_epoch)
+
+    async def keep_budget(self) -> int:
+        """Give telemetry up until file and age are within the budget; returns readings given up. Raises RetryLater."""
+        before_ms = self._now_ms() - int(self._settings.max_age_days * 86_400_000)
+        total = 0
+        while lost := await self._call(self._file.thin, self._settings.max_bytes, before_ms):
+            total += lost
+        self.thinned += total
+        return total
+
+    def _open(self) -> None:
+        try:
+            self._file.open()
+        except sqlite3.OperationalError as exc:
+            raise StartError(
+                f"{self._path}: {exc}. Give the agent a folder it may write, on a disk with space."
+            ) from exc
+        except sqlite3.DatabaseError as exc:
+            # Never deleted: someone may still read it. The gateway sees a new epoch.
+            aside = self._path.with_name(f"{FILE}.damaged-{self._now_ms()}")
+            for suffix in ("", "-wal", "-shm"):
+                part = Path(f"{self._path}{suffix}")
+                if part.exists():
+                    part.rename(f"{aside}{suffix}")
+            log.warning("%s: %s. Kept as %s; starting a new outbox.", self._path, exc, aside.name)
+            self._file.open()
+
+    async def _flush_waiting(self) -> None:
+        while self._waiting:
+            work, self._waiting = self._waiting, []
+            try:
+                await self._call(self._file.append, [entry[:4] for entry in work], self._settings.batch_bytes)
+            except RetryLater as exc:
+                for entry in work:
+                    if not entry.done.done():
+                        entry.done.set_exception(RetryLater(str(exc)))
+            else:
+                for entry in work:
+                    if not entry.done.done():
+                        entry.done.set_result(None)
+            self._appends += 1
+            if self._appends % THIN_EVERY == 0:
+                try:
+                    await self.keep_budget()
+                except RetryLater as exc:
+                    log.debug("budget: %s", exc)
+
+    async def _call(self, work: Callable[..., T], *args: object) -> T:
+        assert self._thread is not None
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
+        except sqlite3.Error as exc:
+            raise RetryLater(f"{self._path}: {exc}") from exc

@@ -1,0 +1,429 @@
+"""The outbox's SQLite file: sealed batches of two lanes, gaps, and what the agent must remember over a restart.
+
+Blocking; used by one thread at a time (see outbox.py). Nothing is deleted before the gateway's receipt except
+telemetry over the budget, which leaves an exact record of what is gone. A row is checked when it is read, because
+half of the bit flips in an SQLite file pass unnoticed.
+
+A row stands for the sealed batches `first_seq..seq`. Usually both are equal; a row with gaps stands for batches that
+were given up, and has their counts in place of their readings.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import uuid
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from contract.messages import LANES, Gap, Lane, Reading, encode_readings
+
+WINDOW_ROWS = 32
+"""Rows at the head of a lane that may have been sent already; the uplink never sends beyond them."""
+MAX_GAPS = 200
+"""Gaps in one row: about 24 KiB of a message."""
+MAX_GAP_READINGS = 1_000_000
+"""Most readings one gap may count (contract.messages.Gap)."""
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, value BLOB NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batch (
+  lane TEXT NOT NULL, seq INTEGER NOT NULL, first_seq INTEGER NOT NULL, sealed_ms INTEGER NOT NULL,
+  readings INTEGER NOT NULL, first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL,
+  body BLOB NOT NULL, gaps BLOB NOT NULL, crc INTEGER NOT NULL,
+  PRIMARY KEY (lane, seq)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS refused (
+  lane TEXT NOT NULL, seq INTEGER NOT NULL, epoch TEXT NOT NULL, reason TEXT NOT NULL, set_aside_ms INTEGER NOT NULL,
+  body BLOB NOT NULL, PRIMARY KEY (epoch, lane, seq)) WITHOUT ROWID;
+"""
+_gaps = msgspec.json.Decoder(list[Gap])
+_count = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class Row(NamedTuple):
+    """One held row: the sealed batches first_seq..seq of a lane. `readings`, first_ms and last_ms describe `body`."""
+
+    lane: Lane
+    seq: int
+    first_seq: int
+    sealed_ms: int
+    readings: int
+    first_ms: int
+    last_ms: int
+    body: bytes
+    gaps: bytes
+
+    @property
+    def crc(self) -> int:
+        """Checksum over everything else."""
+        head = (
+            f"{self.lane} {self.seq} {self.first_seq} {self.sealed_ms} {self.readings} {self.first_ms} {self.last_ms} "
+        )
+        return zlib.crc32(self.gaps, zlib.crc32(self.body, zlib.crc32(head.encode())))
+
+    def gap_list(self) -> list[Gap]:
+        """The gaps, decoded."""
+        return _gaps.decode(self.gaps)
+
+
+class Loss(NamedTuple):
+    """Readings that were given up before they could be sealed."""
+
+    readings: int
+    first_ms: int
+    last_ms: int
+    reason: str
+
+
+class Held(NamedTuple):
+    """What a lane holds: rows, lowest seq still held (0: none), highest seq ever sealed, time of the oldest seal."""
+
+    rows: int
+    oldest: int
+    newest: int
+    oldest_sealed_ms: int
+
+
+class OutboxFile:
+    """An open outbox file.
+
+    Args:
+        path: the file; made when absent.
+        now_ms: wall clock.
+    """
+
+    def __init__(self, path: Path, now_ms: Callable[[], int]) -> None:
+        self._path = path
+        self._now_ms = now_ms
+        self._db: sqlite3.Connection | None = None
+        self._rows: dict[Lane, int] = {}
+        self.epoch = ""
+        self.damaged_rows = 0
+        """Rows found damaged since the file was opened."""
+
+    def open(self) -> None:
+        """Open or make the file. Raises sqlite3.Error; a file that is no database raises DatabaseError."""
+        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        try:
+            # EXTRA must stand before the switch to WAL: otherwise a power cut during the switch can undo commits.
+            db.execute("PRAGMA synchronous=EXTRA")
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=FULL")
+            db.execute("PRAGMA journal_size_limit=4194304")
+            db.execute("PRAGMA cache_size=-2048")
+            db.executescript(_SCHEMA)
+            self._db = db
+            self.epoch = self._meta("epoch") or self._new_epoch()
+        except sqlite3.Error:
+            self._db = None
+            db.close()
+            raise
+
+    def close(self) -> None:
+        """Close; may be called again."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    @property
+    def db(self) -> sqlite3.Connection:
+        """The connection. Asserts that the file is open."""
+        assert self._db is not None
+        return self._db
+
+    def append(self, work: Iterable[tuple[Lane, list[Reading], Mapping[str, bytes], Loss | None]], limit: int) -> None:
+        """Seal readings and keep state, all in one durable transaction. `limit`: bytes of one batch's readings.
+
+        Raises sqlite3.Error; then nothing of it happened.
+        """
+        with self._transaction():
+            for lane, readings, keep, loss in work:
+                bodies = _cut(readings, limit) or ([([], b"[]")] if loss else [])
+                for part, body in bodies:
+                    self._seal(lane, part, body, loss)
+                    loss = None
+                for key, value in keep.items():
+                    self.db.execute("INSERT OR REPLACE INTO kept VALUES (?,?,?)", (key, value, _crc_kept(key, value)))
+
+    def peek(self, lane: Lane, after: int, limit: int) -> list[Row]:
+        """Up to `limit` undamaged rows of a lane beyond seq `after`; damaged or vanished rows become gaps first.
+
+        `limit` less what is in flight already must not pass WINDOW_ROWS (see `thin`).
+        """
+        for _ in range(2 * WINDOW_ROWS):
+            raw = self.db.execute(
+                "SELECT * FROM batch WHERE lane=? AND seq>? ORDER BY seq LIMIT ?", (lane, after, limit)
+            ).fetchall()
+            damaged = next((entry for entry in raw if not _is_sound(entry)), None)
+            if damaged is not None:
+                self._set_damaged_aside(lane, damaged)
+                continue
+            rows = [Row(*entry[:-1]) for entry in raw]
+            hole = _find_hole(rows, after)
+            if hole is None:
+                return rows
+            self._name_hole(rows[hole], after if hole == 0 else rows[hole - 1].seq)
+        return []
+
+    def acknowledge(self, lane: Lane, seq: int) -> int:
+        """Delete what the gateway has committed; returns how many rows went."""
+        with self._transaction():
+            gone = self.db.execute("DELETE FROM batch WHERE lane=? AND seq<=?", (lane, seq)).rowcount
+            self._count(lane, -gone)
+            return gone
+
+    def set_aside(self, lane: Lane, seq: int, reason: str) -> bool:
+        """Keep a row the gateway refused in `refused` and put a gap in its place. False: no such row."""
+        found = self.db.execute("SELECT * FROM batch WHERE lane=? AND seq=?", (lane, seq)).fetchone()
+        if found is None:
+            return False
+        row = Row(*found[:-1])
+        gaps = row.gap_list()
+        if row.readings:
+            gaps.append(Gap(row.seq, row.readings, row.first_ms, row.last_ms, reason))
+        with self._transaction():
+            self._keep_refused(row, reason)
+            self._replace([row], row._replace(readings=0, body=b"[]", gaps=msgspec.json.encode(merge_gaps(gaps))))
+        return True
+
+    def thin(self, max_bytes: int, before_ms: int, slice_rows: int = 256) -> int:
+        """Give up the oldest telemetry over the budget or older than `before_ms`, one slice; returns readings given up.
+
+        What may have been sent already (the window at the head) stays, so that the record is exact whatever the
+        gateway has committed meanwhile.
+        """
+        excess = self.used_bytes() - max_bytes
+        rows = self._thinnable(slice_rows)
+        if rows and not rows[0].readings and len(rows[0].gap_list()) >= MAX_GAPS // 2:
+            rows = rows[1:]  # that record is full; begin another behind it
+        chosen: list[Row] = []
+        gaps: list[Gap] = []
+        freed = lost = 0
+        for row in rows:
+            if freed >= excess and row.last_ms >= before_ms:
+                break
+            gaps += row.gap_list()
+            if row.readings:
+                reason = "budget" if freed < excess else "age"
+                gaps.append(Gap(row.seq, row.readings, row.first_ms, row.last_ms, reason))
+                freed += len(row.body) + 64
+                lost += row.readings
+            chosen.append(row)
+        if not lost:
+            return 0
+        merged = chosen[-1]._replace(
+            first_seq=chosen[0].first_seq, readings=0, body=b"[]", gaps=msgspec.json.encode(merge_gaps(gaps))
+        )
+        with self._transaction():
+            self._replace(chosen, merged)
+        return lost
+
+    def used_bytes(self) -> int:
+        """Bytes in use in the file, free pages not counted."""
+        db = self.db
+        pages, free, size = (int(db.execute(f"PRAGMA {name}").fetchone()[0]) for name in _PAGES)
+        return (pages - free) * size
+
+    def held(self, lane: Lane) -> Held:
+        """What a lane holds."""
+        if lane not in self._rows:
+            self._rows[lane] = int(self.db.execute("SELECT count(*) FROM batch WHERE lane=?", (lane,)).fetchone()[0])
+        oldest = self.db.execute(
+            "SELECT first_seq, sealed_ms FROM batch WHERE lane=? ORDER BY seq LIMIT 1", (lane,)
+        ).fetchone()
+        first_seq, sealed_ms = oldest or (0, 0)
+        return Held(self._rows[lane], first_seq, self.last_seq(lane), sealed_ms)
+
+    def last_seq(self, lane: Lane) -> int:
+        """The highest seq ever sealed in this epoch."""
+        return int(self._meta(f"seq.{lane}") or 0)
+
+    def kept(self) -> dict[str, bytes]:
+        """All kept state; damaged entries are left out."""
+        rows = self.db.execute("SELECT key, value, crc FROM kept")
+        return {key: value for key, value, crc in rows if crc == _crc_kept(key, value)}
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Delete kept state."""
+        with self._transaction():
+            self.db.executemany("DELETE FROM kept WHERE key=?", [(key,) for key in keys])
+
+    def begin_epoch(self) -> None:
+        """Give everything held new names under a new epoch: the gateway already has others under the old ones."""
+        with self._transaction():
+            self._set_meta("epoch", uuid.uuid4().hex)
+            for lane in LANES:
+                raw = self.db.execute("SELECT * FROM batch WHERE lane=? ORDER BY seq", (lane,)).fetchall()
+                self.db.execute("DELETE FROM batch WHERE lane=?", (lane,))
+                self._rows.pop(lane, None)
+                for seq, entry in enumerate(raw, 1):
+                    row = Row(*entry[:-1])
+                    gaps = [msgspec.structs.replace(gap, seq=seq) for gap in row.gap_list()]
+                    self._insert(row._replace(seq=seq, first_seq=seq, gaps=msgspec.json.encode(gaps)))
+                self._set_meta(f"seq.{lane}", str(len(raw)))
+        self.epoch = self._meta("epoch") or ""
+
+    def _seal(self, lane: Lane, part: list[Reading], body: bytes, loss: Loss | None) -> None:
+        seq = self.last_seq(lane) + 1
+        times = [reading.observed_ms for reading in part] or [self._now_ms()]
+        gaps = [Gap(seq, loss.readings, loss.first_ms, loss.last_ms, loss.reason)] if loss else []
+        self._insert(
+            Row(lane, seq, seq, self._now_ms(), len(part), min(times), max(times), body, msgspec.json.encode(gaps))
+        )
+        self._set_meta(f"seq.{lane}", str(seq))
+
+    def _thinnable(self, limit: int) -> list[Row]:
+        raw = self.db.execute(
+            "SELECT * FROM batch WHERE lane='telemetry' ORDER BY seq LIMIT ? OFFSET ?", (limit, WINDOW_ROWS)
+        ).fetchall()
+        rows = []
+        for entry in raw:
+            if not _is_sound(entry):
+                self._set_damaged_aside("telemetry", entry)
+                return []
+            rows.append(Row(*entry[:-1]))
+        return rows
+
+    def _set_damaged_aside(self, lane: Lane, entry: tuple[object, ...]) -> None:
+        """Put a gap in place of a damaged row; its count is the best that can still be read of it."""
+        self.damaged_rows += 1
+        seq, first_seq = int(str(entry[1])), int(str(entry[2]))
+        body = entry[7] if isinstance(entry[7], bytes) else str(entry[7]).encode()
+        try:
+            readings, guessed = len(_count.decode(body)), ""
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            readings, guessed = (
+                (entry[4], "") if isinstance(entry[4], int) and 0 <= entry[4] <= 10**6 else (0, "_unknown")
+            )
+        now_ms = self._now_ms()
+        sealed_ms, first_ms, last_ms = (
+            number if isinstance(number, int) and 0 < number <= now_ms + 86_400_000 else now_ms
+            for number in (entry[3], entry[5], entry[6])
+        )
+        first_seq = first_seq if 1 <= first_seq <= seq else seq
+        gap = Gap(
+            seq, min(readings, MAX_GAP_READINGS), min(first_ms, last_ms), max(first_ms, last_ms), f"damaged{guessed}"
+        )
+        row = Row(lane, seq, first_seq, sealed_ms, 0, gap.first_ms, gap.last_ms, b"[]", msgspec.json.encode([gap]))
+        with self._transaction():
+            self._keep_refused(row._replace(body=body), "damaged")
+            self._replace([row], row)
+
+    def _keep_refused(self, row: Row, reason: str) -> None:
+        self.db.execute(
+            "INSERT OR REPLACE INTO refused VALUES (?,?,?,?,?,?)",
+            (row.lane, row.seq, self.epoch, reason, self._now_ms(), row.body),
+        )
+        # Kept for inspection, not for ever: the newest thousand.
+        self.db.execute(
+            "DELETE FROM refused WHERE set_aside_ms < (SELECT min(set_aside_ms) FROM "
+            "(SELECT set_aside_ms FROM refused ORDER BY set_aside_ms DESC LIMIT 1000))"
+        )
+
+    def _replace(self, rows: list[Row], by: Row) -> None:
+        between = (by.lane, rows[0].seq, rows[-1].seq)
+        gone = self.db.execute("DELETE FROM batch WHERE lane=? AND seq BETWEEN ? AND ?", between).rowcount
+        self._count(by.lane, -gone)
+        self._insert(by)
+
+    def _insert(self, row: Row) -> None:
+        self.db.execute("INSERT INTO batch VALUES (?,?,?,?,?,?,?,?,?,?)", (*row, row.crc))
+        self._count(row.lane, 1)
+
+    def _name_hole(self, row: Row, previous: int) -> None:
+        """Rows that vanished from a damaged file: the next row says so; how much was in them is lost."""
+        self.damaged_rows += 1
+        gap = Gap(row.first_seq - 1, 0, row.first_ms, row.first_ms, "damaged_unknown")
+        gaps = msgspec.json.encode(merge_gaps([gap, *row.gap_list()]))
+        with self._transaction():
+            self._replace([row], row._replace(first_seq=previous + 1, gaps=gaps))
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """BEGIN IMMEDIATE .. COMMIT, rolled back on any error."""
+        db = self.db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            db.execute("COMMIT")
+        except BaseException:
+            self._rows.clear()
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+    def _count(self, lane: Lane, change: int) -> None:
+        if lane in self._rows:
+            self._rows[lane] += change
+
+    def _new_epoch(self) -> str:
+        epoch = uuid.uuid4().hex
+        self._set_meta("epoch", epoch)
+        return epoch
+
+    def _meta(self, key: str) -> str | None:
+        found = self.db.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
+        return None if found is None else str(found[0])
+
+    def _set_meta(self, key: str, value: str) -> None:
+        self.db.execute("INSERT OR REPLACE INTO meta VALUES (?,?)", (key, value))
+
+
+def merge_gaps(gaps: list[Gap]) -> list[Gap]:
+    """Neighbouring gaps of one reason as one; counts add up, `seq` is the last."""
+    merged: list[Gap] = []
+    for gap in gaps:
+        last = merged[-1] if merged else None
+        if (
+            last is not None
+            and (last.reason == gap.reason or len(merged) >= MAX_GAPS)
+            and last.readings + gap.readings <= MAX_GAP_READINGS
+        ):
+            merged[-1] = Gap(
+                seq=gap.seq,
+                readings=last.readings + gap.readings,
+                first_ms=min(last.first_ms, gap.first_ms),
+                last_ms=max(last.last_ms, gap.last_ms),
+                reason=last.reason,
+            )
+        else:
+            merged.append(gap)
+    return merged
+
+
+_PAGES = ("page_count", "freelist_count", "page_size")
+
+
+def _find_hole(rows: list[Row], after: int) -> int | None:
+    """Index of the first row that does not follow its predecessor; `after` 0 means that nothing is known of it."""
+    for n, row in enumerate(rows):
+        previous = rows[n - 1].seq if n else after
+        if previous and row.first_seq > previous + 1:
+            return n
+    return None
+
+
+def _cut(readings: list[Reading], limit: int) -> list[tuple[list[Reading], bytes]]:
+    """Parts of at most `limit` bytes each; a single reading may be larger (its text is bounded by the contract)."""
+    if not readings:
+        return []
+    body = encode_readings(readings)
+    if len(body) <= limit or len(readings) == 1:
+        return [(readings, body)]
+    half = len(readings) // 2
+    return _cut(readings[:half], limit) + _cut(readings[half:], limit)
+
+
+def _is_sound(entry: tuple[object, ...]) -> bool:
+    try:
+        return Row(*entry[:-1]).crc == entry[-1]  # type: ignore[arg-type]  # SQLite may hand back any type; the CRC tells
+    except (TypeError, ValueError, AttributeError):
+        return False
+
+
+def _crc_kept(key: str, value: bytes) -> int:
+    return zlib.crc32(value, zlib.crc32(key.encode()))

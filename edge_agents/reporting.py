@@ -1,0 +1,159 @@
+"""Report by exception: which observations are worth a reading. Pure.
+
+A point is reported when its quality changes, when its value moves by its deadband (any change for states and
+truths), and when it has said nothing for the profile's `max_silence_s`. What was last reported of alarm points
+survives a restart (see `Reported`), so that a restart neither repeats nor loses an edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from contract import quality as q
+from contract.messages import Reading, Value
+from contract.profile import ONLINE, Point
+
+
+class Observation(NamedTuple):
+    """What one read says of one point; `at` is the point's place in its `DeviceReport`."""
+
+    at: int
+    value: Value
+    quality: str
+
+
+class Reports(NamedTuple):
+    """Readings to hand on, by lane."""
+
+    alarm: list[Reading]
+    telemetry: list[Reading]
+
+
+class Reported(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What was last reported of a point, as kept in the outbox file."""
+
+    value: float | bool | str | None
+    quality: str
+    observed_ms: int
+
+
+class ReportRule(NamedTuple):
+    """How a point is reported. Shared by all devices of a kind."""
+
+    name: str
+    is_alarm: bool
+    deadband: float
+
+    @classmethod
+    def of(cls, point: Point) -> ReportRule:
+        """The rule of a profile's point."""
+        return cls(point.name, point.lane == "alarm", point.deadband if point.is_number else 0.0)
+
+
+ONLINE_RULE = ReportRule(ONLINE, True, 0.0)
+
+
+class DeviceReport:
+    """What was last reported of one device's points.
+
+    Args:
+        device: its id.
+        rules: of its points, in the order of its plan. `online` comes by itself.
+        max_silence_s: report at least this often.
+        misses_allowed: misses in a row that make it offline.
+    """
+
+    __slots__ = ("_allowed", "_device", "_last", "_misses", "_rules", "_silence_ms")
+
+    def __init__(self, device: str, rules: tuple[ReportRule, ...], max_silence_s: float, misses_allowed: int) -> None:
+        self._device = device
+        self._rules = rules
+        self._silence_ms = int(max_silence_s * 1000)
+        self._allowed = misses_allowed
+        self._misses = 0
+        self._last: list[Reported | None] = [None] * (len(rules) + 1)
+
+    @property
+    def device(self) -> str:
+        """The device's id."""
+        return self._device
+
+    def restore(self, kept: Mapping[str, Reported]) -> None:
+        """Take up what was reported before a restart; keys are `device/point`."""
+        for index in range(len(self._last)):
+            self._last[index] = kept.get(f"{self._device}/{self._rule(index).name}")
+
+    def last(self, index: int) -> Reported | None:
+        """What was last reported of a point."""
+        return self._last[index]
+
+    def edges(self, observations: Iterable[Observation]) -> set[int]:
+        """Alarm points among these whose value or quality differs from what was last reported."""
+        changed = set()
+        for seen in observations:
+            if self._rules[seen.at].is_alarm:
+                last = self._last[seen.at]
+                if last is None or last.value != seen.value or last.quality != seen.quality:
+                    changed.add(seen.at)
+        return changed
+
+    def answered(self, observations: Iterable[Observation], now_ms: int) -> Reports:
+        """Readings of a read that went well."""
+        self._misses = 0
+        readings = Reports([], [])
+        self._judge(Observation(len(self._rules), True, q.GOOD), now_ms, readings)
+        for seen in observations:
+            self._judge(seen, now_ms, readings)
+        return readings
+
+    def missed(self, now_ms: int) -> Reports:
+        """Readings of a read without an answer: after the allowed misses everything is unknown."""
+        self._misses += 1
+        if self._misses < self._allowed:
+            return Reports([], [])
+        return self._all(False, q.GOOD, q.unknown("no_answer"), now_ms)
+
+    def line_down(self, now_ms: int) -> Reports:
+        """Readings when the line itself cannot be opened: nothing can be said of the device."""
+        return self._all(None, q.unknown("line"), q.unknown("line"), now_ms)
+
+    def _all(self, online: Value, online_quality: str, quality: str, now_ms: int) -> Reports:
+        readings = Reports([], [])
+        self._judge(Observation(len(self._rules), online, online_quality), now_ms, readings)
+        for index in range(len(self._rules)):
+            self._judge(Observation(index, None, quality), now_ms, readings)
+        return readings
+
+    def _rule(self, index: int) -> ReportRule:
+        return self._rules[index] if index < len(self._rules) else ONLINE_RULE
+
+    def _judge(self, seen: Observation, now_ms: int, out: Reports) -> None:
+        last, rule = self._last[seen.at], self._rule(seen.at)
+        if (
+            last is not None
+            and last.quality == seen.quality
+            and _is_near(seen.value, last.value, rule.deadband)
+            and not self._is_silent(last, now_ms)
+        ):
+            return
+        observed_ms = now_ms
+        if last is not None and 0 <= last.observed_ms - now_ms < 5000:
+            # Unique for the point. After a real step back of the clock the new time stands as it is.
+            observed_ms = last.observed_ms + 1
+        self._last[seen.at] = Reported(seen.value, seen.quality, observed_ms)
+        lane = out.alarm if rule.is_alarm else out.telemetry
+        lane.append(Reading(f"{self._device}/{rule.name}", observed_ms, seen.value, seen.quality))
+
+    def _is_silent(self, last: Reported, now_ms: int) -> bool:
+        # A clock that stepped back must not stop the reports.
+        return not 0 <= now_ms - last.observed_ms + 5000 < self._silence_ms + 5000
+
+
+def _is_near(value: Value, last: Value, deadband: float) -> bool:
+    """Whether a value is too close to the last one reported to be worth a reading."""
+    if isinstance(value, float) and isinstance(last, float):
+        return value == last or abs(value - last) < deadband
+    return value == last
