@@ -6,6 +6,7 @@ Run by `make docs`. With `--check` nothing is written; the exit status is 1 when
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -206,7 +207,7 @@ SAMPLES: dict[str, Any] = {
     "gateway.data_dir": "/var/lib/weizhan",
     "history.url": "http://127.0.0.1:8086",
 }
-"""What the sample file sets, instead of a default or where there is none. Relative paths count from the file's own folder."""
+"""What the sample file sets, instead of a default or where there is none. Relative paths: from the file's folder."""
 
 
 def _sample_value(section: str, key: str, field: FieldInfo) -> Any:
@@ -242,7 +243,7 @@ def sample_file(settings: type[BaseModel]) -> str:
 def _sample_lines(section: str, model: type[BaseModel], *, live: bool) -> Iterator[str]:
     for key, field in model.model_fields.items():
         line = f"{field.alias or key}: {yaml_text(_sample_value(section, key, field))}"
-        text = " ".join((field.description or "").split()).partition(". ")[0].removesuffix(".")
+        text = re.split(r"\. (?=[A-Z])", " ".join((field.description or "").split()))[0].removesuffix(".")
         wanted = default_of(field) is PydanticUndefined or f"{section}.{key}" in SAMPLES
         yield (f"  {line}" if live and wanted else f"#   {line}") + (f"  # {text}" if text else "")
 
