@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
 from contract.messages import Value
+from contract.quality import GOOD, is_valid
 from contract.topics import is_ident
 
 MAX_BUCKETS = 20_000
@@ -128,10 +129,22 @@ def _named_well(site: str, device: str, point: str) -> bool:
     return is_ident(site) and is_ident(device) and is_ident(point)
 
 
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def fault_of(row: Row) -> str | None:
     """Why no back end takes the row; None when it is fine. The same answer whichever store is configured."""
     if isinstance(row.value, float) and not math.isfinite(row.value):
         return f"value: got {row.value}, want a finite number"
+    if isinstance(row.value, str) and not row.value.isascii() and not _is_unicode(row.value):
+        return "value: got half a surrogate pair, want Unicode text"
+    if row.quality != GOOD and not is_valid(row.quality):
+        return f"quality: got {row.quality[:60]!r}, want a form of contract.quality"
     if not _named_well(row.site, row.device, row.point):
         return f"name: got {row.site}/{row.device}/{row.point}, want [a-z0-9_-] in each part"
     if not 0 <= row.observed_ms <= MAX_MS:

@@ -114,7 +114,8 @@ class _Month:
                 (
                     self.point_id(row.site, row.device, row.point, create=True),
                     row.observed_ms,
-                    row.value,
+                    # A whole number is a number: an INTEGER here would come back as a truth.
+                    float(row.value) if type(row.value) is int else row.value,
                     None if row.quality == GOOD else row.quality,
                 )
                 for row in rows

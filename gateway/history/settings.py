@@ -18,7 +18,7 @@ class _History(Section):
 
 
 class _Remote(_History):
-    url: str = Field(pattern=r"^https?://[^/?#\s]+$")
+    url: str = Field(pattern=r"^https?://[^/?#@\s]+/?$")
     """Base address of the server, e.g. http://127.0.0.1:8086."""
     timeout_s: float = Field(default=10.0, gt=0, le=120)
     """Give a request up after this; the rows are kept and written again."""
