@@ -18,7 +18,7 @@ from contract.errors import StartError
 
 CONFIG_EXIT = 78
 """EX_CONFIG of sysexits.h: wrong configuration, or the process cannot run here."""
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S, _STEADY_S = 0.5, 10.0, 60.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S, _STEADY_S = 0.5, 10.0, 15.0
 
 
 class Child:
