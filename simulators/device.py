@@ -12,8 +12,7 @@ from simulators.encoding import TransmitterSetting
 from simulators.recorder import Level, Recorder
 
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3
-READS = (1, 2, 3, 4)
-_HARMLESS = frozenset((*READS, 7, 11, 12, 17, 20, 24, 43))
+_HARMLESS = frozenset((1, 2, 3, 4, 7, 11, 12, 17, 20, 24, 43))
 """Functions that change nothing in a device. Every other request breaks monitor-only."""
 _MOST = {1: 2000, 2: 2000, 3: 125, 4: 125}
 
@@ -86,8 +85,7 @@ class Device:
     def answer(self, pdu: bytes) -> bytes:
         """The answer to a request (function code and what follows, no address, no CRC)."""
         function = pdu[0]
-        if function not in _HARMLESS:
-            self._recorder.record_violation(self.name, function, pdu)
+        note_violation(self._recorder, self.name, pdu)
         if function != self._modbus.function:
             return bytes((function | 0x80, ILLEGAL_FUNCTION))
         if len(pdu) != 5:
@@ -132,6 +130,12 @@ class Device:
         now = self._recorder.now_ms()
         for name in names:
             self._levels[name].note_served(now)
+
+
+def note_violation(recorder: Recorder, where: str, pdu: bytes) -> None:
+    """Put a request on record that could change something, whether or not anybody answers it."""
+    if pdu[0] not in _HARMLESS:
+        recorder.record_violation(where, pdu[0], pdu)
 
 
 def _pack_bits(words: list[int]) -> bytes:

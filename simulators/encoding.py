@@ -129,7 +129,7 @@ def default_setting(profile: Profile, point: Point) -> TransmitterSetting | None
     """The set-up a transmitter's test vector shows; None for a point without a unit of its own."""
     unit = point.device_unit
     runs = getattr(profile.test_vector, "registers", {})
-    image = {start + n: word for start, words in runs.items() for n, word in enumerate(words)}
+    image = {start + n: word & 0xFFFF for start, words in runs.items() for n, word in enumerate(words)}
     if unit is None:
         return None
     shift = 0 if unit.offset_register is None else _signed(image.get(unit.offset_register, 0))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from simulators.device import READS, Device
+from simulators.device import Device, note_violation
 from simulators.recorder import Recorder
 from simulators.serial_line import SerialPort, character_s
 
@@ -103,9 +103,9 @@ class ModbusRtuLine:
             frame = await self._requests.get()
             unit, pdu = frame[0], frame[1:-2]
             device = self.units.get(unit)
-            if unit == 0 and pdu[0] not in READS:  # a broadcast write is obeyed by all and answered by none
-                self._recorder.record_violation(f"{self.link.name}/broadcast", pdu[0], pdu)
             if device is None or device.silent:
+                # Unit 0 is a broadcast: obeyed by all, answered by none.
+                note_violation(self._recorder, device.name if device else f"{self.link.name} unit {unit}", pdu)
                 continue
             await asyncio.sleep((len(frame) + _SILENCE_CHARS) * self._char_s + _PROCESSING_S)
             body = bytes((unit,)) + device.answer(pdu)

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Self
 
 from contract.errors import StartError
-from simulators.device import Device
+from simulators.device import Device, note_violation
+from simulators.recorder import Recorder
 
 GATEWAY_TARGET_SILENT = 0x0B
 _HEADER = struct.Struct(">HHHB")
@@ -19,12 +20,15 @@ _LONGEST = 260
 
 
 class ModbusTcpServer:
-    """`async with ModbusTcpServer(units) as server`; `server.port` is what the system picked.
+    """`async with ModbusTcpServer(units, recorder) as server`; `server.port` is what the system picked.
 
     A unit that is silent gets no answer at all; a unit that does not exist gets exception 11.
     """
 
-    def __init__(self, units: Mapping[int, Device], *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, units: Mapping[int, Device], recorder: Recorder, *, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
+        self.recorder = recorder
         self.units = units
         self.host = host
         self.port = port
@@ -83,6 +87,8 @@ class _Connection(asyncio.Protocol):
 
     def _serve(self, transaction: int, unit: int, pdu: bytes) -> None:
         device = self._server.units.get(unit)
+        if device is None or device.silent:
+            note_violation(self._server.recorder, device.name if device else f"unit {unit}", pdu)
         if device is None:
             self._send(transaction, unit, bytes((pdu[0] | 0x80, GATEWAY_TARGET_SILENT)))
         elif not device.silent:

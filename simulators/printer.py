@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -19,6 +20,8 @@ from simulators.serial_line import SerialPort, character_s
 
 _CHINA = timezone(timedelta(hours=8))
 _CHUNK = 16
+_LISTEN_S = 1.0
+_LOOK_S = 0.005
 _WAITING = 64
 _STATES = (
     ("火警", "fire"), ("故障恢复", "normal"), ("屏蔽解除", "normal"), ("反馈撤消", "normal"),
@@ -70,6 +73,8 @@ def print_bytes(lines: list[str]) -> bytes:
 
 class PrinterPanel:
     """`async with PrinterPanel(name, link, recorder) as panel`; `panel.print_event(...)` queues an event.
+
+    An event that nobody takes off the line within a second is gone, and is not in the truth file.
 
     At most 64 events wait for the line; more are refused, as a full printer buffer refuses them.
     """
@@ -126,8 +131,12 @@ class PrinterPanel:
         while True:
             event, on_printed = await self._waiting.get()
             lines = print_lines(event, self._recorder.now_ms())
-            if await self._send(print_bytes(lines)):
-                self._record(event, lines)
+            whole = await self._send(print_bytes(lines))
+            at_ms = self._recorder.now_ms()
+            if whole and await self._taken():
+                self._record(event, lines, at_ms)
+            else:
+                self._port.discard()
             if on_printed is not None:
                 on_printed()
 
@@ -139,15 +148,24 @@ class PrinterPanel:
             whole = self._port.write(chunk) and whole
         return whole
 
-    def _record(self, event: PrintedEvent, lines: list[str]) -> None:
+    async def _taken(self) -> bool:
+        """Whether somebody took the bytes off the line; without a listener they were never an event to anyone."""
+        deadline = time.monotonic() + _LISTEN_S
+        while self._port.unread():
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(_LOOK_S)
+        return True
+
+    def _record(self, event: PrintedEvent, lines: list[str], at_ms: int) -> None:
         text = " | ".join(line.strip() for line in lines if line.strip())
-        self._recorder.record_line(f"{self.name}/printout", text)
+        self._recorder.record_line(f"{self.name}/printout", text, at_ms)
         if event.resets:
             for name in sorted(self._active):
-                self._recorder.change(f"{self.name}/{name}", "normal", "good", printed=True)
+                self._recorder.change(f"{self.name}/{name}", "normal", "good", printed=True, at_ms=at_ms)
             self._active.clear()
         elif event.state is not None:
-            self._recorder.change(f"{self.name}/{event.name}", event.state, "good", printed=True)
+            self._recorder.change(f"{self.name}/{event.name}", event.state, "good", printed=True, at_ms=at_ms)
             if event.state == "normal":
                 self._active.discard(event.name)
             else:

@@ -63,9 +63,11 @@ class Recorder:
         """The value that holds now."""
         return self._levels.get(point)
 
-    def change(self, point: str, value: Value, quality: str, *, printed: bool = False) -> Level:
-        """From now on the point has this value; returns the open level (the old one when nothing changed)."""
-        now, old = self.now_ms(), self._levels.get(point)
+    def change(
+        self, point: str, value: Value, quality: str, *, printed: bool = False, at_ms: int | None = None
+    ) -> Level:
+        """From now (or `at_ms`) on the point has this value; returns the open level (the old one when nothing changed)."""
+        now, old = self.now_ms() if at_ms is None else at_ms, self._levels.get(point)
         if old is not None:
             if (old.value, old.quality) == (value, quality) and isinstance(old.value, bool) == isinstance(value, bool):
                 return old
@@ -73,10 +75,9 @@ class Recorder:
         new = self._levels[point] = Level(point, value, quality, now, printed=printed)
         return new
 
-    def record_line(self, point: str, text: str) -> None:
+    def record_line(self, point: str, text: str, at_ms: int) -> None:
         """A printed line: it holds for an instant."""
-        now = self.now_ms()
-        self._write_level(Level(point, text, "good", now, printed=True), now)
+        self._write_level(Level(point, text, "good", at_ms, printed=True), at_ms)
 
     def open_alarm(self, rule: str, subject: str, *, contact: bool, after_s: float = 0.0) -> None:
         """From now on this rule must speak for this subject, `after_s` later at the earliest."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
 import os
+import termios
 import tty
 from pathlib import Path
 
@@ -52,6 +55,16 @@ class SerialPort:
             return os.write(self.master, data) == len(data)
         except OSError:
             return False
+
+    def unread(self) -> int:
+        """Bytes on the line that the agent has not taken yet."""
+        count = array.array("i", [0])
+        fcntl.ioctl(self._slave, termios.FIONREAD, count)
+        return count[0]
+
+    def discard(self) -> None:
+        """Throw away what nobody took: a real line keeps nothing for a listener that comes later."""
+        termios.tcflush(self._slave, termios.TCIFLUSH)
 
     def close(self) -> None:
         """Hang up and take the link away. Idempotent."""

@@ -128,7 +128,7 @@ class Station:
         units = {device.unit_id: self._make(device) for device in line.devices if device.unit_id is not None}
         self.devices |= {device.name: device for device in units.values()}
         if line.kind == "modbus_tcp":
-            self._ports[line.id] = (await stack.enter_async_context(ModbusTcpServer(units))).port
+            self._ports[line.id] = (await stack.enter_async_context(ModbusTcpServer(units, self._recorder))).port
         else:
             await stack.enter_async_context(ModbusRtuLine(units, link, self._recorder, baud=line.baud))
             self._ports[line.id] = str(link)
