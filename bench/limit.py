@@ -1,7 +1,7 @@
 """The limit of this machine: the same batches decoded by the same decoder and appended to the same kind of inbox.
 
-Nothing is judged and nobody is told. Decoding (caller's thread) and committing (one writer thread) overlap, as they
-do in the product, so that waiting for the disk is not counted against either side.
+The inbox takes the readings as the JSON they came as, like the product. Nothing is judged and nobody is told. Decoding
+(caller's thread) and committing (one writer thread) overlap here, which flatters the limit: it is the most to be had.
 """
 
 from __future__ import annotations
@@ -28,6 +28,13 @@ CREATE INDEX inbox_age ON inbox (received_ms);
 _INSERT = (
     "INSERT INTO inbox (site, agent, epoch, lane, seq, received_ms, readings, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
+
+
+class _Envelope(msgspec.Struct):
+    readings: msgspec.Raw
+
+
+_envelope = msgspec.json.Decoder(_Envelope).decode
 _Rows = list[tuple[str, str, str, str, int, int, bytes, int]]
 
 
@@ -52,7 +59,7 @@ def append_all(folder: Path, batches: list[Sent], group: int) -> int:
 
 def _row(sent: Sent) -> tuple[str, str, str, str, int, int, bytes, int]:
     batch = decode_batch(sent.payload)
-    readings = msgspec.json.encode(batch.readings)
+    readings = bytes(_envelope(sent.payload).readings)
     return (
         *(batch.site, batch.agent, batch.epoch, batch.lane, batch.seq),
         *(batch.sent_ms + 5, readings, zlib.crc32(readings)),

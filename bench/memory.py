@@ -44,7 +44,9 @@ async def measure_memory(folder: Path, plan: Plan, seconds: float) -> dict[str, 
         # Names as the simulators record them are of no use here, so the record goes nowhere.
         recorder = Recorder(Path("/dev/null"), lambda: time.time_ns() // 1_000_000)
         lines = [_devices(ids, recorder) for ids in lines_of(plan.device_ids[agent_id])]
-        servers = [await stack.enter_async_context(ModbusTcpServer(dict(enumerate(line, 1)))) for line in lines]
+        servers = [
+            await stack.enter_async_context(ModbusTcpServer(dict(enumerate(line, 1)), recorder)) for line in lines
+        ]
         write_site(plan, folder / "site.yaml", [server.port for server in servers])
         stack.enter_context(_process(_mosquitto(folder, broker_port), folder / "mosquitto.log"))
         gateway_dir = _write_settings(folder, agent_id, broker_port)

@@ -1,0 +1,65 @@
+"""`python -m bench ingest [--json]`: what this machine does, in figures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench.ingest import Options, measure
+from contract.errors import WeizhanError
+
+
+def main() -> int:
+    """Measure and print. Exit status 1 when the measurement could not be made."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure this machine.")
+    ingest = parser.add_subparsers(dest="what", required=True).add_parser(
+        "ingest", help="durable readings per second beside the limit, and memory of agent and gateway"
+    )
+    ingest.add_argument("--json", action="store_true", help="print one JSON document")
+    ingest.add_argument("--points", type=int, default=10_000, help="points of the site (default %(default)s)")
+    ingest.add_argument("--readings", type=int, default=50, help="readings a batch (default %(default)s)")
+    ingest.add_argument("--batches", type=int, default=6_000, help="batches a run (default %(default)s)")
+    ingest.add_argument("--rounds", type=int, default=7, help="runs of each side (default %(default)s)")
+    ingest.add_argument("--memory-s", type=float, default=30.0, help="watch memory so long; 0 leaves it out")
+    ingest.add_argument(
+        "--folder", type=Path, default=Path("var"), help="where files are written (default %(default)s)"
+    )
+    given = parser.parse_args()
+    options = Options(given.points, given.readings, given.batches, given.rounds, given.memory_s, given.folder)
+    try:
+        found = measure(options, lambda line: print(line, file=sys.stderr, flush=True))
+    except WeizhanError as exc:
+        print(exc, file=sys.stderr)
+        return 1
+    print(json.dumps(found, indent=2) if given.json else _table(found))
+    return 0
+
+
+def _table(found: dict[str, Any]) -> str:
+    """The same for people, in Markdown."""
+    lines = ["| | product | limit |", "|---|---|---|"]
+    product, limit = found["product"], found["limit"]
+    rate = "{median:,} ({min:,} to {max:,})"
+    mine, most = rate.format(**product["readings_per_s"]), rate.format(**limit["readings_per_s"])
+    lines.append(f"| durable readings a second, median (spread) | {mine} | {most} |")
+    lines.append(f"| CPU, µs a reading | {product['cpu_us_a_reading']} | {limit['cpu_us_a_reading']} |")
+    lines.append(f"| CPU, s for {found['readings']:,} readings | {product['cpu_s']} | {limit['cpu_s']} |")
+    ratio = found["ratio"]
+    lines += ["", f"Product to limit: {ratio['median']:.0%} ({ratio['min']:.0%} to {ratio['max']:.0%})."]
+    if "memory" in found:
+        memory = found["memory"]
+        lines += ["", f"| at {memory['points']:,} points | agent | gateway |", "|---|---|---|"]
+        for key, title in (
+            ("rss_mib", "resident memory, MiB"),
+            ("unshared_mib", "of it not shared, MiB"),
+            ("cpu_share", "share of one core"),
+        ):
+            lines.append(f"| {title} | {memory['agent'][key]} | {memory['gateway'][key]} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
