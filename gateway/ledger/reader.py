@@ -22,9 +22,9 @@ from gateway.ledger import records as r
 _readings = msgspec.json.Decoder(list[Reading])
 _json = msgspec.json.Decoder()
 _scalar = msgspec.json.Decoder(float | bool | str | None)
-_ALARMS = (
-    "SELECT id, rule, subject, site, device, severity, state, active, retrospective, raised_ms, recorded_ms, cleared_ms, "
-    "acknowledged_ms, acknowledged_by, inputs FROM alarm "
+ALARMS = (
+    "SELECT id, rule, subject, site, device, severity, state, active, retrospective, raised_ms, recorded_ms, "
+    "cleared_ms, acknowledged_ms, acknowledged_by, inputs FROM alarm "
 )
 
 
@@ -36,7 +36,7 @@ class LedgerReader:
     """
 
     def __init__(self, path: Path) -> None:
-        """`path` is the ledger file (`data_dir/ledger.db`); it is opened at the first question."""
+        """`path` is the ledger file (`data_dir/ledger.sqlite`); it is opened at the first question."""
         self.path = path
         self._connection: sqlite3.Connection | None = None
         self._lock = threading.Lock()
@@ -58,12 +58,12 @@ class LedgerReader:
 
     def open_alarms(self) -> list[AlarmView]:
         """Every alarm that is not back to normal, oldest first."""
-        return [_alarm(row) for row in self._all(_ALARMS + "WHERE state <> 'normal' ORDER BY id")]
+        return [alarm_view(row) for row in self._all(ALARMS + "WHERE state <> 'normal' ORDER BY id")]
 
     def alarm(self, alarm_id: int) -> AlarmView | None:
         """One alarm."""
-        rows = self._all(_ALARMS + "WHERE id = ?", (alarm_id,))
-        return _alarm(rows[0]) if rows else None
+        rows = self._all(ALARMS + "WHERE id = ?", (alarm_id,))
+        return alarm_view(rows[0]) if rows else None
 
     def alarms(
         self,
@@ -84,7 +84,7 @@ class LedgerReader:
             terms.append("id < ?")
             values.append(before)
         where = f"WHERE {' AND '.join(terms)} " if terms else ""
-        return [_alarm(row) for row in self._all(f"{_ALARMS}{where}ORDER BY id DESC LIMIT ?", (*values, limit))]
+        return [alarm_view(row) for row in self._all(f"{ALARMS}{where}ORDER BY id DESC LIMIT ?", (*values, limit))]
 
     def transitions(self, alarm_id: int | None = None) -> list[r.TransitionRow]:
         """Steps of one alarm's life, or of all, in the order they were committed."""
@@ -241,7 +241,7 @@ class LedgerReader:
                 raise RetryLater(f"{self.path}: {exc}. Has the gateway been started there once?") from exc
 
 
-def _alarm(row: Any) -> AlarmView:
+def alarm_view(row: Any) -> AlarmView:
     fields = dict(zip(AlarmView.__struct_fields__, row, strict=True))
     fields["active"], fields["retrospective"] = bool(fields["active"]), bool(fields["retrospective"])
     fields["inputs"] = _json.decode(fields["inputs"])

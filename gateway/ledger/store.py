@@ -22,7 +22,7 @@ T = TypeVar("T")
 SCHEMA = Path(__file__).with_name("schema.sql")
 VERSION = 1
 """Version of the schema this code writes."""
-FILE = "ledger.db"
+FILE = "ledger.sqlite"
 LOCK = "gateway.lock"
 
 

@@ -1,0 +1,196 @@
+"""The gateway, put together. Read this first: the way of a reading, written once as a list.
+
+1. ingest/subscriber   the broker hands a message over; it is queued, alarms apart from telemetry (bounded)
+2. pipeline            takes what waits, alarms first, and opens a turn:
+     ingest/door         topic and payload agree, form and size are right - or it is refused and kept aside
+     ingest/order        duplicate, next, or hole, by the watermark of its lane
+     rules.engine        the readings are judged in order
+     alarms/lifecycle    decisions become alarms
+   ledger/changes        all of it is written in ONE transaction of the ledger's only writer (ledger/store)
+3. after the commit    receipt to the agent (ingest/subscriber), events to the screens (control/feed),
+                       answers to commands (control/server), a nudge to the mirror
+4. history/mirror      drains the ledger's inbox into the history at the history's own pace
+5. retention           trims the inbox of what the history has
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from contract.errors import RetryLater, WeizhanError
+from contract.messages import Receipt
+from contract.mqtt import MqttSettings
+from gateway.control.client import SOCKET
+from gateway.control.feed import Feed
+from gateway.control.server import ControlServer
+from gateway.history.base import History
+from gateway.history.mirror import Mirror
+from gateway.history.opening import open_history
+from gateway.history.settings import HistorySettings
+from gateway.ingest.subscriber import Subscriber
+from gateway.installation import load_installation
+from gateway.ledger.mirror_source import InboxSource
+from gateway.ledger.store import Store
+from gateway.pipeline import Pipeline
+from gateway.retention import Retention
+from gateway.settings import GatewaySettings
+from gateway.users import create_first_users, remove_used_file
+
+DAY_MS = 86_400_000
+MIRROR = "history"
+RESTART_S = (0.5, 30.0)
+_log = logging.getLogger(__name__)
+
+
+def wall_ms() -> int:
+    """Wall clock, ms UTC."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(slots=True)
+class Gateway:
+    """A running gateway, for whoever wants to look at its parts."""
+
+    pipeline: Pipeline
+    subscriber: Subscriber
+    mirror: Mirror
+    retention: Retention
+    one_time_passwords: dict[str, str] = field(default_factory=dict)
+
+    def status(self) -> dict[str, Any]:
+        """Counters and faults of every part, for `status`."""
+        counts = self.mirror.counts
+        return {
+            **self.pipeline.status(),
+            "broker": {"connected": self.subscriber.connected, "connects": self.subscriber.connects},
+            "history": {
+                "away": self.mirror.away,
+                "lag_s": round(self.mirror.lag_s, 1),
+                "mirrored_id": self.mirror.mirrored_id,
+                "received": counts.received,
+                "passed": counts.passed,
+                "refused": counts.refused,
+                "pending": counts.pending,
+                "errors": counts.errors,
+            },
+            "inbox_trimmed": self.retention.trimmed,
+        }
+
+
+@asynccontextmanager
+async def open_gateway(
+    settings: GatewaySettings,
+    history_settings: HistorySettings,
+    mqtt: MqttSettings,
+    *,
+    now_ms: Callable[[], int] = wall_ms,
+) -> AsyncIterator[Gateway]:
+    """A gateway that runs while the context is open.
+
+    Raises:
+        ConfigError: sites, profiles, rules or secrets are wrong.
+        StartError: another gateway holds the folder; the folder or socket cannot be used.
+    """
+    installation = load_installation(settings)
+    mqtt.password()
+    feed = Feed()
+    async with contextlib.AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        store = await enter(Store(settings.data_dir))
+        passwords = await create_first_users(store, settings.data_dir, now_ms())
+
+        source = await enter(InboxSource(store, MIRROR, _warn_damaged))
+        history = open_history(history_settings, settings.data_dir)
+        mirror = Mirror(source, history, now_ms, keep_days=history_settings.keep_days)
+        retention = Retention(store, int(settings.inbox_keep_days * DAY_MS), now_ms)
+
+        def tell(site: str, agent: str, receipt: Receipt) -> None:
+            subscriber.tell(site, agent, receipt)
+            mirror.wake()
+
+        pipeline = Pipeline(store, installation, settings, root=mqtt.root, feed=feed, receipts=tell, now_ms=now_ms)
+        subscriber = Subscriber(mqtt, pipeline.offer, now_ms)
+        gateway = Gateway(pipeline, subscriber, mirror, retention, passwords)
+
+        # Stopped in the opposite order: first nothing comes in, then the pipeline commits what it has.
+        await enter(_task("history", _supervise("history", lambda: _mirror(history, mirror))))
+        await enter(_task("retention", _supervise("retention", retention.run)))
+        await enter(_task("passwords", _supervise("passwords", lambda: _watch_passwords(store, settings, now_ms))))
+        await enter(pipeline)
+        await enter(ControlServer(settings.data_dir / SOCKET, pipeline, feed, gateway.status))
+        await enter(subscriber)
+        yield gateway
+
+
+async def run(settings: GatewaySettings, history: HistorySettings, mqtt: MqttSettings) -> None:
+    """Run the gateway until SIGTERM or SIGINT. Raises ConfigError, StartError.
+
+    One-time passwords of a first start are printed to standard output and stand in data_dir/one-time-passwords.txt.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with open_gateway(settings, history, mqtt):
+            await stop.wait()
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def _mirror(history: History, mirror: Mirror) -> None:
+    async with history:
+        await mirror.run()
+
+
+async def _watch_passwords(store: Store, settings: GatewaySettings, now_ms: Callable[[], int]) -> None:
+    while True:
+        with contextlib.suppress(RetryLater):
+            if await remove_used_file(store, settings.data_dir, now_ms()):
+                await asyncio.Event().wait()
+        await asyncio.sleep(5)
+
+
+def _warn_damaged(row_id: int) -> None:
+    _log.warning("ledger: inbox row %d does not fit its checksum; its readings are left out of the history", row_id)
+
+
+@asynccontextmanager
+async def _task(name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _supervise(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Keep a part beside the alarm path running: what ends is begun again after a growing pause."""
+    pause_s, failing = RESTART_S[0], False
+    while True:
+        started = time.monotonic()
+        try:
+            await work()
+        except WeizhanError as exc:
+            text = str(exc)
+        except Exception as exc:  # noqa: BLE001 # the supervisor: one part's fault must not stop the gateway
+            text = f"{type(exc).__name__}: {exc}"
+        else:
+            text = "ended"
+        if time.monotonic() - started > 60:
+            pause_s, failing = RESTART_S[0], False
+        if not failing:
+            _log.warning("%s stopped: %s; beginning again", name, text)
+        failing = True
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 2, RESTART_S[1])

@@ -1,0 +1,81 @@
+"""The live feed: committed events to every subscriber, encoded once. A subscriber that lags is cut off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from gateway.control.protocol import Event, Snapshot
+
+QUEUE = 2000
+"""Events a subscriber may lag behind before it is cut off."""
+_encode = msgspec.json.Encoder().encode
+
+
+class Subscriber:
+    """One subscription: lines to send; None ends it."""
+
+    def __init__(self) -> None:
+        self.lines: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE)
+        self.cut = False
+
+    def put(self, line: bytes) -> None:
+        """Queue a line; a full queue is emptied and the subscriber cut off, so that it never shows old for new."""
+        if self.cut:
+            return
+        try:
+            self.lines.put_nowait(line)
+        except asyncio.QueueFull:
+            self.end()
+
+    def end(self) -> None:
+        """No further lines."""
+        self.cut = True
+        while not self.lines.empty():
+            self.lines.get_nowait()
+        self.lines.put_nowait(None)
+
+
+class Feed:
+    """All subscribers."""
+
+    def __init__(self) -> None:
+        self._subscribers: set[Subscriber] = set()
+        self.cut_off = 0
+
+    @property
+    def count(self) -> int:
+        """How many listen."""
+        return len(self._subscribers)
+
+    def join(self, subscriber: Subscriber, snapshot: Snapshot) -> None:
+        """Begin a subscription with everything current."""
+        subscriber.put(encode_event(Event(event="snapshot", data=snapshot)))
+        self._subscribers.add(subscriber)
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """End a subscription."""
+        self._subscribers.discard(subscriber)
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """Tell everybody, in order."""
+        for event in events:
+            line = encode_event(event)
+            for subscriber in tuple(self._subscribers):
+                subscriber.put(line)
+                if subscriber.cut:
+                    self.cut_off += 1
+                    self._subscribers.discard(subscriber)
+
+    def end(self) -> None:
+        """End every subscription."""
+        for subscriber in self._subscribers:
+            subscriber.end()
+        self._subscribers.clear()
+
+
+def encode_event(event: Event) -> bytes:
+    """An event as a line."""
+    return _encode(event) + b"\n"

@@ -1,0 +1,120 @@
+"""The control socket: a Unix socket in the data folder that only its owner may open."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from contract.errors import StartError
+from gateway.control.client import ControlError
+from gateway.control.feed import Feed, Subscriber
+from gateway.control.protocol import LIMIT, Answer, Ask, Problem
+from gateway.pipeline import Pipeline
+
+_decode = msgspec.json.Decoder(Ask).decode
+_encode = msgspec.json.Encoder().encode
+CONNECTIONS = 64
+"""Connections at once; a further one is closed."""
+SEND_S = 10.0
+"""A peer that takes nothing for this long is cut off."""
+
+
+class ControlServer:
+    """Serves commands and subscriptions. `async with` binds the socket.
+
+    Args:
+        status: what `status` answers.
+
+    Raises:
+        StartError: the socket cannot be made there.
+    """
+
+    def __init__(self, path: Path, pipeline: Pipeline, feed: Feed, status: Callable[[], dict[str, Any]]) -> None:
+        self._path = path
+        self._pipeline = pipeline
+        self._feed = feed
+        self._status = status
+        self._server: asyncio.Server | None = None
+        self._serving: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> ControlServer:
+        # A file left by a gateway that died is in the way; a live one cannot be there, the folder is locked by us.
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._path.unlink(missing_ok=True)
+            temporary = self._path.with_suffix(".new")
+            temporary.unlink(missing_ok=True)
+            listener.bind(str(temporary))
+            # Closed to others before it has its name and before it listens.
+            temporary.chmod(0o600)
+            listener.listen(CONNECTIONS)
+            listener.setblocking(False)
+            temporary.rename(self._path)
+        except OSError as exc:
+            listener.close()
+            raise StartError(
+                f"{self._path}: {exc.strerror or exc}. gateway.data_dir must be writable and its path short "
+                "(a socket's path has at most 107 bytes)."
+            ) from exc
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=LIMIT)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._server is not None:
+            self._server.close()
+        self._feed.end()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+        self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.set_name("control-connection")
+        self._serving.add(task)
+        subscriber = Subscriber()
+        sender = asyncio.create_task(self._send(subscriber, writer), name="control-sender")
+        try:
+            if len(self._serving) <= CONNECTIONS:
+                while not subscriber.cut and (line := await reader.readline()):
+                    subscriber.put(_encode(await self._answer(line, subscriber)) + b"\n")
+        except (OSError, ValueError, asyncio.CancelledError):
+            pass  # gone, or a line beyond the limit: this connection ends, nothing else
+        finally:
+            self._feed.leave(subscriber)
+            sender.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
+            writer.close()
+            self._serving.discard(task)
+
+    async def _send(self, subscriber: Subscriber, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, TimeoutError):
+            while (line := await subscriber.lines.get()) is not None:
+                writer.write(line)
+                async with asyncio.timeout(SEND_S):
+                    await writer.drain()
+        subscriber.cut = True
+        # Ends the reading side too, and takes back what the peer did not read.
+        writer.transport.abort()
+
+    async def _answer(self, line: bytes, subscriber: Subscriber) -> Answer:
+        try:
+            ask = _decode(line)
+        except msgspec.MsgspecError as exc:
+            return Answer(id=0, ok=False, error=Problem("invalid", f"got no request: {exc}."))
+        try:
+            if ask.op == "status":
+                return Answer(id=ask.id, ok=True, result=self._status())
+            if ask.op == "subscribe":
+                await self._pipeline.subscribe(subscriber)
+                return Answer(id=ask.id, ok=True, result={})
+            return Answer(id=ask.id, ok=True, result=await self._pipeline.ask(ask))
+        except ControlError as exc:
+            return Answer(id=ask.id, ok=False, error=Problem(exc.code, str(exc)))

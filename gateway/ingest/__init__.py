@@ -1,0 +1,1 @@
+"""From the broker to the pipeline: connection, checks at the door, order of batches."""

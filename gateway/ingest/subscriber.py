@@ -1,0 +1,141 @@
+"""The way to the broker: the one module that imports aiomqtt.
+
+One connection at a time, a fresh client for each attempt, back-off 0.2 to 5 s with jitter. A broker that is away, at
+the start or later, is one warning and never the end: agents keep what they have. Messages go straight from the client's
+callback to the pipeline, because the client acknowledges before anybody reads and drops silently when its own queue is
+full; ours counts what it leaves out and the agent sends it again. Receipts are cumulative, so the newest replaces the
+one that waits; they go out at QoS 0, since a lost one is made up for by the agent's next try.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import aiomqtt
+
+from contract.messages import Receipt, encode
+from contract.mqtt import MqttSettings
+from contract.topics import UP, topic
+from gateway.ingest.door import Arrival
+
+BACKOFF_S = (0.2, 5.0)
+REFUSED = 64
+"""Digests in one receipt at most; the others are told when their payload comes again."""
+_log = logging.getLogger(__name__)
+_Key = tuple[str, str, str]
+
+
+class Subscriber:
+    """Connection actor. `async with` starts it; it connects when it can.
+
+    Args:
+        deliver: takes each message at once, without waiting.
+    """
+
+    def __init__(self, settings: MqttSettings, deliver: Callable[[Arrival], bool], now_ms: Callable[[], int]) -> None:
+        self._settings = settings
+        self._deliver = deliver
+        self._now_ms = now_ms
+        self._receipts: dict[_Key, Receipt] = {}
+        self._to_send = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.connected = False
+        self.connects = 0
+
+    async def __aenter__(self) -> Subscriber:
+        self._task = asyncio.create_task(self._run(), name="mqtt")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def tell(self, site: str, agent: str, receipt: Receipt) -> None:
+        """Queue a receipt; it takes the place of one that still waits for the same agent and epoch."""
+        key = (site, agent, receipt.epoch)
+        waiting = self._receipts.get(key)
+        if waiting is not None:
+            receipt.rewind |= waiting.rewind
+            receipt.refused = [*waiting.refused, *receipt.refused]
+        receipt.refused = receipt.refused[-REFUSED:]
+        self._receipts[key] = receipt
+        self._to_send.set()
+
+    async def _run(self) -> None:
+        pause_s, down = BACKOFF_S[0], False
+        where = f"{self._settings.host}:{self._settings.port}"
+        while True:
+            connects = self.connects
+            try:
+                await self._session(where, down)
+            except (aiomqtt.MqttError, OSError) as exc:
+                if self.connects > connects:
+                    pause_s, down = BACKOFF_S[0], False
+                if not down:
+                    _log.warning("broker %s: %s; trying again, agents keep what they have", where, exc)
+                down = True
+            finally:
+                self.connected = False
+            await asyncio.sleep(pause_s * random.uniform(0.7, 1.3))  # noqa: S311 # jitter, not a secret
+            pause_s = min(pause_s * 2, BACKOFF_S[1])
+
+    async def _session(self, where: str, was_down: bool) -> None:
+        settings = self._settings
+        client = aiomqtt.Client(
+            settings.host,
+            settings.port,
+            username=settings.username,
+            password=settings.password(),
+            identifier=settings.username or f"weizhan-gateway-{uuid.uuid4().hex[:12]}",
+            keepalive=settings.keepalive_s,
+            clean_session=True,
+            timeout=10,
+            tls_params=aiomqtt.TLSParameters(ca_certs=str(settings.ca_file)) if settings.ca_file else None,
+            queue_type=self._queue_type(),
+        )
+        async with client:
+            granted = await client.subscribe([(topic(settings.root, "+", "+", channel), 1) for channel in UP])
+            if any((code if isinstance(code, int) else code.value) >= 0x80 for code in granted):
+                raise aiomqtt.MqttError("got a subscription refused, want to read every agent. Check the broker's ACL")
+            self.connected = True
+            self.connects += 1
+            if was_down:
+                _log.info("broker %s: connected again", where)
+            sending = asyncio.create_task(self._send(client), name="mqtt-receipts")
+            try:
+                # Messages never come this way; it ends, with the reason, when the connection does.
+                async for _ in client.messages:
+                    pass
+            finally:
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
+
+    def _queue_type(self) -> type[asyncio.Queue[aiomqtt.Message]]:
+        deliver, now_ms = self._deliver, self._now_ms
+
+        class Handover(asyncio.Queue[Any]):
+            """Where the client would queue messages: hands each on instead."""
+
+            def put_nowait(self, item: aiomqtt.Message) -> None:
+                payload = item.payload if isinstance(item.payload, bytes) else b""
+                deliver(Arrival(str(item.topic), payload, now_ms(), bool(item.retain)))
+
+        return Handover
+
+    async def _send(self, client: aiomqtt.Client) -> None:
+        root = self._settings.root
+        with contextlib.suppress(aiomqtt.MqttError):
+            while True:
+                await self._to_send.wait()
+                self._to_send.clear()
+                while self._receipts:
+                    key = next(iter(self._receipts))
+                    receipt = self._receipts.pop(key)
+                    await client.publish(topic(root, key[0], key[1], "receipt"), encode(receipt), qos=0)

@@ -1,0 +1,184 @@
+"""What one transaction writes, gathered in memory and written in one go."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from contract.messages import Value
+from gateway.control.protocol import AgentView, AlarmView
+from gateway.ingest.door import Refusal
+from gateway.ingest.order import Lost
+from gateway.ledger import audit
+from gateway.ledger.records import AuditEntry
+from rules.memory import RuleState
+
+_encode = msgspec.json.Encoder().encode
+LAST_VALUE_INBOX = "last_value_inbox_id"
+"""meta key: the inbox row up to which last_value was written."""
+Lane = tuple[str, str, str, str]
+
+
+@dataclass(slots=True)
+class Changes:
+    """Everything a turn of the pipeline wants written. Rows are plain tuples in the order of schema.sql."""
+
+    at_ms: int
+    inbox: list[tuple[str, str, str, str, int, int, bytes, int]] = field(default_factory=list)
+    watermarks: dict[Lane, int] = field(default_factory=dict)
+    lost: list[tuple[str, str, str, str, Lost]] = field(default_factory=list)
+    agents: dict[tuple[str, str], AgentView] = field(default_factory=dict)
+    rule_states: dict[tuple[str, str], RuleState] = field(default_factory=dict)
+    alarms: dict[int, AlarmView] = field(default_factory=dict)
+    rule_versions: dict[int, str] = field(default_factory=dict)
+    transitions: list[tuple[int, str, str, str, int, int, str, str, str]] = field(default_factory=list)
+    refusals: list[tuple[int, int, Refusal]] = field(default_factory=list)
+    unknown_readings: list[tuple[str, str, str, int, int, str, str]] = field(default_factory=list)
+    unknown_devices: dict[tuple[str, str], tuple[str, int, int, int, int]] = field(default_factory=dict)
+    last_values: list[tuple[str, int, int, str, str]] | None = None
+    audit: list[AuditEntry] = field(default_factory=list)
+    steps: list[Callable[[sqlite3.Connection], None]] = field(default_factory=list)
+
+    def add_inbox(
+        self, site: str, agent: str, epoch: str, lane: str, seq: int, received_ms: int, readings: bytes
+    ) -> None:
+        """Add a batch's readings (JSON) with their checksum."""
+        self.inbox.append((site, agent, epoch, lane, seq, received_ms, readings, zlib.crc32(readings)))
+
+    def add_audit(self, actor: str, action: str, subject: str, **detail: Any) -> None:
+        """Add a row to the audit chain."""
+        self.audit.append(AuditEntry(self.at_ms, actor, action, subject, detail))
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(
+            self.inbox
+            or self.watermarks
+            or self.lost
+            or self.agents
+            or self.rule_states
+            or self.alarms
+            or self.transitions
+            or self.refusals
+            or self.unknown_readings
+            or self.unknown_devices
+            or self.last_values is not None
+            or self.audit
+            or self.steps
+        )
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        """Write it all, within the caller's transaction."""
+        many = connection.executemany
+        # Steps first: an approved device's kept readings move before new ones of it are added.
+        for step in self.steps:
+            step(connection)
+        if self.inbox:
+            many(
+                "INSERT INTO inbox (site, agent, epoch, lane, seq, received_ms, readings, crc) "
+                "VALUES (?,?,?,?,?,?,?,?)",
+                self.inbox,
+            )
+        if self.watermarks:
+            many(
+                "INSERT INTO watermark VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE "
+                "SET seq = excluded.seq, updated_ms = excluded.updated_ms WHERE excluded.seq > seq",
+                [(*lane, seq, self.at_ms) for lane, seq in self.watermarks.items()],
+            )
+        if self.lost:
+            many(
+                "INSERT INTO gap (site, agent, epoch, lane, first_seq, seq, readings, first_ms, last_ms, reason, "
+                "recorded_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+                [(*row[:4], *row[4], self.at_ms) for row in self.lost],
+            )
+        self._write_alarms(connection)
+        self._write_strangers(connection)
+        if self.agents:
+            many(
+                "INSERT OR REPLACE INTO agent VALUES (?,?,?,?,?,?)",
+                [
+                    (a.site, a.agent, a.online, a.heard_ms, a.clock_offset_ms, _encode(a.state).decode())
+                    for a in self.agents.values()
+                ],
+            )
+        if self.last_values is not None:
+            many("INSERT OR REPLACE INTO last_value VALUES (?,?,?,?,?)", self.last_values)
+            connection.execute(
+                "INSERT OR REPLACE INTO meta "
+                "SELECT ?, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'inbox'), 0)",
+                (LAST_VALUE_INBOX,),
+            )
+        if self.audit:
+            audit.append(connection, self.audit)
+
+    def _write_alarms(self, connection: sqlite3.Connection) -> None:
+        for alarm in self.alarms.values():
+            connection.execute(
+                "INSERT INTO alarm (id, rule, rule_version, subject, site, device, severity, state, active, "
+                "retrospective, raised_ms, recorded_ms, cleared_ms, acknowledged_ms, acknowledged_by, inputs) "
+                "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET state = excluded.state, "
+                "active = excluded.active, cleared_ms = excluded.cleared_ms, "
+                "acknowledged_ms = excluded.acknowledged_ms, acknowledged_by = excluded.acknowledged_by",
+                (
+                    alarm.id,
+                    alarm.rule,
+                    self.rule_versions.get(alarm.id, ""),
+                    alarm.subject,
+                    alarm.site,
+                    alarm.device,
+                    alarm.severity,
+                    alarm.state,
+                    alarm.active,
+                    alarm.retrospective,
+                    alarm.raised_ms,
+                    alarm.recorded_ms,
+                    alarm.cleared_ms,
+                    alarm.acknowledged_ms,
+                    alarm.acknowledged_by,
+                    _encode(alarm.inputs).decode(),
+                ),
+            )
+        connection.executemany(
+            "INSERT INTO transition (alarm_id, event, from_state, to_state, event_ms, recorded_ms, actor, note, "
+            "inputs) VALUES (?,?,?,?,?,?,?,?,?)",
+            self.transitions,
+        )
+        for state in self.rule_states.values():
+            if state.phase == "rest":
+                connection.execute("DELETE FROM rule_state WHERE rule = ? AND subject = ?", (state.rule, state.subject))
+            else:
+                connection.execute(
+                    "INSERT OR REPLACE INTO rule_state VALUES (?,?,?,?,?,?)",
+                    (*state[:5], _encode(state.detail).decode()),
+                )
+
+    def _write_strangers(self, connection: sqlite3.Connection) -> None:
+        connection.executemany(
+            "INSERT INTO quarantine VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (source, reason) DO UPDATE SET "
+            "detail = excluded.detail, last_ms = excluded.last_ms, count = count + excluded.count, "
+            "bytes = excluded.bytes, sample = excluded.sample",
+            [
+                (row_id, r.source, r.reason, r.detail, r.received_ms, r.received_ms, count, r.size, r.sample)
+                for row_id, count, r in self.refusals
+            ],
+        )
+        connection.executemany(
+            "INSERT INTO unknown_reading (site, device, point, observed_ms, received_ms, value, quality) "
+            "VALUES (?,?,?,?,?,?,?)",
+            self.unknown_readings,
+        )
+        connection.executemany(
+            "INSERT OR REPLACE INTO unknown_device (site, device, agent, first_ms, last_ms, readings, dropped) "
+            "VALUES (?,?,?,?,?,?,?)",
+            [(*key, *row) for key, row in self.unknown_devices.items()],
+        )
+
+
+def encode_value(value: Value) -> str:
+    """A value as the ledger keeps it."""
+    return _encode(value).decode()

@@ -1,0 +1,381 @@
+"""The pipeline: what waits is judged in memory, written in ONE transaction, and told only after the commit.
+
+    alarm lane ──┐
+    telemetry ───┼─> Turn (door, order, engine, life cycle) ─> commit (fsync) ─> receipts, live events, answers
+    commands ────┘
+
+Alarms are taken first and never wait for company; telemetry waits up to `commit_ms` to share a commit. A commit that
+fails is told to nobody: the working state is built again from the ledger and the same messages are tried again.
+
+Counters: received = passed + dropped{reason} + pending, in messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections import Counter, deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from contract.errors import RetryLater
+from contract.messages import Receipt
+from gateway import commands
+from gateway.control.client import ControlError
+from gateway.control.feed import Feed, Subscriber
+from gateway.control.protocol import Ask, Problem
+from gateway.ingest.door import Arrival, faulty
+from gateway.installation import Installation
+from gateway.ledger.changes import encode_value
+from gateway.ledger.store import Store
+from gateway.settings import GatewaySettings
+from gateway.state import WorkingState, load
+from gateway.turn import NEVER, Turn
+
+GROUP = 256
+"""Messages in one commit at most."""
+ASKS = 256
+"""Commands that may wait; a further one is answered `unavailable`."""
+TICK_S = 1.0
+REWIND_S = 0.5
+"""A hole is told to its agent once in this long: what is in flight behind it shows the same hole."""
+FAULTY = "!"
+"""Stands before the topic of a message that made the judging itself fail. No topic of ours begins so."""
+_log = logging.getLogger(__name__)
+
+
+class _Waiting(NamedTuple):
+    ask: Ask | Subscriber
+    answer: asyncio.Future[Any]
+
+
+class Lane:
+    """A bounded queue of messages, by number and by bytes. Full: the newest is not taken (the agent sends again)."""
+
+    def __init__(self, messages: int, size: int) -> None:
+        self._messages = messages
+        self._size = size
+        self._held = 0
+        self._queue: deque[Arrival] = deque()
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def put(self, arrival: Arrival) -> bool:
+        """Take a message; False when there is no room."""
+        if len(self._queue) >= self._messages or self._held + len(arrival.payload) > self._size:
+            return False
+        self._queue.append(arrival)
+        self._held += len(arrival.payload)
+        return True
+
+    def get(self) -> Arrival:
+        """The oldest message."""
+        arrival = self._queue.popleft()
+        self._held -= len(arrival.payload)
+        return arrival
+
+
+class Pipeline:
+    """Judges, commits, tells. `async with` builds the working state and runs it.
+
+    Args:
+        receipts: takes what may be told to an agent (site, agent, receipt); must not wait.
+        now_ms: wall clock, ms UTC.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        installation: Installation,
+        settings: GatewaySettings,
+        *,
+        root: str,
+        feed: Feed,
+        receipts: Callable[[str, str, Receipt], None],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._installation = installation
+        self._settings = settings
+        self._root = root
+        self._feed = feed
+        self._receipts = receipts
+        self._now_ms = now_ms
+        self._alarm = Lane(settings.queue_messages, settings.queue_bytes)
+        self._telemetry = Lane(settings.queue_messages, settings.queue_bytes)
+        self._again: list[Arrival] = []
+        self._asks: deque[_Waiting] = deque()
+        self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+        self._rewound: dict[tuple[str, str, str, str], tuple[int, float]] = {}
+        self._checkpoint_due = 0.0
+        self._oldest_ms = 0
+        self._note: str | None = "gateway.start"
+        self._state: WorkingState | None = None
+        self._received = self._passed = self._stored = self._commits = self._strangers_dropped = 0
+        self._dropped: Counter[str] = Counter()
+        self._fault: str | None = None
+        self._started_ms = now_ms()
+
+    async def __aenter__(self) -> Pipeline:
+        await self._reload()
+        self._checkpoint_due = asyncio.get_running_loop().time() + self._settings.checkpoint_s
+        self._task = asyncio.create_task(self._run(), name="pipeline")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stopping = True
+        self._urgent.set()
+        self._wake.set()
+        if self._task is not None:
+            # What was taken is worth a last commit, but a disk that hangs must not hold the stop up.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._task, 5.0)
+        for waiting in self._asks:
+            _refuse(waiting, "the gateway stops")
+        self._asks.clear()
+
+    # --- what comes in -------------------------------------------------------------------------------------------
+
+    def offer(self, arrival: Arrival) -> bool:
+        """Queue a message; False, and counted, when its lane is full. Alarms and agents' states go first."""
+        self._received += 1
+        telemetry = arrival.topic.endswith("/telemetry")
+        if not (self._telemetry if telemetry else self._alarm).put(arrival):
+            self._dropped["overflow"] += 1
+            return False
+        self._wake.set()
+        if not telemetry or len(self._telemetry) >= GROUP:
+            self._urgent.set()
+        return True
+
+    async def ask(self, ask: Ask) -> Any:
+        """Do a command; gives its result once it is durable. Raises ControlError."""
+        return await self._submit(ask)
+
+    async def subscribe(self, subscriber: Subscriber) -> None:
+        """Give the subscriber everything current, then every event from there on."""
+        await self._submit(subscriber)
+
+    async def _submit(self, ask: Ask | Subscriber) -> Any:
+        if len(self._asks) >= ASKS or self._stopping:
+            raise ControlError(Problem("unavailable", "the gateway has too much to do. Try again."))
+        waiting = _Waiting(ask, asyncio.get_running_loop().create_future())
+        self._asks.append(waiting)
+        self._urgent.set()
+        self._wake.set()
+        return await waiting.answer
+
+    def status(self) -> dict[str, Any]:
+        """How it goes: counters of messages, queues, commits, and what is wrong, if anything."""
+        return {
+            "started_ms": self._started_ms,
+            "received": self._received,
+            "passed": self._passed,
+            "dropped": dict(self._dropped),
+            "pending": self._received - self._passed - sum(self._dropped.values()),
+            "queued": {"alarm": len(self._alarm), "telemetry": len(self._telemetry)},
+            "readings_stored": self._stored,
+            "unknown_readings_dropped": self._strangers_dropped,
+            "commits": self._commits,
+            "ledger_fault": self._fault,
+            "subscribers": self._feed.count,
+            "subscribers_cut_off": self._feed.cut_off,
+            "configuration": self._installation.hash,
+        }
+
+    # --- the loop ------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        pause_s, group = 0.1, GROUP
+        while not (self._stopping and not self._waiting()):
+            await self._gather()
+            arrivals = self._take(group)
+            asks, self._asks = list(self._asks), deque()
+            try:
+                await self._turn(arrivals, asks)
+            except RetryLater as exc:
+                self._failed(str(exc))
+            except Exception as exc:  # noqa: BLE001 # this loop is the supervisor of the judging
+                # The supervisor's own place: a message nobody thought of must not stop the others. Taken one by one,
+                # the one that does it is found and set aside.
+                _log.exception("a group of %d messages could not be judged", len(arrivals))
+                self._failed(f"{type(exc).__name__}: {exc}")
+                if group == 1 and arrivals and not asks:
+                    arrivals = [arrivals[0]._replace(topic=FAULTY + arrivals[0].topic)]
+                group = 1
+            else:
+                if self._fault is not None and not self._again:
+                    self._recovered()
+                pause_s, group = 0.1, GROUP if not self._again else group
+                continue
+            self._again = arrivals + self._again
+            for waiting in asks:
+                _refuse(waiting, f"the ledger cannot be written now: {self._fault}")
+            if self._stopping:
+                return
+            await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))  # noqa: S311 # jitter, not a secret
+            pause_s = min(pause_s * 2, 5.0)
+            await self._reload()
+        self._note = "gateway.stop"
+        with contextlib.suppress(RetryLater):
+            await self._turn([], [])
+
+    async def _reload(self) -> None:
+        """Build the working state from the ledger, however long the ledger takes to be readable."""
+        pause_s = 0.1
+        while True:
+            try:
+                saved = await self._store.run(load)
+                break
+            except RetryLater as exc:
+                if self._state is None or self._stopping:
+                    raise
+                self._failed(str(exc))
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, 5.0)
+        self._state = WorkingState(saved, self._installation, self._root, self._now_ms())
+        self._oldest_ms = 0
+        for row_id in saved.damaged:
+            _log.warning(
+                "%s: inbox row %d does not fit its checksum; its readings are left out", self._store.path, row_id
+            )
+
+    def _failed(self, text: str) -> None:
+        if self._fault is None:
+            _log.warning("nothing can be committed, agents keep what they have: %s", text)
+        self._fault = text
+
+    def _recovered(self) -> None:
+        if self._fault is not None:
+            _log.info("commits work again")
+        self._fault = None
+
+    def _waiting(self) -> int:
+        return len(self._again) + len(self._alarm) + len(self._telemetry) + len(self._asks)
+
+    async def _gather(self) -> None:
+        """Wait until there is something to do: messages, commands, a timer."""
+        assert self._state is not None
+        if not self._waiting() and self._note is None:
+            self._wake.clear()
+            self._urgent.clear()
+            due_ms = self._state.engine.next_due_ms()
+            wait_s = TICK_S if due_ms is None else min(TICK_S, max(0.01, (due_ms - self._now_ms()) / 1000))
+            await _wait(self._wake, wait_s)
+        if self._settings.commit_ms and self._waiting() and not (self._urgent.is_set() or self._again):
+            await _wait(self._urgent, self._settings.commit_ms / 1000)
+        self._urgent.clear()
+
+    def _take(self, most: int) -> list[Arrival]:
+        taken, self._again = self._again[:most], self._again[most:]
+        for lane in (self._alarm, self._telemetry):
+            while len(lane) and len(taken) < most:
+                taken.append(lane.get())
+        if len(self._telemetry) + len(self._alarm):
+            self._urgent.set()
+        return taken
+
+    async def _turn(self, arrivals: list[Arrival], asks: list[_Waiting]) -> None:
+        state, limits = self._state, self._settings
+        assert state is not None
+        kept = {}
+        for waiting in asks:
+            if isinstance(waiting.ask, Ask) and (device := commands.wants_kept(waiting.ask)) is not None:
+                kept[device] = await self._store.run(partial(commands.read_kept, site=device[0], device=device[1]))
+        turn = Turn(
+            state, self._now_ms(), unknown_readings=limits.unknown_readings, unknown_devices=limits.unknown_devices
+        )
+        if self._note is not None:
+            turn.changes.add_audit("gateway", self._note, "gateway", configuration=self._installation.hash)
+        for waiting in asks:
+            if isinstance(waiting.ask, Ask):
+                self._execute(waiting, turn, kept)
+        for arrival in arrivals:
+            if arrival.topic.startswith(FAULTY):
+                turn.refuse(faulty(self._root, arrival._replace(topic=arrival.topic[len(FAULTY) :])))
+            else:
+                turn.take(arrival)
+        turn.finish()
+        self._oldest_ms = min(self._oldest_ms, turn.oldest_ms)
+        checkpointed = self._checkpoint(turn)
+        if turn.changes:
+            await self._store.run(turn.changes.write)
+            self._commits += 1
+        if checkpointed:
+            self._oldest_ms = NEVER
+        self._note = None
+        self._tell(turn, asks)
+
+    def _execute(self, waiting: _Waiting, turn: Turn, kept: dict[tuple[str, str], commands.Kept]) -> None:
+        assert isinstance(waiting.ask, Ask)
+        device = commands.wants_kept(waiting.ask)
+        try:
+            result = commands.execute(waiting.ask, turn, kept.get(device) if device else None)
+        except ControlError as exc:
+            if not waiting.answer.done():
+                waiting.answer.set_exception(exc)
+            return
+        turn.results.append((waiting.answer, result))
+
+    def _checkpoint(self, turn: Turn) -> bool:
+        """Now and then, and at the stop, write the last values down, so that a start replays seconds and not days."""
+        now = asyncio.get_running_loop().time()
+        if now < self._checkpoint_due and self._note != "gateway.stop":
+            return False
+        self._checkpoint_due = now + self._settings.checkpoint_s
+        turn.changes.last_values = [
+            (point, slot.observed_ms, slot.received_ms, encode_value(slot.value), slot.quality)
+            for point, slot in turn.state.engine.values()
+            if slot.received_ms and slot.received_ms >= self._oldest_ms
+        ]
+        for key, agent in turn.state.agents.items():
+            turn.changes.agents.setdefault(key, agent)
+        return True
+
+    def _tell(self, turn: Turn, asks: list[_Waiting]) -> None:
+        """After the commit: receipts, events, answers. Nothing here waits."""
+        self._passed += turn.passed
+        self._stored += turn.stored
+        self._strangers_dropped += turn.strangers_dropped
+        self._dropped.update(turn.dropped)
+        rewinding = self._rewinding(turn)
+        for key, receipt in turn.receipts.items():
+            receipt.rewind = key in rewinding
+            self._receipts(key[0], key[1], receipt)
+        self._feed.publish(turn.events() if self._feed.count else ())
+        for answer, result in turn.results:
+            if not answer.done():
+                answer.set_result(result)
+        for waiting in asks:
+            if isinstance(waiting.ask, Subscriber) and not waiting.answer.done():
+                self._feed.join(waiting.ask, turn.state.snapshot(self._now_ms()))
+                waiting.answer.set_result(None)
+
+    def _rewinding(self, turn: Turn) -> set[tuple[str, str, str]]:
+        """Agents (by epoch) to be asked to send again: each hole once in a while, not once a message."""
+        now, rewinding = asyncio.get_running_loop().time(), set()
+        for lane in turn.holes:
+            watermark = turn.state.watermarks.get(lane, 0)
+            before, at = self._rewound.get(lane, (-1, 0.0))
+            if before != watermark or now - at >= REWIND_S:
+                self._rewound[lane] = (watermark, now)
+                rewinding.add(lane[:3])
+        return rewinding
+
+
+async def _wait(event: asyncio.Event, wait_s: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(wait_s):
+            await event.wait()
+
+
+def _refuse(waiting: _Waiting, text: str) -> None:
+    if not waiting.answer.done():
+        waiting.answer.set_exception(ControlError(Problem("unavailable", text)))

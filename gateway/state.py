@@ -1,0 +1,154 @@
+"""The gateway's working state: what it must know to judge the next message. Rebuilt from the ledger at any time.
+
+It runs ahead of the ledger while a commit is under way. When that commit fails it is thrown away and built again, so
+that nothing that was never committed can have an effect.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections import deque
+from typing import NamedTuple
+
+import msgspec
+
+from contract.messages import Reading, Value
+from gateway.control.protocol import AgentView, AlarmView, Snapshot
+from gateway.ingest.door import Door
+from gateway.installation import Installation
+from gateway.ledger.changes import LAST_VALUE_INBOX
+from gateway.ledger.reader import ALARMS, alarm_view, decode_value
+from gateway.ledger.records import ApprovedDevice, UnknownDevice
+from rules.memory import RuleState
+
+_readings = msgspec.json.Decoder(list[Reading])
+_json = msgspec.json.Decoder()
+OFFSET_SAMPLES = 32
+OFFSET_LEAST_MS = 1000
+"""A smaller difference of clocks is not told from the network's delay and is not corrected."""
+
+
+class Saved(NamedTuple):
+    """The ledger's rows that the working state is built from."""
+
+    watermarks: dict[tuple[str, str, str, str], int]
+    agents: list[AgentView]
+    rule_states: list[RuleState]
+    alarms: list[AlarmView]
+    next_alarm: int
+    unknown: list[UnknownDevice]
+    approved: list[ApprovedDevice]
+    quarantine: dict[tuple[str, str], int]
+    users: dict[str, str]
+    values: dict[str, tuple[int, int, Value, str]]
+    damaged: list[int]
+
+
+def load(connection: sqlite3.Connection) -> Saved:
+    """Read everything, within the caller's transaction."""
+    ask = connection.execute
+    values, damaged = _load_values(connection)
+    return Saved(
+        {tuple(row[:4]): row[4] for row in ask("SELECT site, agent, epoch, lane, seq FROM watermark")},
+        [
+            AgentView(
+                site=row[0],
+                agent=row[1],
+                online=bool(row[2]),
+                heard_ms=row[3],
+                clock_offset_ms=row[4],
+                state=_json.decode(row[5]),
+            )
+            for row in ask("SELECT site, agent, online, heard_ms, clock_offset_ms, state FROM agent")
+        ],
+        [
+            RuleState(row[0], row[1], row[2], row[3], row[4], _json.decode(row[5]))
+            for row in ask("SELECT rule, subject, phase, since_ms, alarm_id, detail FROM rule_state")
+        ],
+        [alarm_view(row) for row in ask(ALARMS + "WHERE state <> 'normal' OR active ORDER BY id")],
+        ask("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'alarm'), 0)").fetchone()[0] + 1,
+        [
+            UnknownDevice(*row)
+            for row in ask("SELECT site, device, agent, first_ms, last_ms, readings, dropped FROM unknown_device")
+        ],
+        [
+            ApprovedDevice(*row)
+            for row in ask(
+                "SELECT site, device, agent, profile, title_zh, title_en, approved_ms, approved_by FROM approved_device"
+            )
+        ],
+        {(row[1], row[2]): row[0] for row in ask("SELECT id, source, reason FROM quarantine")},
+        dict(ask("SELECT name, role FROM user").fetchall()),
+        values,
+        damaged,
+    )
+
+
+def _load_values(connection: sqlite3.Connection) -> tuple[dict[str, tuple[int, int, Value, str]], list[int]]:
+    """Last values as of the checkpoint, and what the inbox has had since; ids of inbox rows that are damaged."""
+    values: dict[str, tuple[int, int, Value, str]] = {}
+    damaged = []
+    for point, observed_ms, received_ms, value, quality in connection.execute(
+        "SELECT point, observed_ms, received_ms, value, quality FROM last_value"
+    ):
+        values[point] = (observed_ms, received_ms, decode_value(value), quality)
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (LAST_VALUE_INBOX,)).fetchone()
+    for row_id, site, received_ms, readings, crc in connection.execute(
+        "SELECT id, site, received_ms, readings, crc FROM inbox WHERE id > ? ORDER BY id", (int(row[0]) if row else 0,)
+    ):
+        if zlib.crc32(readings) != crc:
+            damaged.append(row_id)
+            continue
+        for reading in _readings.decode(readings):
+            values[f"{site}/{reading.point}"] = (reading.observed_ms, received_ms, reading.value, reading.quality)
+    return values, damaged
+
+
+class WorkingState:
+    """Engine, watermarks, open alarms, agents, strangers."""
+
+    def __init__(self, saved: Saved, installation: Installation, root: str, now_ms: int) -> None:
+        self.installation = installation
+        self.watermarks = saved.watermarks
+        self.agents = {(agent.site, agent.agent): agent for agent in saved.agents}
+        self.alarms = {alarm.id: alarm for alarm in saved.alarms}
+        self.active = {(alarm.rule, alarm.subject): alarm.id for alarm in saved.alarms if alarm.active}
+        self.next_alarm = saved.next_alarm
+        self.unknown = {(device.site, device.device): device for device in saved.unknown}
+        self.approved = {(device.site, device.device): device for device in saved.approved}
+        self.quarantine = saved.quarantine
+        self.next_quarantine = max(saved.quarantine.values(), default=0) + 1
+        self.users = saved.users
+        self.owners = installation.owners(saved.approved)
+        self.door = Door(root, lambda site, device: self.owners.get((site, device)))
+        self.offsets: dict[tuple[str, str], deque[int]] = {}
+        self.engine = installation.engine(saved.approved)
+        self.engine.restore(
+            saved.rule_states,
+            ((point, *value) for point, value in saved.values.items()),
+            ((agent.site, agent.agent, agent.online, agent.heard_ms) for agent in saved.agents),
+            now_ms,
+        )
+
+    def clock_offset(self, site: str, agent: str, sent_ms: int, received_ms: int) -> int:
+        """How far the agent's clock is ahead (ms), by the quickest of its latest messages."""
+        samples = self.offsets.get((site, agent))
+        if samples is None:
+            samples = self.offsets[site, agent] = deque(maxlen=OFFSET_SAMPLES)
+        samples.append(sent_ms - received_ms)
+        return max(samples)
+
+    def snapshot(self, now_ms: int) -> Snapshot:
+        """Everything current, for a new subscriber."""
+        return Snapshot(
+            at_ms=now_ms,
+            values={
+                point: [slot.observed_ms, slot.value, slot.quality]
+                for point, slot in self.engine.values()
+                if slot.received_ms
+            },
+            alarms=[alarm for alarm in self.alarms.values() if alarm.state != "normal"],
+            agents=list(self.agents.values()),
+            unknown_devices=[device._asdict() for device in self.unknown.values()],
+        )

@@ -1,0 +1,334 @@
+"""One turn of the pipeline: what a group of messages does to the working state, what is to be written for it, and
+what may be told once that is durable. No I/O.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from contract.messages import Batch, Reading, Receipt, encode_readings
+from gateway.alarms import lifecycle
+from gateway.control.protocol import AgentView, AlarmView, Event
+from gateway.ingest.door import Accepted, Arrival, Refusal, Told
+from gateway.ingest.order import judge
+from gateway.ledger.changes import Changes, encode_value
+from gateway.ledger.records import UnknownDevice
+from gateway.state import OFFSET_LEAST_MS, WorkingState
+from rules.memory import Transition
+
+QUARANTINE_SOURCES = 1000
+"""Pairs of source and reason kept apart; further ones are counted together."""
+RULE = "rule"
+NEVER = 2**62
+"""Later than any time there is."""
+
+
+class Turn:
+    """Takes messages one after the other; afterwards `changes` is to be committed, then the rest may be told."""
+
+    def __init__(self, state: WorkingState, now_ms: int, *, unknown_readings: int, unknown_devices: int) -> None:
+        self.state = state
+        self.now_ms = now_ms
+        self.changes = Changes(now_ms)
+        self.receipts: dict[tuple[str, str, str], Receipt] = {}
+        self.holes: set[tuple[str, str, str, str]] = set()
+        self.readings: list[tuple[str, list[Reading]]] = []
+        self.touched_alarms: dict[int, AlarmView] = {}
+        self.touched_agents: dict[tuple[str, str], AgentView] = {}
+        self.new_devices: dict[tuple[str, str], UnknownDevice] = {}
+        self.results: list[tuple[asyncio.Future[Any], Any]] = []
+        self.oldest_ms = NEVER
+        self.passed = 0
+        self.stored = 0
+        self.strangers_dropped = 0
+        self.dropped: dict[str, int] = {}
+        self._unknown_readings = unknown_readings
+        self._unknown_devices = unknown_devices
+        self._refused: dict[tuple[str, str], tuple[int, int, Refusal]] = {}
+
+    # --- messages ------------------------------------------------------------------------------------------------
+
+    def take(self, arrival: Arrival) -> None:
+        """Judge one message and apply it."""
+        judged = self.state.door.admit(arrival)
+        if isinstance(judged, Accepted):
+            self._take_batch(judged)
+        elif isinstance(judged, Told):
+            self._take_state(judged)
+        else:
+            self.refuse(judged)
+
+    def _take_batch(self, accepted: Accepted) -> None:
+        batch = accepted.batch
+        lane = (batch.site, batch.agent, batch.epoch, batch.lane)
+        watermark = self.state.watermarks.get(lane)
+        if watermark is None and not any(key[:3] == lane[:3] for key in self.state.watermarks):
+            self.changes.add_audit("gateway", "agent.epoch", f"{batch.site}/{batch.agent}", epoch=batch.epoch)
+        verdict = judge(batch, watermark or 0)
+        receipt = self._receipt(batch.site, batch.agent, batch.epoch)
+        if verdict.kind != "take":
+            self._drop(verdict.kind)
+            if verdict.kind == "hole":
+                receipt.rewind = True
+                self.holes.add(lane)
+            return
+        self.passed += 1
+        self.state.watermarks[lane] = self.changes.watermarks[lane] = batch.seq
+        if batch.lane == "alarm":
+            receipt.alarm = batch.seq
+        else:
+            receipt.telemetry = batch.seq
+        for lost in verdict.lost:
+            self.changes.lost.append((*lane, lost))
+        offset_ms = self._hear(batch.site, batch.agent, batch.sent_ms, accepted.received_ms)
+        self._apply(batch, accepted.readings, accepted.received_ms, offset_ms)
+
+    def _apply(self, batch: Batch, raw: bytes, received_ms: int, offset_ms: int) -> None:
+        readings = batch.readings
+        strangers = self.state.engine.observe(batch.site, readings, received_ms, -offset_ms)
+        if strangers:
+            known = self.state.engine.knows
+            readings = [r for r in readings if known(batch.site, r.point.partition("/")[0])]
+            raw = encode_readings(readings)
+            self._keep_strangers(batch, strangers, received_ms)
+        if readings:
+            self.changes.add_inbox(batch.site, batch.agent, batch.epoch, batch.lane, batch.seq, received_ms, raw)
+            self.stored += len(readings)
+            self.oldest_ms = min(self.oldest_ms, received_ms)
+            self.readings.append((batch.site, readings))
+
+    def _keep_strangers(self, batch: Batch, strangers: Iterable[Reading], received_ms: int) -> None:
+        for reading in strangers:
+            device_id = reading.point.partition("/")[0]
+            key = (batch.site, device_id)
+            device = self.state.unknown.get(key)
+            if device is None:
+                if len(self.state.unknown) >= self._unknown_devices:
+                    self.strangers_dropped += 1
+                    continue
+                device = UnknownDevice(batch.site, device_id, batch.agent, received_ms, received_ms, 0, 0)
+                self.changes.add_audit("gateway", "device.unknown", f"{batch.site}/{device_id}", agent=batch.agent)
+            if device.readings < self._unknown_readings:
+                device = device._replace(readings=device.readings + 1, last_ms=received_ms)
+                self.changes.unknown_readings.append(
+                    (
+                        batch.site,
+                        device_id,
+                        reading.point.partition("/")[2],
+                        reading.observed_ms,
+                        received_ms,
+                        encode_value(reading.value),
+                        reading.quality,
+                    )
+                )
+            else:
+                device = device._replace(dropped=device.dropped + 1, last_ms=received_ms)
+            self.state.unknown[key] = self.new_devices[key] = device
+            self.changes.unknown_devices[key] = device[2:]
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Put a message into quarantine; its digest may be told once that is durable."""
+        self._drop(refusal.reason)
+        quarantine = self.state.quarantine
+        key = (refusal.source, refusal.reason)
+        if key not in quarantine:
+            if len(quarantine) >= QUARANTINE_SOURCES:
+                refusal = refusal._replace(source="(further sources)")
+                key = (refusal.source, refusal.reason)
+            if key not in quarantine:
+                quarantine[key] = self.state.next_quarantine
+                self.state.next_quarantine += 1
+                self.changes.add_audit("gateway", "message.refused", key[0], reason=key[1], detail=refusal.detail)
+        count = self._refused[key][1] + 1 if key in self._refused else 1
+        self._refused[key] = (quarantine[key], count, refusal)
+        if refusal.digest:
+            epoch = refusal.epoch
+            if not epoch and (known := self.state.agents.get((refusal.site, refusal.agent))) is not None:
+                epoch = str(known.state.get("epoch", ""))
+            receipt = self._receipt(refusal.site, refusal.agent, epoch)
+            receipt.refused = [*receipt.refused, refusal.digest]
+
+    # --- agents --------------------------------------------------------------------------------------------------
+
+    def _take_state(self, told: Told) -> None:
+        said, key = told.state, (told.state.site, told.state.agent)
+        known = self.state.agents.get(key)
+        self.passed += 1
+        if told.retained and known is not None:
+            old = said.sent_ms <= int(known.state.get("sent_ms", -1))
+            if old and (said.online == known.online or said.online):
+                return  # the broker's memory of what was heard already; it proves no life
+        offset_ms = known.clock_offset_ms if known else 0
+        if said.online and not told.retained:
+            offset_ms = self.state.clock_offset(*key, said.sent_ms, told.received_ms)
+        view = AgentView(
+            site=key[0],
+            agent=key[1],
+            online=said.online,
+            heard_ms=told.received_ms,
+            clock_offset_ms=offset_ms,
+            state=msgspec.to_builtins(said),
+        )
+        if known is None or known.online != said.online or known.state.get("config_hash") != said.config_hash:
+            self.changes.add_audit(
+                "gateway", "agent.state", f"{key[0]}/{key[1]}", online=said.online, config_hash=said.config_hash
+            )
+        self._set_agent(view)
+        self.state.engine.agent_heard(*key, said.online, told.received_ms)
+
+    def _hear(self, site: str, agent: str, sent_ms: int, received_ms: int) -> int:
+        """A batch is a sign of life too, but it never overrules a last will. Gives the offset to correct by (ms)."""
+        offset_ms = self.state.clock_offset(site, agent, sent_ms, received_ms)
+        known = self.state.agents.get((site, agent))
+        if known is None:
+            view = AgentView(
+                site=site, agent=agent, online=True, heard_ms=received_ms, clock_offset_ms=offset_ms, state={}
+            )
+            self._set_agent(view)
+            self.state.engine.agent_heard(site, agent, True, received_ms)
+        elif known.online or known.state.get("online"):
+            if not known.online:
+                self._set_agent(msgspec.structs.replace(known, online=True, heard_ms=received_ms))
+            else:
+                known.heard_ms = received_ms
+            self.state.engine.agent_heard(site, agent, True, received_ms)
+        return offset_ms if abs(offset_ms) >= OFFSET_LEAST_MS else 0
+
+    def _set_agent(self, view: AgentView) -> None:
+        key = (view.site, view.agent)
+        self.state.agents[key] = self.changes.agents[key] = self.touched_agents[key] = view
+
+    # --- alarms --------------------------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Let time pass up to now and turn the engine's decisions into alarms. Call once, after all messages."""
+        engine = self.state.engine
+        engine.advance(self.now_ms)
+        effects = engine.take()
+        states = {(state.rule, state.subject): state for state in effects.states}
+        for transition in effects.transitions:
+            if transition.event == "raise":
+                self._raise(transition)
+            else:
+                self._clear(transition)
+        # Binding the new alarm's number to its rule's state changed that state once more.
+        states.update({(state.rule, state.subject): state for state in engine.take().states})
+        self.changes.rule_states = states
+        self.changes.refusals = list(self._refused.values())
+
+    def _raise(self, cause: Transition) -> None:
+        key = (cause.rule, cause.subject)
+        if key in self.state.active:
+            return
+        alarm = AlarmView(
+            id=self.state.next_alarm,
+            rule=cause.rule,
+            subject=cause.subject,
+            site=cause.site,
+            device=cause.device,
+            severity=cause.severity,
+            state=lifecycle.UNACKNOWLEDGED,
+            active=True,
+            retrospective=cause.retrospective,
+            raised_ms=cause.event_ms,
+            recorded_ms=self.now_ms,
+            cleared_ms=None,
+            acknowledged_ms=None,
+            acknowledged_by=None,
+            inputs=cause.inputs,
+        )
+        self.state.next_alarm += 1
+        self.changes.rule_versions[alarm.id] = cause.rule_version
+        self.state.active[key] = alarm.id
+        self.state.engine.bind(cause.rule, cause.subject, alarm.id)
+        self._move(alarm, lifecycle.NORMAL, "raise", cause.event_ms, RULE, "", cause.inputs)
+        self._lose_agent(cause)
+
+    def _clear(self, cause: Transition) -> None:
+        alarm_id = self.state.active.pop((cause.rule, cause.subject), None)
+        old = self.state.alarms.get(alarm_id) if alarm_id is not None else None
+        if old is None:
+            return
+        state = lifecycle.next_state(old.state, "clear") or lifecycle.NORMAL
+        alarm = msgspec.structs.replace(old, state=state, active=False, cleared_ms=cause.event_ms)
+        self._move(alarm, old.state, "clear", cause.event_ms, RULE, "", cause.inputs)
+
+    def acknowledge(self, alarm_id: int, actor: str, note: str) -> AlarmView | None:
+        """Acknowledge an open alarm; None when its state has nothing to acknowledge."""
+        old = self.state.alarms[alarm_id]
+        state = lifecycle.next_state(old.state, "acknowledge")
+        if state is None:
+            return None
+        alarm = msgspec.structs.replace(old, state=state, acknowledged_ms=self.now_ms, acknowledged_by=actor)
+        self._move(alarm, old.state, "acknowledge", self.now_ms, actor, note, {})
+        return alarm
+
+    def _move(
+        self, alarm: AlarmView, from_state: str, event: str, at_ms: int, actor: str, note: str, inputs: dict[str, Any]
+    ) -> None:
+        if alarm.state == lifecycle.NORMAL and not alarm.active:
+            self.state.alarms.pop(alarm.id, None)
+        else:
+            self.state.alarms[alarm.id] = alarm
+        self.changes.alarms[alarm.id] = self.touched_alarms[alarm.id] = alarm
+        self.changes.transitions.append(
+            (
+                alarm.id,
+                event,
+                from_state,
+                alarm.state,
+                at_ms,
+                self.now_ms,
+                actor,
+                note,
+                msgspec.json.encode(inputs).decode(),
+            )
+        )
+        self.changes.add_audit(
+            actor,
+            f"alarm.{event}",
+            alarm.subject,
+            alarm=alarm.id,
+            rule=alarm.rule,
+            state=alarm.state,
+            event_ms=at_ms,
+            note=note,
+        )
+
+    def _lose_agent(self, cause: Transition) -> None:
+        """A heartbeat that stopped makes the agent's row say so."""
+        site, _, agent = cause.subject.partition("/")
+        known = self.state.agents.get((site, agent))
+        if cause.device is None and known is not None and known.online and "online" in cause.inputs:
+            self._set_agent(msgspec.structs.replace(known, online=False))
+
+    # --- telling -------------------------------------------------------------------------------------------------
+
+    def events(self) -> list[Event]:
+        """What subscribers are told once it is committed; alarms first."""
+        events = [Event(event="alarm", data=alarm) for alarm in self.touched_alarms.values()]
+        events += [Event(event="agent", data=agent) for agent in self.touched_agents.values()]
+        if self.readings:
+            # The last of each point counts: it is the one the working state holds.
+            last = {f"{site}/{r.point}": r for site, readings in self.readings for r in readings}
+            rows = [[point, r.observed_ms, r.value, r.quality] for point, r in last.items()]
+            events += [Event(event="reading", data=rows[at : at + 5000]) for at in range(0, len(rows), 5000)]
+        events += [Event(event="unknown_device", data=device._asdict()) for device in self.new_devices.values()]
+        return events
+
+    def _receipt(self, site: str, agent: str, epoch: str) -> Receipt:
+        receipt = self.receipts.get((site, agent, epoch))
+        if receipt is None:
+            receipt = self.receipts[site, agent, epoch] = Receipt(
+                epoch=epoch,
+                alarm=self.state.watermarks.get((site, agent, epoch, "alarm"), 0),
+                telemetry=self.state.watermarks.get((site, agent, epoch, "telemetry"), 0),
+            )
+        return receipt
+
+    def _drop(self, reason: str) -> None:
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
