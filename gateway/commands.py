@@ -138,7 +138,7 @@ def _approve(args: _Approve, actor: str, turn: Turn, kept: Kept | None) -> Any:
     state.owners.setdefault(key, unknown.agent)
     state.door.forget()
     del state.unknown[key]
-    turn.new_devices.pop(key, None)
+    turn.new_devices[key] = unknown
     _release(unknown, device, turn, kept)
     turn.changes.add_audit(
         actor, "device.approve", f"{args.site}/{args.device}", profile=args.profile, readings=len(kept.rows)

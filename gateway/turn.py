@@ -317,7 +317,9 @@ class Turn:
             last = {f"{site}/{r.point}": r for site, readings in self.readings for r in readings}
             rows = [[point, r.observed_ms, r.value, r.quality] for point, r in last.items()]
             events += [Event(event="reading", data=rows[at : at + 5000]) for at in range(0, len(rows), 5000)]
-        events += [Event(event="unknown_device", data=device._asdict()) for device in self.new_devices.values()]
+        for key, device in self.new_devices.items():
+            data = {**device._asdict(), "approved": key in self.state.approved}
+            events.append(Event(event="unknown_device", data=data))
         return events
 
     def _receipt(self, site: str, agent: str, epoch: str) -> Receipt:

@@ -76,7 +76,7 @@ def _write(path: Path, passwords: dict[str, str]) -> None:
     path.unlink(missing_ok=True)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(fd, "w", encoding="utf-8") as file:
-        file.write("One-time passwords, valid for 24 hours. 一次性密码，24 小时内有效。\n")
+        file.write("# One-time passwords, valid for 24 hours. 一次性密码，24 小时内有效。\n")
         file.writelines(f"{name} {password}\n" for name, password in passwords.items())
         file.flush()
         os.fsync(file.fileno())

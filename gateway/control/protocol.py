@@ -9,7 +9,7 @@ After `subscribe` the connection also carries events, in commit order:
     <- {"event": "reading", "data": [["shuiye/hydrant-01/pressure_kpa", 1700000000000, 152.3, "good"], ...]}
     <- {"event": "alarm", "data": {alarm row as in AlarmView}}
     <- {"event": "agent", "data": {agent row as in AgentView}}
-    <- {"event": "unknown_device", "data": {...}}
+    <- {"event": "unknown_device", "data": {row as in unknown_device, "approved": true once it was approved}}
 
 The first event is `snapshot` with everything current. A subscriber that does not keep up is cut off; it connects
 again and gets a new snapshot, so nothing it shows can be silently old.
@@ -42,7 +42,7 @@ exported {what, range} (an export was handed out: audited).
 """
 
 LIMIT = 1024 * 1024
-"""Longest line, bytes."""
+"""Longest request, bytes. A snapshot or an event may be longer."""
 
 
 class Ask(msgspec.Struct, kw_only=True):
