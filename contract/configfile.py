@@ -137,7 +137,7 @@ def _field_names(model: type[BaseModel], seen: set[type] | None = None) -> set[s
     seen.add(model)
     names: set[str] = set()
     for name, field in model.model_fields.items():
-        names.add(name)
+        names.add(field.alias or name)
         for inner in _models_in(field.annotation):
             names |= _field_names(inner, seen)
     return names
