@@ -94,7 +94,7 @@ class PrinterPanel:
         self._recorder = recorder
         self._char_s = character_s(baud, parity=parity, stop_bits=stop_bits)
         self._port = SerialPort(link)
-        self._waiting: asyncio.Queue[tuple[PrintedEvent, Callable[[], None] | None]] = asyncio.Queue(_WAITING)
+        self._waiting: asyncio.Queue[tuple[PrintedEvent, Callable[[bool], None] | None]] = asyncio.Queue(_WAITING)
         self._active: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
@@ -113,8 +113,10 @@ class PrinterPanel:
                 await self._task
         self._port.close()
 
-    def print_event(self, event: PrintedEvent, on_printed: Callable[[], None] | None = None) -> bool:
-        """Queue an event; `on_printed` is called when its last byte is out. False when the buffer is full."""
+    def print_event(self, event: PrintedEvent, on_printed: Callable[[bool], None] | None = None) -> bool:
+        """Queue an event; `on_printed` is called after its last byte with whether anybody took it.
+
+        False when the buffer is full."""
         try:
             self._waiting.put_nowait((event, on_printed))
         except asyncio.QueueFull:
@@ -133,12 +135,13 @@ class PrinterPanel:
             lines = print_lines(event, self._recorder.now_ms())
             whole = await self._send(print_bytes(lines))
             at_ms = self._recorder.now_ms()
-            if whole and await self._taken():
+            heard = whole and await self._taken()
+            if heard:
                 self._record(event, lines, at_ms)
             else:
                 self._port.discard()
             if on_printed is not None:
-                on_printed()
+                on_printed(heard)
 
     async def _send(self, data: bytes) -> bool:
         whole = True

@@ -116,15 +116,20 @@ class Player:
                 self._station.devices[device].silent = silent
             case SetLink(mode):
                 self._set_link(mode)
-            case PrintEvent(device, event):
-                self._station.panels[device].print_event(event)
-            case AlarmDue(rule, subject, True, contact, after_s):
-                self._recorder.open_alarm(rule, subject, contact=contact, after_s=after_s)
-            case AlarmDue(rule, subject, False):
-                self._recorder.close_alarm(rule, subject)
+            case PrintEvent(device, event, alarms):
+                self._station.panels[device].print_event(event, lambda heard: self._due(alarms if heard else ()))
+            case AlarmDue():
+                self._due((action,))
             case StepTold(name, text):
                 at_ms = self._recorder.record_step(name, text.zh, text.en)
                 self._tell({"step": name, "at_ms": at_ms, "zh": text.zh, "en": text.en})
+
+    def _due(self, alarms: tuple[AlarmDue, ...]) -> None:
+        for alarm in alarms:
+            if alarm.due:
+                self._recorder.open_alarm(alarm.rule, alarm.subject, contact=alarm.contact, after_s=alarm.after_s)
+            else:
+                self._recorder.close_alarm(alarm.rule, alarm.subject)
 
     def _set_link(self, mode: str) -> None:
         if self._link is not None:

@@ -66,7 +66,7 @@ class Recorder:
     def change(
         self, point: str, value: Value, quality: str, *, printed: bool = False, at_ms: int | None = None
     ) -> Level:
-        """From now (or `at_ms`) on the point has this value; returns the open level (the old one when nothing changed)."""
+        """From now (or `at_ms`) on the point has this value; returns the open level, the old one if it is the same."""
         now, old = self.now_ms() if at_ms is None else at_ms, self._levels.get(point)
         if old is not None:
             if (old.value, old.quality) == (value, quality) and isinstance(old.value, bool) == isinstance(value, bool):

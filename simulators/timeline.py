@@ -50,13 +50,6 @@ class SetLink(NamedTuple):
     mode: str
 
 
-class PrintEvent(NamedTuple):
-    """Print on a printer panel."""
-
-    device: str
-    event: PrintedEvent
-
-
 class AlarmDue(NamedTuple):
     """From here on a rule must speak (or, with `due` false, need not any more)."""
 
@@ -65,6 +58,14 @@ class AlarmDue(NamedTuple):
     due: bool
     contact: bool = False
     after_s: float = 0.0
+
+
+class PrintEvent(NamedTuple):
+    """Print on a printer panel; `alarms` are due if anybody listened."""
+
+    device: str
+    event: PrintedEvent
+    alarms: tuple[AlarmDue, ...] = ()
 
 
 class StepTold(NamedTuple):
@@ -229,7 +230,7 @@ def _life_moves(
         floor = at.poll_s * _POLLS + _SLACK_S
         low, high = (max(hold / speed, floor) for hold in life.hold_s)
         busy = [
-            (start - floor, end + floor)
+            (start - low, end + low)
             for start, end, event in spans
             if name in event.sets or name.partition("/")[0] in event.silence
         ]
@@ -288,17 +289,22 @@ def _actions(
 
 
 def _begin(event: Event, plan: StationPlan, points: dict[str, _PointPlan], story: Story) -> Iterator[Action]:
+    printed: list[AlarmDue] = []
     for subject, rules in event.alarms.items():
         for rule in rules:
             contact = _is_contact(event, subject, rule, points, story)
             after_s = story.speaks_after_s.get(rule, 0.0)
-            yield AlarmDue(rule, f"{plan.site}/{subject}", True, contact, after_s)
+            alarm = AlarmDue(rule, f"{plan.site}/{subject}", True, contact, after_s)
+            if event.prints is not None and subject.partition("/")[0] == event.prints.device:
+                printed.append(alarm)
+            else:
+                yield alarm
     for device in event.silence:
         yield SetSilence(device, True)
     if event.link is not None:
         yield SetLink(event.link)
     if event.prints is not None:
-        yield PrintEvent(event.prints.device, event.prints.event)
+        yield PrintEvent(event.prints.device, event.prints.event, tuple(printed))
     if event.say is not None:
         yield StepTold(event.name, event.say)
 

@@ -50,14 +50,14 @@ async def test_truth_has_texts_and_states_when_events_were_printed(
 ) -> None:
     """Text lines stand at their instant, states hold until they change, a reset ends all that is active."""
     clock.ms = int(datetime(2008, 12, 2, 9, 24, tzinfo=UTC).timestamp() * 1000)
-    printed: list[bytes] = []
+    heard: list[bool] = []
     events = (FIRE, PrintedEvent("火警后续", 4, 5, "裙楼一层上空", "手动按钮"), PrintedEvent(RESET))
     want = b"".join(print_bytes(print_lines(event, clock.ms)) for event in events)
     panel = PrinterPanel("panel", tmp_path / "prn", recorder, baud=115200)
     async with panel, Terminal(tmp_path / "prn") as terminal:
         for event in events:
-            assert panel.print_event(event, lambda: printed.append(b""))
-        await until(lambda: len(printed) == 3 and len(terminal.received) == len(want), "three events")
+            assert panel.print_event(event, heard.append)
+        await until(lambda: len(heard) == 3 and len(terminal.received) == len(want), "three events")
         assert bytes(terminal.received) == want
     recorder.close()
     truth = read_truth(recorder.path)
@@ -81,7 +81,7 @@ async def test_event_is_no_faster_than_the_line_when_paced(recorder: Recorder, t
     event = PrintedEvent("故障", 1, 2)
     async with PrinterPanel("panel", tmp_path / "prn", recorder, baud=1200) as panel:
         start = time.monotonic()
-        panel.print_event(event, lambda: printed.append(time.monotonic()))
+        panel.print_event(event, lambda _: printed.append(time.monotonic()))
         await until(lambda: bool(printed), "the event")
     assert printed[0] - start >= len(print_bytes(print_lines(event, 0))) * 10 / 1200
 
@@ -95,13 +95,13 @@ async def test_event_is_refused_when_the_buffer_is_full(recorder: Recorder, tmp_
 
 async def test_event_is_gone_when_nobody_listens(recorder: Recorder, tmp_path: Path) -> None:
     """What is printed while nobody listens is no truth to anyone, and a later listener does not get it."""
-    printed: list[int] = []
+    heard: list[bool] = []
     async with PrinterPanel("panel", tmp_path / "prn", recorder, baud=115200) as panel:
-        panel.print_event(FIRE, lambda: printed.append(1))
-        await until(lambda: len(printed) == 1, "the event nobody hears")
+        panel.print_event(FIRE, heard.append)
+        await until(lambda: heard == [False], "the event nobody hears")
         async with Terminal(tmp_path / "prn") as terminal:
-            panel.print_event(PrintedEvent("故障", 1, 2), lambda: printed.append(2))
-            await until(lambda: len(printed) == 2, "the event that is heard")
+            panel.print_event(PrintedEvent("故障", 1, 2), heard.append)
+            await until(lambda: heard == [False, True], "the event that is heard")
             assert "首次火警".encode("gb18030") not in bytes(terminal.received)
     recorder.close()
     points = {segment.point for segment in read_truth(recorder.path).segments}
