@@ -24,7 +24,7 @@ from gateway.history.base import (
     sift,
 )
 from gateway.history.line_protocol import encode
-from gateway.history.remote import InfluxQL, judge, make_client, write_split
+from gateway.history.remote import InfluxQL, judge, make_client, say, write_split
 from gateway.history.settings import Influx1Settings
 
 _HOURS = re.compile(r"^(\d+)h0m0s$")
@@ -75,7 +75,7 @@ class Influx1History(History):
         except RetryLater as exc:
             return HistoryStatus("influx1", False, str(exc))
         except httpx.HTTPError as exc:
-            return HistoryStatus("influx1", False, f"{self._settings.url}: {exc or type(exc).__name__}")
+            return HistoryStatus("influx1", False, f"{self._settings.url}: {say(exc)}")
         version = answer.headers.get("X-Influxdb-Version", "?")
         return HistoryStatus("influx1", answer.is_success, f"{self._settings.url}: InfluxDB {version}")
 
@@ -111,7 +111,7 @@ class Influx1History(History):
         try:
             answer = await self._opened().post("/write", params=params, content=body)
         except httpx.HTTPError as exc:
-            raise RetryLater(f"{s.url}: {exc or type(exc).__name__}. Check that InfluxDB runs.") from exc
+            raise RetryLater(f"{s.url}: {say(exc)}. Check that InfluxDB runs.") from exc
         if answer.status_code == 404:
             # Somebody dropped the database; it is made again at the next try.
             self._prepared = self._read_only

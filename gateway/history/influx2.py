@@ -33,7 +33,7 @@ from gateway.history.base import (
     sift,
 )
 from gateway.history.line_protocol import encode
-from gateway.history.remote import InfluxQL, Refusal, judge, make_client, write_split
+from gateway.history.remote import InfluxQL, Refusal, judge, make_client, say, write_split
 from gateway.history.settings import Influx2Settings
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class Influx2History(History):
         except RetryLater as exc:
             return HistoryStatus("influx2", False, str(exc))
         except httpx.HTTPError as exc:
-            return HistoryStatus("influx2", False, f"{self._settings.url}: {exc or type(exc).__name__}")
+            return HistoryStatus("influx2", False, f"{self._settings.url}: {say(exc)}")
         version = answer.headers.get("X-Influxdb-Version", "?")
         return HistoryStatus("influx2", answer.is_success, f"{self._settings.url}: version {version}")
 
@@ -160,7 +160,7 @@ class Influx2History(History):
                 judge(made.status_code, made.text, where)
                 log.debug("database mapping for bucket %s made", s.bucket)
         except (httpx.HTTPError, Refusal) as exc:
-            raise RetryLater(f"{where}: {exc or type(exc).__name__}. It is tried again.") from exc
+            raise RetryLater(f"{where}: {say(exc)}. It is tried again.") from exc
         except (ValueError, LookupError) as exc:
             raise RetryLater(f"{where}: bucket {s.bucket!r} not found ({exc}). Make the bucket.") from exc
         self._mapped = True

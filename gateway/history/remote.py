@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
@@ -66,6 +67,11 @@ def judge(status: int, text: str, what: str) -> None:
     raise RetryLater(f"{what}: got HTTP {status} {text}. {todo}")
 
 
+def say(exc: Exception) -> str:
+    """The error's text; its type where it has none, as with timeouts."""
+    return str(exc) or type(exc).__name__
+
+
 def make_client(url: str, timeout_s: float, ca_file: Path | None, **options: Any) -> httpx.AsyncClient:
     """An HTTP client for one server. Raises ConfigError for a CA file that cannot be used."""
     verify: ssl.SSLContext | bool = url.startswith("https")
@@ -74,6 +80,8 @@ def make_client(url: str, timeout_s: float, ca_file: Path | None, **options: Any
             verify = ssl.create_default_context(cafile=str(ca_file))
         except OSError as exc:
             raise ConfigError(f"{ca_file}: {exc}. history.ca_file must be a PEM certificate.") from exc
+    # It would log each request at INFO; normal running is silent above DEBUG.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     # The store stands beside the gateway; a proxy meant for browsers must not see its traffic.
     return httpx.AsyncClient(
         base_url=url.rstrip("/"), timeout=timeout_s, verify=verify, trust_env=False, follow_redirects=False, **options
@@ -89,7 +97,7 @@ class InfluxQL:
 
     async def query(self, text: str, *, post: bool = False) -> list[dict[str, Any]]:
         """Series of one statement; `post` for statements that change something. Raises RetryLater."""
-        what = f"{self._client.base_url}query"
+        what = str(self._client.base_url.copy_with(path="/query"))
         params = {**self._params, "q": text}
         try:
             answer = await self._client.request("POST" if post else "GET", "/query", params=params)
@@ -98,7 +106,7 @@ class InfluxQL:
         except Refusal as exc:
             raise RetryLater(f"{what}: {exc}. It is tried again.") from exc
         except httpx.HTTPError as exc:
-            raise RetryLater(f"{what}: {exc or type(exc).__name__}. Check that the server runs.") from exc
+            raise RetryLater(f"{what}: {say(exc)}. Check that the server runs.") from exc
         except (ValueError, LookupError) as exc:
             raise RetryLater(f"{what}: got no InfluxQL answer ({exc}). Check the address in history.url.") from exc
         if "error" in result:
