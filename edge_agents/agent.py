@@ -31,8 +31,11 @@ from contract.profile import ProfileLibrary
 from contract.site import AgentEntry, ModbusRtuLine, ModbusTcpLine, Placed, PrinterLine, Site, load_site
 from edge_agents.bus.line import ModbusLine, PolledDevice
 from edge_agents.bus.modbus import ModbusPort
+from edge_agents.bus.printer import ListeningLine
 from edge_agents.drivers.modbus import ReadPlan, plan_reads
+from edge_agents.drivers.printer import PrinterDecoder
 from edge_agents.outbox import Outbox
+from edge_agents.panel_report import PanelReport
 from edge_agents.recorder import KEPT, Recorder
 from edge_agents.reporting import DeviceReport, Reported, ReportRule
 from edge_agents.settings import AgentSettings
@@ -42,6 +45,8 @@ log = logging.getLogger(__name__)
 STOP_S = 5.0
 """Longest a stop may take."""
 RESTART_S = (0.5, 30.0)
+PlanKey = tuple[str, int | None]
+"""Profile and number of repeated points: devices alike in both share one plan."""
 
 
 def wall_ms() -> int:
@@ -85,7 +90,8 @@ class Agent:
             )
             self.recorder = Recorder(self.outbox, settings.seal_ms, settings.outbox.reserve_edges, self.uplink.wake)
             kept = await self._restore(site, entry)
-            self.lines = [self._new_line(site, line, kept) for line in entry.lines]
+            plans: dict[PlanKey, tuple[ReadPlan, tuple[ReportRule, ...]]] = {}
+            self.lines = [self._new_line(site, line, kept, plans) for line in entry.lines]
             for line in self.lines:
                 self._start(f"line.{line.id}", line.run)
             self._start("recorder", self.recorder.run)
@@ -143,20 +149,27 @@ class Agent:
         return kept
 
     def _new_line(
-        self, site: Site, line: ModbusTcpLine | ModbusRtuLine | PrinterLine, kept: dict[str, Reported]
-    ) -> ModbusLine:
-        plans: dict[tuple[str, int | None], tuple[ReadPlan, tuple[ReportRule, ...]]] = {}
-        devices = []
-        for placed in site.placed():
-            if placed.line is line:
-                devices.append(self._new_device(placed, plans, kept))
-        assert not isinstance(line, PrinterLine)
+        self,
+        site: Site,
+        line: ModbusTcpLine | ModbusRtuLine | PrinterLine,
+        kept: dict[str, Reported],
+        plans: dict[PlanKey, tuple[ReadPlan, tuple[ReportRule, ...]]],
+    ) -> ModbusLine | ListeningLine:
+        placed = [device for device in site.placed() if device.line is line]
+        if isinstance(line, PrinterLine):
+            profile = placed[0].profile
+            assert profile.printer is not None
+            report = PanelReport(placed[0].entry.id, profile.max_silence_s)
+            report.restore(kept)
+            decoder = PrinterDecoder(profile.printer)
+            return ListeningLine(line, decoder, report, self.recorder.record, self._now_ms)
+        devices = [self._new_device(device, plans, kept) for device in placed]
         return ModbusLine(line.id, devices, lambda: ModbusPort(line), self.recorder.record, self._now_ms)
 
     def _new_device(
         self,
         placed: Placed,
-        plans: dict[tuple[str, int | None], tuple[ReadPlan, tuple[ReportRule, ...]]],
+        plans: dict[PlanKey, tuple[ReadPlan, tuple[ReportRule, ...]]],
         kept: dict[str, Reported],
     ) -> PolledDevice:
         profile, entry = placed.profile, placed.entry

@@ -52,7 +52,8 @@ class Outbox:
         self._thread: ThreadPoolExecutor | None = None
         self._waiting: list[_Append] = []
         self._flush: asyncio.Task[None] | None = None
-        self._appends = 0
+        self.commits = 0
+        """Durable transactions of appends since the start."""
         self.thinned = 0
         """Readings given up for the budget since the start."""
 
@@ -132,6 +133,10 @@ class Outbox:
         """Delete kept state. Raises RetryLater."""
         await self._call(self._file.forget, list(keys))
 
+    async def limit_pages(self, pages: int) -> None:
+        """Let the file grow to so many pages at most; never below what it has. Raises RetryLater."""
+        await self._call(self._file.limit_pages, pages)
+
     async def begin_epoch(self) -> None:
         """Rename everything held under a new epoch. Raises RetryLater."""
         await self._call(self._file.begin_epoch)
@@ -175,8 +180,8 @@ class Outbox:
                 for entry in work:
                     if not entry.done.done():
                         entry.done.set_result(None)
-            self._appends += 1
-            if self._appends % THIN_EVERY == 0:
+            self.commits += 1
+            if self.commits % THIN_EVERY == 0:
                 try:
                     await self.keep_budget()
                 except RetryLater as exc:

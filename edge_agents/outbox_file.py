@@ -228,6 +228,10 @@ class OutboxFile:
         pages, free, size = (int(db.execute(f"PRAGMA {name}").fetchone()[0]) for name in _PAGES)
         return (pages - free) * size
 
+    def limit_pages(self, pages: int) -> None:
+        """Let the file grow to so many pages at most; SQLite refuses more as it refuses on a full disk."""
+        self.db.execute(f"PRAGMA max_page_count={int(pages)}")
+
     def held(self, lane: Lane) -> Held:
         """What a lane holds."""
         if lane not in self._rows:

@@ -139,10 +139,7 @@ class DeviceReport:
             and not self._is_silent(last, now_ms)
         ):
             return
-        observed_ms = now_ms
-        if last is not None and 0 <= last.observed_ms - now_ms < 5000:
-            # Unique for the point. After a real step back of the clock the new time stands as it is.
-            observed_ms = last.observed_ms + 1
+        observed_ms = next_observed_ms(last, now_ms)
         self._last[seen.at] = Reported(seen.value, seen.quality, observed_ms)
         lane = out.alarm if rule.is_alarm else out.telemetry
         lane.append(Reading(f"{self._device}/{rule.name}", observed_ms, seen.value, seen.quality))
@@ -150,6 +147,13 @@ class DeviceReport:
     def _is_silent(self, last: Reported, now_ms: int) -> bool:
         # A clock that stepped back must not stop the reports.
         return not 0 <= now_ms - last.observed_ms + 5000 < self._silence_ms + 5000
+
+
+def next_observed_ms(last: Reported | None, now_ms: int) -> int:
+    """The time of a new reading: now, made unique for the point. After a real step back of the clock it stands."""
+    if last is not None and 0 <= last.observed_ms - now_ms < 5000:
+        return last.observed_ms + 1
+    return now_ms
 
 
 def _is_near(value: Value, last: Value, deadband: float) -> bool:

@@ -166,7 +166,7 @@ class ModbusLine:
                     self._schedule.missed(job, now_s, now_s - began_s)
                     self._record(device.report.missed(self._now_ms()))
                 return
-            seen = [Observation(read.index, None, q.bad(exc.cause)) for read in group.points]
+            seen = [Observation(read.at, None, q.bad(exc.cause)) for read in group.points]
             now_ms, again = self._now_ms(), False
         self._record(device.report.answered(seen, now_ms))
         self._schedule.answered(job, self._monotonic())
@@ -180,7 +180,7 @@ class ModbusLine:
             self.counters.reads += 1
             registers.update(zip(range(block.address, block.address + block.size), words, strict=True))
         decoded = decode_group(group, registers, device.word_order)
-        return [Observation(read.index, *result) for read, result in decoded], self._now_ms()
+        return [Observation(read.at, *result) for read, result in decoded], self._now_ms()
 
     async def _confirm(
         self, port: Port, device: PolledDevice, group: ReadGroup, first: list[Observation], edges: set[int]

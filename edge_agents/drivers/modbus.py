@@ -17,9 +17,6 @@ from contract.messages import Value
 from contract.profile import Modbus, Point, Profile
 from contract.units import FACTORS, unit_of
 
-MAX_BITS_BLOCK = 2000
-"""Most coils a read may ask for (Modbus application protocol 6.1)."""
-
 
 class Block(NamedTuple):
     """One read request: function 1-4, first address, how many."""
@@ -38,9 +35,9 @@ class Decoded(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PointRead:
-    """One point of a plan. `index` counts the points of the plan from 0; `key` is the point's name."""
+    """One point of a plan. `at` counts the points of the plan from 0; `key` is the point's name."""
 
-    index: int
+    at: int
     point: Point
     is_alarm: bool
     suffix: str
