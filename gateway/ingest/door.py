@@ -7,6 +7,7 @@ topic), `value`. A refused message is counted and kept for inspection; it never 
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -74,6 +75,7 @@ class _Epoch(msgspec.Struct):
 
 
 _envelope = msgspec.json.Decoder(_Envelope)
+_point_of = attrgetter("point")
 _epoch = msgspec.json.Decoder(_Epoch)
 
 
@@ -126,9 +128,9 @@ class Door:
         known = self._known.get((batch.site, batch.agent))
         if known is None:
             known = self._known[batch.site, batch.agent] = set()
-        fresh = {reading.point for reading in batch.readings} - known
-        if not fresh:
+        if known.issuperset(map(_point_of, batch.readings)):
             return
+        fresh = set(map(_point_of, batch.readings)) - known
         for point in fresh:
             device, _, name = point.partition("/")
             if not (is_ident(device) and is_ident(name)):

@@ -21,6 +21,7 @@ from rules.memory import RuleState
 _encode = msgspec.json.Encoder().encode
 LAST_VALUE_INBOX = "last_value_inbox_id"
 """meta key: the inbox row up to which last_value was written."""
+_INSERT_INBOX = "INSERT INTO inbox (site, agent, epoch, lane, seq, received_ms, readings, crc) VALUES "
 Lane = tuple[str, str, str, str]
 
 
@@ -78,12 +79,7 @@ class Changes:
         # Steps first: an approved device's kept readings move before new ones of it are added.
         for step in self.steps:
             step(connection)
-        if self.inbox:
-            many(
-                "INSERT INTO inbox (site, agent, epoch, lane, seq, received_ms, readings, crc) "
-                "VALUES (?,?,?,?,?,?,?,?)",
-                self.inbox,
-            )
+        self._write_inbox(connection)
         if self.watermarks:
             many(
                 "INSERT INTO watermark VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE "
@@ -115,6 +111,15 @@ class Changes:
             )
         if self.audit:
             audit.append(connection, self.audit)
+
+    def _write_inbox(self, connection: sqlite3.Connection) -> None:
+        """Many rows a statement: each step of a statement gives the interpreter away and has to win it back."""
+        at = 0
+        for rows in (64, 8, 1):
+            query = _INSERT_INBOX + ",".join(["(?,?,?,?,?,?,?,?)"] * rows)
+            while len(self.inbox) - at >= rows:
+                connection.execute(query, [value for row in self.inbox[at : at + rows] for value in row])
+                at += rows
 
     def _write_alarms(self, connection: sqlite3.Connection) -> None:
         for alarm in self.alarms.values():
