@@ -25,12 +25,12 @@ from contract.topics import DEFAULT_ROOT, DOWN, UP
 GATEWAY = "gateway"
 
 
-class Passwords(BaseAuthPlugin):
+class Passwords(BaseAuthPlugin):  # type: ignore[misc]  # amqtt has no types
     """Signs in the users of the password list; nobody else, nobody anonymous."""
 
     async def authenticate(self, *, session: Session) -> bool | None:
         """Whether user and password are right."""
-        known: dict[str, str] = self.config.users  # type: ignore[attr-defined]  # the Config below
+        known: dict[str, str] = self.config.users  # the Config below
         wanted = known.get(session.username or "")
         return wanted is not None and hmac.compare_digest(wanted.encode(), (session.password or "").encode())
 
@@ -41,7 +41,7 @@ class Passwords(BaseAuthPlugin):
         users: dict[str, str] = field(default_factory=dict)
 
 
-class OwnPrefix(BaseTopicPlugin):
+class OwnPrefix(BaseTopicPlugin):  # type: ignore[misc]  # amqtt has no types
     """An agent writes its own up topics and reads its own down topics; the gateway the reverse, for all."""
 
     def __init__(self, context: BaseContext) -> None:

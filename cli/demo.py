@@ -67,7 +67,8 @@ async def run_demo(options: DemoOptions) -> dict[str, Any] | None:
             if up is None:
                 return None
             work = _watch(up) if options.seconds is None else _measure(up, options.story)
-            return await _unless(work, stop, family)
+            outcome: dict[str, Any] | None = await _unless(work, stop, family)
+            return outcome
 
 
 async def _watch(up: Installation) -> None:

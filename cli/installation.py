@@ -11,7 +11,7 @@ import contextlib
 import json
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,10 +100,10 @@ async def start_installation(family: Family, folder: Path, plan: Plan) -> Instal
     await family.add("edge", "-m", "cli.main", "edge", "run", "-c", str(folder / "agent.yaml"))
     if plan.web_port is not None:
         await family.add("web", "-m", "cli.main", "web", "run", "-c", str(folder / "gateway.yaml"))
-    await _until_heard(site, folder / "gateway")
+    await _in_time(_until_heard(site, folder / "gateway"), "the gateway to hear every device", family.log_dir)
     url = f"http://127.0.0.1:{web_port}"
     if plan.web_port is not None:
-        await _until_serving(url)
+        await _in_time(_until_serving(url), f"the pages at {url}", family.log_dir)
     passwords = _one_time_passwords(folder / "gateway")
     return Installation(folder, site, Path(ready["truth"]), url, passwords, simulators)
 
@@ -183,33 +183,36 @@ def _write_configuration(
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False), "utf-8")
 
 
+async def _in_time(work: Coroutine[Any, Any, None], what: str, logs: Path) -> None:
+    try:
+        await asyncio.wait_for(work, READY_S)
+    except TimeoutError as exc:
+        raise StartError(f"waited {READY_S:.0f} s for {what}, in vain. The logs are in {logs}.") from exc
+
+
 async def _until_heard(site: Site, data_dir: Path) -> None:
     """Wait until the gateway has a value of every device."""
     from gateway.control.client import SOCKET, ControlClient
 
     wanted = {f"{site.site}/{placed.entry.id}/{ONLINE}" for placed in site.placed()}
-    heard: set[str] = set()
-    async with asyncio.timeout(READY_S) as limit:
-        while not wanted <= heard:
-            with contextlib.suppress(RetryLater):
-                async with ControlClient(data_dir / SOCKET) as client:
-                    async for event in client.subscribe():
-                        if event.event == "snapshot":
-                            heard |= {p for p, v in event.data["values"].items() if v[1] is not None}
-                        elif event.event == "reading":
-                            heard |= {reading[0] for reading in event.data}
-                        if wanted <= heard:
-                            return
-            await asyncio.sleep(0.2)
-    if limit.expired():
-        raise StartError(f"the gateway has not heard {', '.join(sorted(wanted - heard))} within {READY_S:.0f} s.")
+    while wanted:
+        with contextlib.suppress(RetryLater):
+            async with ControlClient(data_dir / SOCKET) as client:
+                async for event in client.subscribe():
+                    if event.event == "snapshot":
+                        wanted -= {point for point, last in event.data["values"].items() if last[1] is not None}
+                    elif event.event == "reading":
+                        wanted -= {reading[0] for reading in event.data}
+                    if not wanted:
+                        return
+        await asyncio.sleep(0.2)
 
 
 async def _until_serving(url: str) -> None:
     """Wait until the pages answer."""
     import httpx
 
-    async with asyncio.timeout(READY_S), httpx.AsyncClient() as client:
+    async with httpx.AsyncClient() as client:
         while True:
             with contextlib.suppress(httpx.HTTPError):
                 if (await client.get(f"{url}/healthz")).status_code == 200:

@@ -16,7 +16,10 @@ from cli.processes import CONFIG_EXIT
 from contract.errors import ConfigError, StartError, WeizhanError
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="Weizhan 微站: watches fire equipment, never controls it."
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Weizhan 微站: watches fire equipment, never controls it.",
 )
 edge = typer.Typer(no_args_is_help=True, help="The agent beside the equipment.")
 gateway = typer.Typer(no_args_is_help=True, help="The gateway: decides and remembers.")

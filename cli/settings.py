@@ -43,7 +43,8 @@ class Settings(Section):
 def load_settings(path: Path) -> Settings:
     """Read a configuration file. Raises ConfigError with file and line for everything wrong in its form."""
     loaded = configfile.load(path, Settings)
-    return _with_absolute_paths(loaded, path.resolve().parent)
+    absolute: Settings = _with_absolute_paths(loaded, path.resolve().parent)
+    return absolute
 
 
 def check(path: Path, settings: Settings) -> list[str]:

@@ -1,4 +1,4 @@
-"""`python -m simulators --out DIR [--story NAME] [--speed X] [--seed N] [--broker-port P] [--loop]`."""
+"""`python -m simulators --out DIR [--story NAME] [--speed X] [--seed N] [--broker-port P] ...`; `--help` names all."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for site.yaml, truth.jsonl and the terminals")
     parser.add_argument("--story", default="micro-station", help="name of a story, or its YAML file")
     parser.add_argument("--speed", type=float, default=1.0, help="story seconds a second")
+    parser.add_argument("--rule-speed", type=float, default=1.0, help="the rules wait so many times shorter")
     parser.add_argument("--seed", type=int, default=None, help="of every random choice; the story's own when absent")
     parser.add_argument("--broker-port", type=int, default=None, help="put a link that can be cut before this broker")
     parser.add_argument("--loop", action="store_true", help="repeat the story for ever")
     args = parser.parse_args()
-    if not 0.01 <= args.speed <= 1000:
-        parser.error(f"--speed: got {args.speed:g}, want 0.01..1000.")
+    for name in ("speed", "rule_speed"):
+        if not 0.01 <= getattr(args, name) <= 1000:
+            parser.error(f"--{name.replace('_', '-')}: got {getattr(args, name):g}, want 0.01..1000.")
     try:
-        story = load_story(args.story)
+        story = load_story(args.story).for_rules(args.rule_speed)
         seed = story.seed if args.seed is None else args.seed
         settings = Settings(args.out, story, seed, args.speed, args.broker_port, args.loop)
         asyncio.run(_run(settings))

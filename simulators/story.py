@@ -103,7 +103,9 @@ class Story(Section):
     tail_s: float = Field(default=5.0, ge=0)
     """Quiet seconds after that; not shortened by speed."""
     speaks_after_s: dict[Ident, float] = {}
-    """How long a condition must hold before a rule must speak, s of real time; 0 for rules not named."""
+    """How long the rules wait, s of real time; 0 for rules not named."""
+    found_after_s: dict[Ident, float] = {}
+    """What it takes to find a condition before its rule begins to wait (missed polls, a lost connection), s."""
     life: list[Life] = []
     events: list[Event] = []
     exercises: list[Exercise] = []
@@ -120,6 +122,15 @@ class Story(Section):
         if len(names) != len(set(names)):
             raise ValueError(f"events: got {max(names, key=names.count)!r} more than once, want each name once.")
         return self
+
+    def for_rules(self, speed: float) -> Story:
+        """The story for an installation whose rules wait `speed` times shorter."""
+        waits = {rule: wait_s / speed for rule, wait_s in self.speaks_after_s.items()}
+        return self.model_copy(update={"speaks_after_s": waits})
+
+    def must_speak_after_s(self, rule: str) -> float:
+        """How long a condition must hold before the rule must have spoken."""
+        return self.speaks_after_s.get(rule, 0.0) + self.found_after_s.get(rule, 0.0)
 
 
 def load_story(name: str) -> Story:

@@ -142,7 +142,7 @@ class _Clock:
 
 
 def _shortest(event: Event, story: Story, points: dict[str, _PointPlan]) -> float:
-    delays = [story.speaks_after_s.get(rule, 0.0) for rules in event.alarms.values() for rule in rules]
+    delays = [story.must_speak_after_s(rule) for rules in event.alarms.values() for rule in rules]
     rules = max(delays) + _RULE_SLACK_S if delays and max(delays) > 0 else 0.0
     polls = max((points[name].poll_s for name in event.sets), default=0.0)
     return max(rules, polls * _POLLS + _SLACK_S)
@@ -293,7 +293,7 @@ def _begin(event: Event, plan: StationPlan, points: dict[str, _PointPlan], story
     for subject, rules in event.alarms.items():
         for rule in rules:
             contact = _is_contact(event, subject, rule, points, story)
-            after_s = story.speaks_after_s.get(rule, 0.0)
+            after_s = story.must_speak_after_s(rule)
             alarm = AlarmDue(rule, f"{plan.site}/{subject}", True, contact, after_s)
             if event.prints is not None and subject.partition("/")[0] == event.prints.device:
                 printed.append(alarm)
@@ -327,4 +327,4 @@ def _is_contact(event: Event, subject: str, rule: str, points: dict[str, _PointP
     """Whether the alarm follows a polled contact at once, so that its latency says something."""
     at = points.get(subject)
     lane = at.point.lane if at is not None and subject in event.sets else "telemetry"
-    return lane == "alarm" and story.speaks_after_s.get(rule, 0.0) == 0
+    return lane == "alarm" and story.must_speak_after_s(rule) == 0

@@ -76,7 +76,7 @@ def test_conditions_outlast_the_rules_delay_when_a_story_is_hurried(name: str) -
             assert key not in opened
             opened[key] = at_s
         else:
-            assert at_s - opened.pop(key) >= story.speaks_after_s.get(alarm.rule, 0)
+            assert at_s - opened.pop(key) >= story.must_speak_after_s(alarm.rule)
     assert opened == {}
 
 
