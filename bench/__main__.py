@@ -48,7 +48,10 @@ def _table(found: dict[str, Any]) -> str:
     lines.append(f"| CPU, µs a reading | {product['cpu_us_a_reading']} | {limit['cpu_us_a_reading']} |")
     lines.append(f"| CPU, s for {found['readings']:,} readings | {product['cpu_s']} | {limit['cpu_s']} |")
     ratio = found["ratio"]
-    lines += ["", f"Product to limit: {ratio['median']:.0%} ({ratio['min']:.0%} to {ratio['max']:.0%})."]
+    lines += [
+        "",
+        f"Product to limit: {ratio['median']:.0%} ({ratio['min']:.0%} to {ratio['max']:.0%}); by CPU {found['cpu_ratio']:.0%}.",
+    ]
     if "memory" in found:
         memory = found["memory"]
         lines += ["", f"| at {memory['points']:,} points | agent | gateway |", "|---|---|---|"]

@@ -22,6 +22,7 @@ import yaml
 from bench.load import NORMAL, PROFILE, Plan, lines_of, write_site
 from contract.errors import StartError
 from contract.profile import ProfileLibrary
+from gateway.ledger.store import FILE
 from simulators.device import Device
 from simulators.modbus_tcp import ModbusTcpServer
 from simulators.recorder import Recorder
@@ -54,7 +55,7 @@ async def measure_memory(folder: Path, plan: Plan, seconds: float) -> dict[str, 
         agent = stack.enter_context(_weizhan("edge", folder))
         life = stack.enter_context(_life([device for line in lines for device in line]))
         started = time.monotonic()
-        await _until_heard(gateway_dir / "ledger.db", plan.point_count, [gateway, agent])
+        await _until_heard(gateway_dir / FILE, plan.point_count, {"gateway": gateway, "edge": agent}, folder)
         heard_s = time.monotonic() - started
         samples = await _watch({"agent": agent.pid, "gateway": gateway.pid}, seconds)
         life.cancel()
@@ -129,17 +130,21 @@ def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]
             process.wait()
 
 
-async def _until_heard(ledger: Path, points: int, processes: list[subprocess.Popen[bytes]]) -> None:
+async def _until_heard(ledger: Path, points: int, processes: dict[str, subprocess.Popen[bytes]], logs: Path) -> None:
     deadline = time.monotonic() + HEARD_S
     heard = 0
     while heard < points:
-        for process in processes:
+        for name, process in processes.items():
             if process.poll() is not None:
-                raise StartError(f"{process.args!r}: ended with {process.returncode}, want it to run. See its log.")
+                raise StartError(f"{name}: ended with {process.returncode}, want it to run. {_tail(logs / name)}")
         if time.monotonic() > deadline:
             raise StartError(f"gateway: got values of {heard} points in {HEARD_S:.0f} s, want {points}.")
         await asyncio.sleep(0.5)
         heard = await asyncio.to_thread(_points_heard, ledger)
+
+
+def _tail(log: Path) -> str:
+    return log.with_suffix(".log").read_text("utf-8", "replace")[-1000:]
 
 
 def _points_heard(ledger: Path) -> int:

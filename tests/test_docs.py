@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shutil
@@ -20,6 +21,8 @@ from contract.profile import ProfileLibrary
 from contract.site import load_site
 from contract.topics import DOWN, UP
 from docs import generate
+from edge_agents.outbox import FILE as OUTBOX
+from gateway.ledger.store import FILE as LEDGER
 
 ROOT = Path(__file__).resolve().parent.parent
 README, README_ZH = ROOT / "README.md", ROOT / "README.zh-CN.md"
@@ -208,6 +211,35 @@ def test_dependencies_page_names_every_debian_package_when_parts_are_probed() ->
     assert packages is not None
     page = (ROOT / "docs/dependencies.md").read_text("utf-8")
     assert [name for name in packages[1].split() if f"`{name}`" not in page] == []
+
+
+def test_log_lines_are_explained_when_the_code_warns() -> None:
+    """Each warning or error agent, gateway and pages can log has its row in docs/operations.md."""
+    page = (ROOT / "docs/operations.md").read_text("utf-8")
+    found = [line for folder in ("edge_agents", "gateway") for line in _warnings(ROOT / folder)]
+    assert [line for line in found if f"| `{line}` |" not in page] == []
+    assert len(found) > 5
+
+
+def _warnings(folder: Path) -> list[str]:
+    """The wording of every warning below a folder, with … for what is filled in; bare placeholders are left out."""
+    found = []
+    for path in sorted(folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or not node.args:
+                continue
+            form = node.args[0]
+            loud = node.func.attr in ("warning", "error", "exception", "critical")
+            if loud and isinstance(form, ast.Constant) and isinstance(form.value, str) and form.value != "%s":
+                found.append(re.sub(r"%[.0-9]*[a-z]", "…", form.value))
+    return found
+
+
+def test_file_names_are_right_when_operations_lists_them() -> None:
+    """The ledger and the outbox are called on the page what the code calls them."""
+    page = (ROOT / "docs/operations.md").read_text("utf-8")
+    assert f"/{LEDGER}`" in page
+    assert f"/{OUTBOX}`" in page
 
 
 def test_changelog_has_the_version_when_pyproject_names_one() -> None:
