@@ -7,6 +7,7 @@ import pty
 import select
 import shutil
 import subprocess
+import tempfile
 import threading
 import tty
 from collections.abc import Iterator
@@ -91,7 +92,11 @@ class SerialLine:
             tty.setraw(slave)
             self._masters.append(master)
             self._slaves.append(slave)
-        self.near, self.far = (os.ttyname(slave) for slave in self._slaves)
+        # Names of our own: the system gives the number of a closed terminal to the next process that asks.
+        self._folder = tempfile.TemporaryDirectory(prefix="weizhan-serial-")
+        self.near, self.far = (str(Path(self._folder.name) / end) for end in ("near", "far"))
+        for path, slave in zip((self.near, self.far), self._slaves, strict=True):
+            Path(path).symlink_to(os.ttyname(slave))
         self.sent_by_near = 0
         """Bytes the near end has written."""
         self._stop_read, self._stop_write = os.pipe()
@@ -110,6 +115,7 @@ class SerialLine:
             for fd in (*self._masters, *self._slaves, self._stop_read, self._stop_write):
                 os.close(fd)
             self._masters = []
+            self._folder.cleanup()
 
     def _pump(self) -> None:
         near, far = self._masters

@@ -61,7 +61,7 @@ times = st.builds(
 )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     data=st.dictionaries(times, values, max_size=40),
     bucket_ms=st.sampled_from([1, 7, 1000, 60_000, 3_600_000, 7 * DAY]),
@@ -111,7 +111,7 @@ tags = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_s
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\r"), max_size=60)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(tag=tags | st.sampled_from(["a,b=c d", "\\,", "a\\ b", "=", '"x"', "a\\b"]), text=texts)
 def test_any_tag_and_text_come_back_when_written_as_line_protocol(influxdb1: InfluxDB1, tag: str, text: str) -> None:
     """Escaping holds for names and text nobody should use: the server gives back exactly what was written."""
@@ -125,6 +125,7 @@ def test_any_tag_and_text_come_back_when_written_as_line_protocol(influxdb1: Inf
         content=line.encode(),
         auth=(USER, PASSWORD),
         trust_env=False,
+        verify=False,  # plain HTTP; without this every call builds a TLS context
     )
     assert answer.status_code == 204, answer.text
     query = f'SELECT "device", "text" FROM "reading" WHERE time = {t}ms'

@@ -135,16 +135,18 @@ def stand() -> Iterator[tuple[Stand, str]]:
 
 
 async def test_mapping_is_made_when_the_bucket_has_none(stand: tuple[Stand, str], token_file: Path) -> None:
-    """A 2.x bucket answers InfluxQL only through a mapping: it is made once, as the default."""
+    """A 2.x bucket answers InfluxQL only through a mapping: made once, as the default, and found at the next start."""
     state, url = stand
     async with opened(url, token_file) as history:
         got = await history.read("shuiye", "hydrant-1/pressure_kpa", T0, T0 + DAY, DAY)
         assert got == [Bucket(0, 1.0, 2.0, 3.0, 4)]
         await history.write([row(T0, 1.0)], none_refused)
+    async with opened(url, token_file) as history:
+        await history.write([row(T0, 1.0)], none_refused)
     assert state.mappings == [
         {"bucketID": "b1", "orgID": "o1", "database": "weizhan", "retention_policy": "autogen", "default": True}
     ]
-    assert state.lines == [f'reading,device=hydrant-1,point=pressure_kpa,site=shuiye value=1.0,quality="good" {T0}']
+    assert state.lines == [f'reading,device=hydrant-1,point=pressure_kpa,site=shuiye value=1.0,quality="good" {T0}'] * 2
     assert state.tokens == {f"Token {TOKEN}"}
 
 
