@@ -48,6 +48,7 @@ class Child:
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",  # a folder `gateway` or `rules` where the person stands must not be taken for ours
                 *self.argv,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
