@@ -1,0 +1,172 @@
+"""Who may call what: every route stands here, and one that does not is refused.
+
+Guarded in one place for all routes (`Guard.check`): session, role, and for every unsafe request the CSRF token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from starlette.requests import Request
+
+from gateway.ledger.records import Session, User
+from gateway.web.texts import msgid
+
+ROLES = ("duty", "maintainer", "inspector", "administrator")
+ANYONE = frozenset({"anyone"})
+"""Without a sign-in."""
+SIGNED_IN = frozenset(ROLES)
+ACKNOWLEDGE = frozenset({"duty", "administrator"})
+APPROVE = frozenset({"maintainer", "administrator"})
+
+ROUTES: dict[tuple[str, str], frozenset[str]] = {
+    ("GET", "/healthz"): ANYONE,
+    ("GET", "/sign-in"): ANYONE,
+    ("POST", "/sign-in"): ANYONE,
+    ("GET", "/first-password"): ANYONE,
+    ("POST", "/first-password"): ANYONE,
+    ("POST", "/preferences"): ANYONE,
+    ("POST", "/sign-out"): SIGNED_IN,
+    ("GET", "/"): SIGNED_IN,
+    ("GET", "/devices"): SIGNED_IN,
+    ("POST", "/devices/approve"): APPROVE,
+    ("POST", "/refused/{refused_id}/dismiss"): APPROVE,
+    ("GET", "/devices/{site}/{device}"): SIGNED_IN,
+    ("GET", "/alarms"): SIGNED_IN,
+    ("GET", "/alarms/{alarm_id}"): SIGNED_IN,
+    ("POST", "/alarms/{alarm_id}/acknowledge"): ACKNOWLEDGE,
+    ("GET", "/api/v1/openapi.json"): SIGNED_IN,
+    ("GET", "/api/v1/session"): SIGNED_IN,
+    ("GET", "/api/v1/status"): SIGNED_IN,
+    ("GET", "/api/v1/sites"): SIGNED_IN,
+    ("GET", "/api/v1/devices"): SIGNED_IN,
+    ("GET", "/api/v1/devices/{site}/{device}"): SIGNED_IN,
+    ("GET", "/api/v1/values"): SIGNED_IN,
+    ("GET", "/api/v1/alarms"): SIGNED_IN,
+    ("GET", "/api/v1/alarms/{alarm_id}"): SIGNED_IN,
+    ("POST", "/api/v1/alarms/{alarm_id}/acknowledge"): ACKNOWLEDGE,
+    ("GET", "/api/v1/history"): SIGNED_IN,
+    ("GET", "/api/v1/stream"): SIGNED_IN,
+}
+"""(method, path) -> roles that may call it."""
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Person(NamedTuple):
+    """Who is signed in. csrf: the token their forms must carry."""
+
+    name: str
+    role: str
+    csrf: str
+
+    def may(self, roles: frozenset[str]) -> bool:
+        """Whether the person has one of the roles."""
+        return self.role in roles
+
+
+class SignInNeeded(Exception):
+    """Nobody is signed in; pages go to the sign-in, the API answers 401."""
+
+
+class Refused(Exception):
+    """The request is not allowed. `status` is the HTTP status; the text is a msgid."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+
+
+class Cookies(NamedTuple):
+    """Names of our cookies. With HTTPS the `__Host-` prefix ties them to this host and path."""
+
+    session: str
+    before: str
+    pending: str
+    secure: bool
+
+    @classmethod
+    def named(cls, secure: bool) -> Cookies:
+        """The names to use with or without HTTPS."""
+        head = "__Host-" if secure else ""
+        return cls(f"{head}weizhan", f"{head}weizhan_before", f"{head}weizhan_pending", secure)
+
+
+def new_token() -> str:
+    """256 random bits, URL-safe."""
+    return secrets.token_urlsafe(32)
+
+
+def token_hash(token: str) -> str:
+    """What is kept of a token: a thief of the ledger cannot sign in with it."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def csrf_of(token: str) -> str:
+    """The CSRF token that belongs to a session (or pre-session) token; gives nothing of it away."""
+    return hmac.new(token.encode(), b"csrf", hashlib.sha256).hexdigest()
+
+
+class Guard:
+    """The one check before every route. `sessions(hash)` gives the session and its user, or None."""
+
+    def __init__(
+        self,
+        cookies: Cookies,
+        sessions: Callable[[str], Awaitable[tuple[Session, User] | None]],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._cookies = cookies
+        self._sessions = sessions
+        self._now_ms = now_ms
+
+    async def check(self, request: Request, path: str) -> Person | None:
+        """The person who asks; None on a route open to anyone without a sign-in.
+
+        Raises:
+            SignInNeeded: the route needs a session and there is none that holds.
+            Refused: the role does not fit (403), or the CSRF token is missing or wrong (403).
+        """
+        method = "GET" if request.method == "HEAD" else request.method
+        roles = ROUTES.get((method, path))
+        if roles is None:
+            raise Refused(403, msgid("This address is not open to anybody."))
+        person = await self.person(request)
+        if roles is not ANYONE:
+            if person is None:
+                raise SignInNeeded
+            if not person.may(roles):
+                raise Refused(403, msgid("Your role does not allow this."))
+        if request.method not in SAFE:
+            await self._check_csrf(request, person)
+        return person
+
+    async def person(self, request: Request) -> Person | None:
+        """Who the session cookie belongs to; None for none, an ended or an expired one."""
+        token = request.cookies.get(self._cookies.session)
+        if not token or len(token) > 128:
+            return None
+        found = await self._sessions(token_hash(token))
+        if found is None:
+            return None
+        session, user = found
+        if session.expires_ms <= self._now_ms() or user.one_time_until_ms is not None:
+            return None
+        return Person(user.name, user.role, csrf_of(token))
+
+    async def _check_csrf(self, request: Request, person: Person | None) -> None:
+        given = request.headers.get("x-csrf-token")
+        if given is None and "form" in request.headers.get("content-type", ""):
+            value = (await request.form()).get("csrf")
+            given = value if isinstance(value, str) else None
+        wanted = person.csrf if person else None
+        if wanted is None:
+            before = request.cookies.get(self._cookies.before)
+            wanted = csrf_of(before) if before else None
+        if wanted is None or given is None or not hmac.compare_digest(given.encode(), wanted.encode()):
+            raise Refused(403, msgid("This form is out of date. Load the page again."))

@@ -1,0 +1,271 @@
+"""The JSON API, /api/v1: the same facts as the pages, with the same session and roles."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.openapi.utils import get_openapi
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+
+from contract.units import unit_of
+from gateway.control.protocol import AlarmView
+from gateway.web import api_models as m
+from gateway.web import charts, views
+from gateway.web.access import Refused
+from gateway.web.commands import acknowledge
+from gateway.web.context import Web, person_of, web_of
+from gateway.web.inventory import Device
+from gateway.web.texts import msgid
+from gateway.web.views import DeviceRow
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    code: {"model": m.Problem, "description": text, "content": {"application/problem+json": {}}}
+    for code, text in ((401, "Not signed in"), (403, "Role or CSRF token"), (404, "Not found"), (503, "Gateway away"))
+}
+router = APIRouter()
+_API: dict[str, Any] = {"responses": PROBLEMS}
+YEARS_MS = 5 * 366 * 86_400_000
+
+
+@router.get("/healthz", include_in_schema=False)
+async def healthz(request: Request) -> Response:
+    """ok when pages are served; the gateway's own state stands on the second line."""
+    away = "" if web_of(request).picture.connected else "not "
+    return PlainTextResponse(f"ok\ngateway {away}answering\n")
+
+
+@router.get("/api/v1/openapi.json", include_in_schema=False)
+async def openapi(request: Request) -> Response:
+    """This API as OpenAPI 3.1."""
+    app = request.app
+    described = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    return JSONResponse(described)
+
+
+@router.get("/api/v1/session", **_API)
+async def session(request: Request) -> m.SessionAnswer:
+    """Who is signed in, and the token for requests that change something."""
+    return m.SessionAnswer(**person_of(request)._asdict())
+
+
+@router.get("/api/v1/status", **_API)
+async def status(request: Request) -> m.StatusAnswer:
+    """Whether the gateway answers, alarms and devices counted, agents."""
+    web, texts = web_of(request), web_of(request).texts(request)
+    await web.refresh_approvals()
+    board = views.board(web.picture, web.inventory, texts, web.now_ms())
+    agents = []
+    for row in board.agents:
+        known = web.picture.agents.get((row.site, row.agent))
+        agents.append(
+            m.AgentAnswer(
+                site=row.site,
+                agent=row.agent,
+                title=web.inventory.agent_title(row.site, row.agent),
+                connected=row.connected,
+                heard_ms=row.heard_ms,
+                clock_offset_ms=known.clock_offset_ms if known else None,
+            )
+        )
+    return m.StatusAnswer(
+        connected=web.picture.connected,
+        since_ms=web.picture.since_ms,
+        now_ms=web.now_ms(),
+        screens=web.hub.screens,
+        alarms={severity: board.severities[severity] for severity in views.SEVERITIES},
+        devices=dict(board.devices),
+        agents=agents,
+    )
+
+
+@router.get("/api/v1/sites", **_API)
+async def sites(request: Request) -> list[m.SiteAnswer]:
+    """Every station."""
+    inventory = web_of(request).inventory
+    return [
+        m.SiteAnswer(
+            site=site.site,
+            title=site.title,
+            agents=[agent.id for agent in site.agents],
+            devices=sum(device.site == site.site for device in inventory.devices.values()),
+        )
+        for site in inventory.sites.values()
+    ]
+
+
+@router.get("/api/v1/devices", **_API)
+async def devices(request: Request, site: str | None = None) -> list[m.DeviceAnswer]:
+    """Every device with its last values."""
+    web = web_of(request)
+    await web.refresh_approvals()
+    return [_device(request, web, d) for d in web.inventory.devices.values() if site in (None, d.site)]
+
+
+@router.get("/api/v1/devices/{site}/{device}", **_API)
+async def device(request: Request, site: str, device: str) -> m.DeviceAnswer:
+    """One device with its last values."""
+    web = web_of(request)
+    await web.refresh_approvals()
+    return _device(request, web, _known(web, f"{site}/{device}"))
+
+
+@router.get("/api/v1/values", **_API)
+async def values(request: Request, point: Annotated[list[str], Query(max_length=1000)] = []) -> list[m.ValueAnswer]:  # noqa: B006  # FastAPI copies defaults
+    """Last values of the named points (`site/device/point`, repeated), or of all."""
+    web = web_of(request)
+    await web.refresh_approvals()
+    wanted = {key.rpartition("/")[0] for key in point}
+    rows = [_device(request, web, d) for d in web.inventory.devices.values() if not point or d.key in wanted]
+    return [value for row in rows for value in row.values if not point or value.point in point]
+
+
+@router.get("/api/v1/alarms", **_API)
+async def alarms(
+    request: Request,
+    open: bool = True,  # noqa: A002  # name of the query parameter
+    site: str | None = None,
+    device: str | None = None,
+    severity: str | None = None,
+    before: Annotated[int | None, Query(ge=1, description="Only ids below this: the next page.")] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> list[m.AlarmAnswer]:
+    """Open alarms, worst first; with open=false alarms of any age, newest first."""
+    web = web_of(request)
+    if not open:
+        terms = {"site": site, "device": device, "severity": severity, "before": before, "limit": limit}
+        return [_alarm(web, alarm) for alarm in await web.read(web.ledger.alarms, **terms)]
+    found = await web.read(web.ledger.open_alarms)
+    cards = [
+        a for a in found if site in (None, a.site) and device in (None, a.device) and severity in (None, a.severity)
+    ]
+    cards.sort(key=lambda a: (views.SEVERITIES.index(a.severity), not a.active, -a.raised_ms))
+    return [_alarm(web, alarm) for alarm in cards[:limit]]
+
+
+@router.get("/api/v1/alarms/{alarm_id}", **_API)
+async def alarm(request: Request, alarm_id: int) -> m.AlarmWithSteps:
+    """One alarm with everything that happened to it."""
+    web = web_of(request)
+    found = await web.read(web.ledger.alarm, alarm_id)
+    if found is None:
+        raise Refused(404, msgid("There is no such alarm."))
+    steps = await web.read(web.ledger.transitions, alarm_id)
+    return m.AlarmWithSteps(
+        **_alarm(web, found).model_dump(),
+        transitions=[m.TransitionAnswer(**{k: v for k, v in s._asdict().items() if k in _STEP}) for s in steps],
+    )
+
+
+@router.post("/api/v1/alarms/{alarm_id}/acknowledge", **_API)
+async def acknowledge_alarm(request: Request, alarm_id: int, body: m.AcknowledgeRequest) -> m.AlarmAnswer:
+    """Acknowledge an alarm. Answers once it is durable."""
+    web = web_of(request)
+    await acknowledge(web, person_of(request).name, alarm_id, body.note)
+    found = await web.read(web.ledger.alarm, alarm_id)
+    if found is None:
+        raise Refused(404, msgid("There is no such alarm."))
+    return _alarm(web, found)
+
+
+@router.get("/api/v1/history", **_API)
+async def history(
+    request: Request,
+    point: Annotated[str, Query(description="site/device/point", examples=["shuiye/hydrant-01/pressure_kpa"])],
+    from_ms: Annotated[int, Query(ge=0)],
+    to_ms: Annotated[int, Query(ge=0)],
+    buckets: Annotated[int, Query(ge=10, le=charts.BUCKETS)] = charts.BUCKETS,
+) -> m.HistoryAnswer:
+    """History of a point, thinned to what a screen can show."""
+    web = web_of(request)
+    await web.refresh_approvals()
+    found = web.inventory.point(point)
+    if found is None:
+        raise Refused(404, msgid("There is no such point."))
+    if not from_ms < to_ms <= from_ms + YEARS_MS:
+        raise Refused(422, msgid("The period must be longer than nothing and at most five years."))
+    of, what = found
+    unit = unit_of(what.name)
+    step_ms: int | None = None
+    rows: list[Any] = []
+    stretches: list[Any] = []
+    complete = True
+    if what.is_number:
+        step_ms = charts.bucket_ms(from_ms, to_ms, buckets)
+        rows = await charts.numbers(web.history, of, what.name, from_ms, to_ms, step_ms)
+    else:
+        stretches, complete = await charts.states(web.history, of, what.name, from_ms, to_ms)
+    return m.HistoryAnswer(
+        point=point,
+        unit=unit.symbol if unit and what.is_number else "",
+        from_ms=from_ms,
+        to_ms=to_ms,
+        bucket_ms=step_ms,
+        buckets=rows,
+        segments=stretches,
+        complete=complete,
+    )
+
+
+@router.get("/api/v1/stream", response_class=StreamingResponse, **_API)
+async def stream(
+    request: Request,
+    device: Annotated[str | None, Query(description="Readings of this site/device only; empty for none")] = None,
+) -> Response:
+    """Server-sent events: alarm, agent, reading, gateway, unknown_device, heartbeat every two seconds."""
+    hub = web_of(request).hub
+    if hub.full:
+        raise Refused(503, msgid("Too many screens are open. Close one, or raise web.stream_clients."))
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(hub.follow(device), media_type="text/event-stream", headers=headers)
+
+
+_STEP = frozenset(m.TransitionAnswer.model_fields)
+
+
+def _known(web: Web, key: str) -> Device:
+    found = web.inventory.devices.get(key)
+    if found is None:
+        raise Refused(404, msgid("There is no such device."))
+    return found
+
+
+def _device(request: Request, web: Web, of: Device) -> m.DeviceAnswer:
+    row: DeviceRow = views.device_row(of, web.picture, web.texts(request), web.now_ms())
+    return m.DeviceAnswer(
+        site=of.site,
+        device=of.id,
+        agent=of.agent,
+        profile=of.profile.id,
+        title=of.title,
+        place=of.place,
+        status=row.status,
+        reason=row.reason,
+        severity=row.severity,
+        values=[_value(web, p) for p in row.points],
+    )
+
+
+def _value(web: Web, row: views.PointRow) -> m.ValueAnswer:
+    current = web.picture.values.get(row.key)
+    return m.ValueAnswer(
+        point=row.key,
+        title=row.point.title,
+        unit=row.unit,
+        value=current.value if current else None,
+        quality=current.quality if current else "unknown:never_reported",
+        observed_ms=row.observed_ms,
+        status=row.status,
+        reason=row.reason,
+    )
+
+
+def _alarm(web: Web, alarm: AlarmView) -> m.AlarmAnswer:
+    rule = web.inventory.rules.get(alarm.rule)
+    return m.AlarmAnswer(
+        **{name: getattr(alarm, name) for name in AlarmView.__struct_fields__},
+        title=rule.title if rule else None,
+        advice=rule.advice if rule else None,
+        basis=rule.basis if rule else "",
+    )

@@ -1,0 +1,260 @@
+"""The web process put together: create_app for the routes, run for the process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+from fastapi import Depends, FastAPI
+from starlette.requests import Request
+from starlette.staticfiles import StaticFiles
+
+from contract.errors import StartError
+from contract.profile import ProfileLibrary
+from contract.site import load_site
+from gateway.control.client import SOCKET
+from gateway.history import open_history
+from gateway.history.base import History
+from gateway.history.settings import HistorySettings
+from gateway.ledger.reader import LedgerReader
+from gateway.ledger.store import FILE
+from gateway.settings import GatewaySettings
+from gateway.web import api, auth_pages, errors, pages
+from gateway.web.access import Cookies, Guard
+from gateway.web.context import Web, web_of
+from gateway.web.headers import SecurityHeaders
+from gateway.web.inventory import Inventory
+from gateway.web.link import Link
+from gateway.web.picture import Picture
+from gateway.web.render import STATIC, make_environment
+from gateway.web.settings import WebSettings
+from gateway.web.sign_in import SignIn
+from gateway.web.stream import Hub
+from gateway.web.texts import load_catalogues
+from rules.model import load_packs
+
+log = logging.getLogger(__name__)
+STOP_S = 3.0
+"""How long open requests may take to end when the process stops."""
+
+
+def wall_ms() -> int:
+    """Wall clock, ms UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def create_app(
+    settings: WebSettings,
+    inventory: Inventory,
+    data_dir: Path,
+    history: History,
+    *,
+    now_ms: Callable[[], int] = wall_ms,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> FastAPI:
+    """The application: routes, guard, and (while it runs) the link to the gateway.
+
+    Args:
+        data_dir: the gateway's data folder; holds the ledger and the control socket.
+        history: opened read-only by the caller, who closes it.
+        now_ms: wall clock, ms UTC. monotonic: for durations, s.
+    """
+    hub = Hub(settings.stream_clients, now_ms)
+    picture = Picture(now_ms, hub.publish)
+    hub.state = lambda: (picture.connected, picture.since_ms)
+    cookies = Cookies.named(settings.secure)
+    web = Web(
+        settings=settings,
+        now_ms=now_ms,
+        inventory=inventory,
+        ledger=LedgerReader(data_dir / FILE),
+        history=history,
+        picture=picture,
+        hub=hub,
+        link=Link(data_dir / SOCKET, picture),
+        sign_in=SignIn(now_ms, monotonic),
+        cookies=cookies,
+        # Bound below: the guard asks the context, which holds the guard.
+        guard=Guard(cookies, lambda token_hash: web.session(token_hash), now_ms),
+        catalogues=load_catalogues(),
+        pages=make_environment(),
+    )
+    app = FastAPI(
+        title="Weizhan",
+        version="1",
+        description="Monitoring gateway for micro fire stations: alarms, devices, values, history.",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+        dependencies=[Depends(_guard)],
+    )
+    app.state.web = web
+    app.include_router(auth_pages.router, include_in_schema=False)
+    app.include_router(pages.router, include_in_schema=False)
+    app.include_router(api.router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    errors.install(app)
+    app.add_middleware(SecurityHeaders, secure=settings.secure)
+    return app
+
+
+async def _guard(request: Request) -> None:
+    """Runs before every route."""
+    path = getattr(request.scope.get("route"), "path", "")
+    request.state.person = None
+    request.state.person = await web_of(request).guard.check(request, path)
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    web: Web = app.state.web
+    await web.sign_in.warm()
+    async with web.link:
+        streaming = asyncio.create_task(web.hub.run(), name="web-stream")
+        try:
+            yield
+        finally:
+            streaming.cancel()
+            await asyncio.gather(streaming, return_exceptions=True)
+            web.hub.close()
+            web.ledger.close()
+
+
+def load_inventory(gateway: GatewaySettings) -> Inventory:
+    """Sites and rules from the same files the gateway runs on. Raises ConfigError."""
+    library = ProfileLibrary(gateway.profiles)
+    sites = [load_site(path, library) for path in gateway.sites]
+    return Inventory(
+        sites={site.site: site for site in sites},
+        rules=load_packs(gateway.rule_folders, gateway.rule_overrides),
+        library=library,
+    )
+
+
+async def run(
+    settings: WebSettings,
+    gateway: GatewaySettings,
+    history: HistorySettings,
+    *,
+    ready: Callable[[str], None] | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Serve the pages until SIGTERM or SIGINT (or until `stop` is set).
+
+    Args:
+        ready: told the address once pages are served, e.g. http://127.0.0.1:8080.
+
+    Raises:
+        StartError: the port is in use, or certificate or key cannot be used.
+        ConfigError: a site file, profile or rule pack is wrong.
+    """
+    inventory = load_inventory(gateway)
+    listening = bind(settings)
+    try:
+        opened = open_history(history, gateway.data_dir, read_only=True)
+        async with opened:
+            app = create_app(settings, inventory, gateway.data_dir, opened)
+            await _serve(app, settings, listening, ready, stop)
+    finally:
+        listening.close()
+
+
+def bind(settings: WebSettings) -> socket.socket:
+    """The listening socket. Raises StartError naming the port when it is taken."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    # With the protocol named, asyncio switches the delay of small packets off; it costs 40 ms an answer otherwise.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((settings.host, settings.port))
+        listening.listen(256)
+    except OSError as exc:
+        listening.close()
+        raise StartError(
+            f"web: port {settings.port} on {settings.host}: {exc.strerror}. "
+            "Stop what uses it, or set web.port to another one."
+        ) from exc
+    return listening
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling: the process decides."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve(
+    app: FastAPI,
+    settings: WebSettings,
+    listening: socket.socket,
+    ready: Callable[[str], None] | None,
+    stop: asyncio.Event | None,
+) -> None:
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies or None,
+        timeout_graceful_shutdown=int(STOP_S),
+        timeout_keep_alive=30,
+        limit_concurrency=settings.stream_clients + 200,
+        ssl_certfile=settings.tls_cert_file,
+        ssl_keyfile=settings.tls_key_file,
+        lifespan="on",
+    )
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as exc:
+        raise StartError(
+            f"web: {settings.tls_cert_file}, {settings.tls_key_file}: {exc}. Name a PEM certificate and its key."
+        ) from exc
+    server = _Server(config)
+    stopping = stop or asyncio.Event()
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT) if stop is None else ()
+    for number in signals:
+        loop.add_signal_handler(number, stopping.set)
+    serving = asyncio.create_task(server.serve(sockets=[listening]), name="web-server")
+    try:
+        while not server.started and not serving.done():  # noqa: ASYNC110  # uvicorn offers a flag, no event
+            await asyncio.sleep(0.01)
+        if server.started and ready is not None:
+            ready(address(settings, listening))
+        waiting = asyncio.create_task(stopping.wait(), name="web-stop")
+        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+        # Streams never end by themselves; without this a stop would wait for the last browser.
+        web: Web = app.state.web
+        web.hub.close()
+        server.should_exit = True
+        await serving
+
+
+def address(settings: WebSettings, listening: socket.socket) -> str:
+    """What to type into a browser."""
+    if settings.public_url:
+        return settings.public_url
+    scheme = "https" if settings.tls_cert_file else "http"
+    host, port = listening.getsockname()[:2]
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+__all__ = ["bind", "create_app", "load_inventory", "run"]

@@ -1,0 +1,149 @@
+"""Sign-in, the first password, sign-out, and the reader's language and theme."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import Annotated
+
+from fastapi import APIRouter, Form
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from contract.errors import RetryLater
+from gateway.control.client import ControlError
+from gateway.ledger.records import User
+from gateway.web.access import Person, new_token, token_hash
+from gateway.web.context import LANGUAGE_COOKIE, THEME_COOKIE, Web, web_of
+from gateway.web.render import THEMES, drop_cookie, local_path, page, set_cookie
+from gateway.web.sign_in import PENDING_S
+from gateway.web.texts import LANGUAGES, msgid
+
+router = APIRouter()
+log = logging.getLogger(__name__)
+_YEAR_S = 365 * 86400
+
+_SAID = {
+    "wrong": (401, msgid("Name or password is wrong.")),
+    "expired": (403, msgid("This one-time password has expired. Ask an administrator for a new one.")),
+    "braked": (429, msgid("Too many failed tries from this address. Wait 15 minutes.")),
+    "busy": (503, msgid("Too many people are signing in just now. Try again in a moment.")),
+}
+
+
+@router.get("/sign-in")
+async def show_sign_in(request: Request, next: str = "/") -> Response:  # noqa: A002  # name of the query parameter
+    """The sign-in page."""
+    if getattr(request.state, "person", None) is not None:
+        return RedirectResponse(local_path(next), 303)
+    return page(request, "sign_in.html", said=None, name="", onward=local_path(next))
+
+
+@router.post("/sign-in")
+async def sign_in(
+    request: Request,
+    name: Annotated[str, Form(max_length=64)] = "",
+    password: Annotated[str, Form(max_length=1024)] = "",
+    next: Annotated[str, Form(max_length=500)] = "/",  # noqa: A002  # name of the form field
+) -> Response:
+    """Check name and password; a one-time password leads to the page for choosing one."""
+    web = web_of(request)
+    name = name.strip()
+    address = request.client.host if request.client else ""
+    user = await web.read(web.ledger.user, name)
+    result = await web.sign_in.attempt(user, name, password, address)
+    if result.outcome == "ok" and result.user is not None:
+        return await _open(web, result.user, local_path(next))
+    if result.outcome == "first" and result.user is not None:
+        response = RedirectResponse("/first-password", 303)
+        set_cookie(web, response, web.cookies.pending, web.sign_in.pend(result.user.name), max_age=int(PENDING_S))
+        return response
+    if result.outcome in ("wrong", "expired", "braked"):
+        await _note_failure(web, name, address)
+    status, said = _SAID[result.outcome]
+    return page(request, "sign_in.html", status=status, said=said, name=name, onward=local_path(next))
+
+
+@router.get("/first-password")
+async def show_first_password(request: Request) -> Response:
+    """The page for choosing a password in place of a one-time one."""
+    name = web_of(request).sign_in.pending(request.cookies.get(web_of(request).cookies.pending))
+    if name is None:
+        return RedirectResponse("/sign-in", 303)
+    return page(request, "first_password.html", said=None, name=name)
+
+
+@router.post("/first-password")
+async def first_password(
+    request: Request,
+    password: Annotated[str, Form(max_length=1024)] = "",
+    again: Annotated[str, Form(max_length=1024)] = "",
+) -> Response:
+    """Take the new password; the one-time password is dead from then on."""
+    web = web_of(request)
+    name = web.sign_in.pending(request.cookies.get(web.cookies.pending))
+    user = await web.read(web.ledger.user, name) if name is not None else None
+    if user is None or user.one_time_until_ms is None:
+        return RedirectResponse("/sign-in", 303)
+    said = await web.sign_in.problem_with(user, password)
+    if said is None and password != again:
+        said = msgid("The two passwords differ.")
+    if said is not None:
+        return page(request, "first_password.html", status=422, said=said, name=user.name)
+    password_hash = await web.sign_in.hash(password)
+    await web.link.ask("user.set_password", user.name, name=user.name, password_hash=password_hash)
+    web.sign_in.settle(user.name)
+    response = await _open(web, user, "/")
+    drop_cookie(web, response, web.cookies.pending)
+    return response
+
+
+@router.post("/sign-out")
+async def sign_out(request: Request) -> Response:
+    """End the session here and in the ledger."""
+    web = web_of(request)
+    token = request.cookies.get(web.cookies.session)
+    person: Person | None = getattr(request.state, "person", None)
+    if token and person:
+        # Dead here at once, whether or not the gateway can write it down now.
+        web.ended.add(token_hash(token))
+        with contextlib.suppress(RetryLater):
+            await web.link.ask("session.close", person.name, token_hash=token_hash(token))
+    response = RedirectResponse("/sign-in", 303)
+    drop_cookie(web, response, web.cookies.session)
+    return response
+
+
+@router.post("/preferences")
+async def preferences(
+    request: Request,
+    language: Annotated[str, Form(max_length=8)] = "",
+    theme: Annotated[str, Form(max_length=8)] = "",
+    next: Annotated[str, Form(max_length=500)] = "/",  # noqa: A002  # name of the form field
+) -> Response:
+    """Keep the reader's language and theme in cookies."""
+    web = web_of(request)
+    response = RedirectResponse(local_path(next), 303)
+    if language in LANGUAGES:
+        set_cookie(web, response, LANGUAGE_COOKIE, language, max_age=_YEAR_S)
+    if theme in THEMES:
+        set_cookie(web, response, THEME_COOKIE, theme, max_age=_YEAR_S)
+    return response
+
+
+async def _open(web: Web, user: User, onward: str) -> Response:
+    # A new token at every sign-in: one planted in the browser before is worth nothing after.
+    token = new_token()
+    expires_ms = web.now_ms() + int(web.settings.session_hours * 3_600_000)
+    await web.link.ask("session.open", user.name, token_hash=token_hash(token), user=user.name, expires_ms=expires_ms)
+    response = RedirectResponse(onward, 303)
+    set_cookie(web, response, web.cookies.session, token, max_age=int(web.settings.session_hours * 3600))
+    drop_cookie(web, response, web.cookies.before)
+    return response
+
+
+async def _note_failure(web: Web, name: str, address: str) -> None:
+    try:
+        await web.link.ask("sign_in.failed", "local", name=name[:64], address=address)
+    except (RetryLater, ControlError) as exc:
+        log.debug("a failed sign-in was not recorded: %s", exc)

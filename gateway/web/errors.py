@@ -1,0 +1,97 @@
+"""Errors as answers: a page for people, problem+json (RFC 9457) for the API."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from contract.errors import RetryLater
+from gateway.control.client import ControlError
+from gateway.web.access import Refused, SignInNeeded
+from gateway.web.context import web_of
+from gateway.web.render import page, wants_fragment
+from gateway.web.texts import msgid
+
+_STATUS = {"not_found": 404, "conflict": 409, "invalid": 422, "unavailable": 503}
+_TITLES = {
+    400: "Bad request",
+    401: "Sign-in needed",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    422: "Not acceptable",
+    503: "Try again later",
+}
+
+
+def install(app: FastAPI) -> None:
+    """Teach the app how each of our errors is told."""
+
+    @app.exception_handler(SignInNeeded)
+    async def _sign_in(request: Request, _: SignInNeeded) -> Response:
+        if _is_api(request):
+            return _problem(request, 401, "Sign in at /sign-in first.")
+        target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        onward = "/sign-in" if request.method != "GET" or target == "/" else f"/sign-in?next={quote(target)}"
+        if wants_fragment(request):
+            # The session ended while the page was open: the whole page has to go to the sign-in.
+            return Response(status_code=401, headers={"HX-Redirect": onward})
+        return RedirectResponse(onward, 303)
+
+    @app.exception_handler(Refused)
+    async def _refused(request: Request, exc: Refused) -> Response:
+        return _tell(request, exc.status, exc.text)
+
+    @app.exception_handler(RetryLater)
+    async def _later(request: Request, _: RetryLater) -> Response:
+        return _tell(
+            request, 503, msgid("The gateway is not answering, so nothing was changed. Try again in a moment.")
+        )
+
+    @app.exception_handler(ControlError)
+    async def _control(request: Request, exc: ControlError) -> Response:
+        if exc.code == "conflict":
+            return _tell(request, 409, msgid("Somebody was faster. Load the page again to see the present state."))
+        return _tell(request, _STATUS.get(exc.code, 422), str(exc))
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, exc: RequestValidationError) -> Response:
+        fields = ", ".join(sorted({str(error["loc"][-1]) for error in exc.errors()}))
+        if _is_api(request):
+            detail = "; ".join(f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in exc.errors())
+            return _problem(request, 422, detail)
+        return _tell(request, 422, msgid("A field is missing or has an odd value: %(fields)s."), fields=fields)
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, exc: HTTPException) -> Response:
+        text = msgid("There is no such page.") if exc.status_code == 404 else str(exc.detail)
+        return _tell(request, exc.status_code, text)
+
+
+def _is_api(request: Request) -> bool:
+    return request.url.path.startswith("/api/")
+
+
+def _tell(request: Request, status: int, text: str, **values: str) -> Response:
+    said = web_of(request).texts(request)(text, **values)
+    if _is_api(request):
+        return _problem(request, status, said)
+    return page(request, "error.html", status=status, fragment="_error.html", code=status, said=said)
+
+
+def _problem(request: Request, status: int, detail: str) -> Response:
+    body = {
+        "type": "about:blank",
+        "title": _TITLES.get(status, "Error"),
+        "status": status,
+        "detail": detail,
+        "instance": request.url.path,
+    }
+    headers = {"Retry-After": "2"} if status == 503 else None
+    return JSONResponse(body, status_code=status, media_type="application/problem+json", headers=headers)

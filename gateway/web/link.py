@@ -1,0 +1,100 @@
+"""The one live connection to the gateway: events come in, operators' commands go out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from contract.errors import RetryLater
+from gateway.control.client import ControlClient
+from gateway.control.protocol import Op
+from gateway.web.picture import Picture
+
+log = logging.getLogger(__name__)
+ASK_EVERY_S = 1.5
+ANSWER_S = 2.5
+"""A gateway that does not answer `status` this long counts as away: together with the period within 5 s."""
+RETRY_S = (0.2, 2.0)
+
+
+class Link:
+    """Keeps the picture fed. `async with Link(...)`: connects in the background, again and again until left."""
+
+    def __init__(self, path: Path, picture: Picture) -> None:
+        self._path = path
+        self._picture = picture
+        self._client: ControlClient | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Link:
+        self._task = asyncio.create_task(self._run(), name="web-control-link")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def ask(self, op: Op, actor: str, **args: Any) -> Any:
+        """Send a command; gives the gateway's result once it is durable.
+
+        Raises:
+            RetryLater: the gateway is away or did not answer in time.
+            ControlError: the gateway refused it.
+        """
+        if self._client is None:
+            raise RetryLater(f"{self._path}: the gateway is not answering. Try again in a moment.")
+        return await self._client.ask(op, actor, **args)
+
+    async def _run(self) -> None:
+        pause_s, warned = RETRY_S[0], False
+        while True:
+            try:
+                async with ControlClient(self._path) as client:
+                    if warned:
+                        log.info("gateway answers again at %s", self._path)
+                    pause_s, warned = RETRY_S[0], False
+                    await self._follow(client)
+            except (RetryLater, msgspec.MsgspecError) as exc:
+                if not warned:
+                    log.warning("gateway is away: %s Pages stay up and say so.", exc)
+                    warned = True
+            finally:
+                self._client = None
+                self._picture.lose()
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # spreads reconnects, no secret
+            pause_s = min(RETRY_S[1], pause_s * 2)
+
+    async def _follow(self, client: ControlClient) -> None:
+        """Events until the connection breaks or the gateway stops answering."""
+        events = asyncio.create_task(self._events(client), name="web-control-events")
+        try:
+            while not events.done():
+                asking = asyncio.ensure_future(client.ask("status", "local"))
+                done, _ = await asyncio.wait({events, asking}, timeout=ANSWER_S, return_when=asyncio.FIRST_COMPLETED)
+                if asking not in done:
+                    asking.cancel()
+                    await asyncio.gather(asking, return_exceptions=True)
+                    if not done:
+                        raise RetryLater(f"{self._path}: no answer to status within {ANSWER_S:g} s.")
+                else:
+                    await asking
+                await asyncio.wait({events}, timeout=ASK_EVERY_S)
+            await events
+        finally:
+            events.cancel()
+            await asyncio.gather(events, return_exceptions=True)
+
+    async def _events(self, client: ControlClient) -> None:
+        async for event in client.subscribe():
+            self._picture.apply(event)
+            if event.event == "snapshot":
+                self._client = client

@@ -1,0 +1,85 @@
+"""The live picture: everything current as the gateway committed it, and whether the gateway still answers.
+
+Kept from the control socket's snapshot and events. While the gateway is away the last picture stays, and `connected`
+says that nothing in it may be taken for the state of now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from contract.messages import Value
+from gateway.control.protocol import AgentView, AlarmView, Event, Snapshot
+
+
+class Current(NamedTuple):
+    """Last value of a point. observed_ms: when it was measured, UTC."""
+
+    observed_ms: int
+    value: Value
+    quality: str
+
+
+Sink = Callable[[str, Any], None]
+
+
+class Picture:
+    """What is current. `sink(event name, data)` is told of each change, in commit order."""
+
+    def __init__(self, now_ms: Callable[[], int], sink: Sink) -> None:
+        self._now_ms = now_ms
+        self._sink = sink
+        self.values: dict[str, Current] = {}
+        self.alarms: dict[int, AlarmView] = {}
+        self.agents: dict[tuple[str, str], AgentView] = {}
+        self.unknown_devices: dict[tuple[str, str], dict[str, Any]] = {}
+        self.connected = False
+        self.since_ms = now_ms()
+        """When `connected` took its present value."""
+
+    def apply(self, event: Event) -> None:
+        """Take one event in and pass it on. Raises msgspec.ValidationError for one that does not fit the protocol."""
+        if event.event == "snapshot":
+            self._replace(msgspec.convert(event.data, Snapshot))
+        elif event.event == "reading":
+            self._readings(event.data)
+        elif event.event == "alarm":
+            alarm = msgspec.convert(event.data, AlarmView)
+            if alarm.state == "normal":
+                self.alarms.pop(alarm.id, None)
+            else:
+                self.alarms[alarm.id] = alarm
+            self._sink("alarm", alarm)
+        elif event.event == "agent":
+            agent = msgspec.convert(event.data, AgentView)
+            before = self.agents.get((agent.site, agent.agent))
+            self.agents[agent.site, agent.agent] = agent
+            # Heartbeats are no news to a screen; a change of state is.
+            if before is None or before.online != agent.online:
+                self._sink("agent", agent)
+        else:
+            row = dict(event.data)
+            self.unknown_devices[str(row.get("site")), str(row.get("device"))] = row
+            self._sink("unknown_device", row)
+
+    def lose(self) -> None:
+        """The gateway does not answer: what stands here is from before."""
+        if self.connected:
+            self.connected, self.since_ms = False, self._now_ms()
+            self._sink("gateway", None)
+
+    def _replace(self, snapshot: Snapshot) -> None:
+        self.values = {point: Current(*row[:3]) for point, row in snapshot.values.items()}
+        self.alarms = {alarm.id: alarm for alarm in snapshot.alarms if alarm.state != "normal"}
+        self.agents = {(agent.site, agent.agent): agent for agent in snapshot.agents}
+        self.unknown_devices = {(str(r.get("site")), str(r.get("device"))): r for r in snapshot.unknown_devices}
+        self.connected, self.since_ms = True, self._now_ms()
+        self._sink("gateway", None)
+
+    def _readings(self, rows: list[list[Any]]) -> None:
+        for point, observed_ms, value, quality in rows:
+            self.values[point] = Current(observed_ms, value, quality)
+        self._sink("reading", rows)

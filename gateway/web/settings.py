@@ -1,0 +1,64 @@
+"""Settings of the web process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, field_validator, model_validator
+
+from contract.configfile import Section
+
+
+class WebSettings(Section):
+    """Where the pages are served, how people stay signed in, how times are shown."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. 0.0.0.0 for every interface; use TLS then."""
+    port: int = Field(default=8080, ge=0, le=65535)
+    """Port to listen on; 0 lets the system choose one."""
+    public_url: str | None = None
+    """Address people type, when a proxy stands in front, e.g. https://weizhan.example.cn."""
+    tls_cert_file: Path | None = None
+    """Certificate chain, PEM. With the key, pages are served over HTTPS and cookies are marked secure."""
+    tls_key_file: Path | None = None
+    """Private key of the certificate, PEM."""
+    trusted_proxies: list[str] = []
+    """Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+    session_hours: float = Field(default=12.0, ge=0.25, le=744)
+    """How long a sign-in lasts, hours: one shift."""
+    language: Literal["zh", "en"] = "zh"
+    """Language where the browser states no preference."""
+    timezone: str = "Asia/Shanghai"
+    """Time zone of the times shown; everything is stored in UTC."""
+    stream_clients: int = Field(default=200, ge=1, le=5000)
+    """Most screens with a live stream at once; further ones are told to try again."""
+
+    @property
+    def secure(self) -> bool:
+        """Whether people reach the pages over HTTPS only."""
+        return self.tls_cert_file is not None or (self.public_url or "").startswith("https://")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError) as exc:
+            raise ValueError(f"got {name!r}, want a time zone such as Asia/Shanghai.") from exc
+        return name
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_address(cls, url: str | None) -> str | None:
+        if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc):
+            raise ValueError(f"got {url!r}, want https://name or http://name.")
+        return url
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> WebSettings:
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_cert_file and tls_key_file: got one of them, want both or neither.")
+        return self

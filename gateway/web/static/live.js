@@ -1,0 +1,217 @@
+// Keeps a page current: one event stream, ages and clocks that run, a banner when the picture is no longer current,
+// and the siren. What a change looks like is decided by the server: the changing part of the page is fetched anew.
+
+const texts = JSON.parse(document.body.dataset.texts);
+const LOST_MS = 4500; // heartbeats come every 2 s; a lost connection shows within 5 s
+const body = document.body;
+let lastHeard = performance.now();
+let lastHeardAt = Date.now();
+let clockOffset = 0; // server's clock minus this machine's
+let gateway = { connected: body.dataset.connected === "true", since_ms: Number(body.dataset.since) };
+let lost = false;
+let source = null;
+
+const now = () => Date.now() + clockOffset;
+const $$ = (selector, root = document) => root.querySelectorAll(selector);
+const wall = (ms, options) =>
+  new Intl.DateTimeFormat("zh-CN", { timeZone: texts.zone, hourCycle: "h23", hour: "2-digit", minute: "2-digit", ...options }).format(ms);
+
+function ago(ms) {
+  const seconds = Math.max(0, Math.floor((now() - ms) / 1000));
+  if (seconds < 3) return texts.now;
+  if (seconds < 60) return texts.s.replace("{n}", seconds);
+  if (seconds < 3600) return texts.min.replace("{n}", Math.floor(seconds / 60));
+  if (seconds < 86400) return texts.h.replace("{n}", Math.floor(seconds / 3600));
+  return texts.d.replace("{n}", Math.floor(seconds / 86400));
+}
+
+function lasted(ms) {
+  const s = Math.max(0, Math.floor((now() - ms) / 1000));
+  if (s >= 86400) return texts.dh.replace("{d}", Math.floor(s / 86400)).replace("{h}", Math.floor((s % 86400) / 3600));
+  const two = (n) => String(n).padStart(2, "0");
+  const h = Math.floor(s / 3600);
+  return h ? `${h}:${two(Math.floor((s % 3600) / 60))}:${two(s % 60)}` : `${two(Math.floor(s / 60))}:${two(s % 60)}`;
+}
+
+function put(element, text) {
+  if (element && element.textContent !== text) element.textContent = text;
+}
+
+function tick() {
+  const silent = performance.now() - lastHeard > LOST_MS;
+  if (silent !== lost) {
+    lost = silent;
+    if (!lost) refresh();
+  }
+  showConnection();
+  put(document.querySelector("[data-clock]"), wall(now()));
+  for (const e of $$("[data-ago]")) put(e, ago(Number(e.dataset.ago)));
+  // While nothing is known to be current, durations stand still: a running clock would claim that it still burns.
+  if (!lost && gateway.connected) for (const e of $$("[data-lasted]")) put(e, lasted(Number(e.dataset.lasted)));
+}
+
+function showConnection() {
+  body.classList.toggle("lost", lost);
+  body.classList.toggle("away", !lost && !gateway.connected);
+  const banner = document.querySelector("[data-banner]");
+  if (!banner) return;
+  banner.hidden = !lost && gateway.connected;
+  const time = wall(lost ? lastHeardAt + clockOffset : gateway.since_ms, { second: "2-digit" });
+  if (!banner.hidden) put(banner.querySelector("[data-banner-text]"), (lost ? texts.lost : texts.away).replace("{time}", time));
+}
+
+// --- the changing part of the page ---------------------------------------------------------------------------------
+
+let refreshTimer = 0;
+function refresh(delay = 120) {
+  if (refreshTimer) return;
+  refreshTimer = setTimeout(() => {
+    refreshTimer = 0;
+    const live = document.getElementById("live");
+    // Somebody is writing into it: their words come first, the next change or the timer brings the rest.
+    if (live && !(document.activeElement && live.contains(document.activeElement) && document.activeElement.matches("textarea, input, select")))
+      window.htmx.trigger(live, "refresh");
+  }, delay);
+}
+
+function format(value, element) {
+  if (value === null) return "—";
+  if (typeof value === "boolean") return value ? texts.yes : texts.no;
+  if (typeof value === "string") return element.dataset.kind === "text" ? value : texts.state[value] ?? value;
+  return value.toFixed(Number(element.dataset.decimals) || 0);
+}
+
+function showReadings(rows) {
+  for (const [point, observedMs, value, quality] of rows) {
+    for (const element of $$(`[data-point="${CSS.escape(point)}"]`)) {
+      if (!element.matches("output")) continue;
+      if (quality !== "good" || element.dataset.status !== "good") { refresh(1000); continue; }
+      put(element, format(value, element));
+      const age = element.closest("[data-row], li")?.querySelector(".age [data-ago]");
+      if (age && Number(age.dataset.ago) <= observedMs) age.dataset.ago = observedMs;
+    }
+  }
+}
+
+// --- the stream ------------------------------------------------------------------------------------------------------
+
+function heard() {
+  lastHeard = performance.now();
+  lastHeardAt = Date.now();
+  if (lost) tick();
+}
+
+function setGateway(state) {
+  clockOffset = state.now_ms - Date.now();
+  if (Math.abs(clockOffset) < 1500) clockOffset = 0;
+  const changed = gateway.connected !== state.connected;
+  gateway = state;
+  if (changed) refresh();
+  showConnection();
+}
+
+function connect() {
+  if (source || !body.dataset.stream) return;
+  source = new EventSource(body.dataset.stream);
+  const on = (name, act) => source.addEventListener(name, (event) => { heard(); act(JSON.parse(event.data)); });
+  // Every new connection: what was missed is not known, so draw anew.
+  let opened = false;
+  source.addEventListener("open", () => { if (opened) refresh(); opened = true; });
+  source.addEventListener("error", () => { if (source.readyState === EventSource.CLOSED) { source = null; setTimeout(connect, 3000); } });
+  on("heartbeat", setGateway);
+  on("gateway", setGateway);
+  on("alarm", (alarm) => { siren(alarm); refresh(); });
+  on("agent", () => refresh());
+  on("unknown_device", () => refresh(2000));
+  on("reading", showReadings);
+}
+
+// Pages other than the board give their connection back while nobody looks: a browser has only six for a server.
+document.addEventListener("visibilitychange", () => {
+  if (body.classList.contains("page-board")) return;
+  if (document.hidden) { source?.close(); source = null; }
+  else { lastHeard = performance.now(); connect(); refresh(); }
+});
+
+// --- sound -----------------------------------------------------------------------------------------------------------
+
+let audio = null;
+const soundButton = document.querySelector("[data-sound]");
+
+function tone(frequency, start, length) {
+  const oscillator = audio.createOscillator();
+  const gain = audio.createGain();
+  oscillator.type = "square";
+  oscillator.frequency.value = frequency;
+  gain.gain.setValueAtTime(0.0001, audio.currentTime + start);
+  gain.gain.exponentialRampToValueAtTime(0.25, audio.currentTime + start + 0.02);
+  gain.gain.setValueAtTime(0.25, audio.currentTime + start + length - 0.03);
+  gain.gain.exponentialRampToValueAtTime(0.0001, audio.currentTime + start + length);
+  oscillator.connect(gain).connect(audio.destination);
+  oscillator.start(audio.currentTime + start);
+  oscillator.stop(audio.currentTime + start + length);
+}
+
+const playing = () => audio && audio.state === "running";
+const playFire = () => { if (playing()) for (let n = 0; n < 4; n++) tone(n % 2 ? 660 : 960, n * 0.35, 0.33); };
+const playCritical = () => { if (playing()) for (let n = 0; n < 3; n++) tone(740, n * 0.3, 0.18); };
+const played = new Set();
+
+function siren(alarm) {
+  if (!alarm.active || alarm.state !== "unacknowledged" || alarm.retrospective || played.has(alarm.id)) return;
+  played.add(alarm.id);
+  if (alarm.severity === "fire") playFire();
+  if (alarm.severity === "critical") playCritical();
+}
+
+function showSound() {
+  if (!soundButton) return;
+  soundButton.hidden = false;
+  soundButton.setAttribute("aria-pressed", String(Boolean(playing())));
+  put(soundButton.querySelector("[data-sound-text]"), playing() ? texts.sound_on : texts.sound_off);
+}
+
+soundButton?.addEventListener("click", async () => {
+  if (playing()) await audio.suspend();
+  else {
+    audio ??= new AudioContext();
+    await audio.resume();
+    tone(880, 0, 0.15); // proof that the loudspeaker works
+  }
+  showSound();
+});
+// A fire that nobody acknowledged keeps sounding.
+setInterval(() => { if (document.querySelector('[data-siren="fire"]') && !lost) playFire(); }, 4000);
+
+// --- the rest --------------------------------------------------------------------------------------------------------
+
+function toast(text) {
+  const element = document.createElement("div");
+  element.className = "toast";
+  element.textContent = text;
+  document.querySelector("[data-toasts]").append(element);
+  setTimeout(() => element.remove(), 8000);
+}
+
+body.addEventListener("htmx:responseError", (event) => {
+  const said = new DOMParser().parseFromString(event.detail.xhr.responseText, "text/html").body.textContent.trim();
+  if (event.detail.requestConfig?.verb !== "get" && said) toast(said);
+});
+body.addEventListener("htmx:afterSwap", () => {
+  const live = document.getElementById("live");
+  if (live?.dataset.title) document.title = document.title.replace(/^.*? · /, `${live.dataset.title} · `);
+  tick();
+});
+document.addEventListener("click", (event) => {
+  for (const menu of $$("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") for (const menu of $$("details.menu[open]")) { menu.open = false; menu.querySelector("summary").focus(); }
+});
+
+connect();
+showSound();
+tick();
+setInterval(tick, 500);
+// Staleness comes by itself, without any event.
+setInterval(() => { if (!lost && !document.hidden) refresh(); }, 30000);

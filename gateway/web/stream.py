@@ -1,0 +1,146 @@
+"""Server-sent events to the screens: one bounded queue a screen, one encoding for all of them.
+
+Events: `alarm` (id, rule, subject, severity, state, active, raised_ms, who acknowledged), `agent`, `reading` (rows of
+[point, observed_ms, value, quality], gathered for half a second), `gateway` (connected, since_ms), `unknown_device`,
+`heartbeat` (now_ms, connected, since_ms) every two seconds. A screen that does not keep up is cut off: it connects
+again and draws itself anew, so that it never shows an old state as the present one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+
+QUEUE = 256
+"""Frames a screen may lag behind."""
+GATHER_S = 0.5
+HEARTBEAT_S = 2.0
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Screen:
+    """One open stream. `device` (site/device) narrows the readings to those of one device; "" wants none."""
+
+    def __init__(self, device: str | None) -> None:
+        self.device = device
+        self.frames: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE)
+        self.cut = False
+
+    def put(self, frame: bytes | None) -> None:
+        """Queue a frame; a full queue cuts the screen off."""
+        if self.cut:
+            return
+        try:
+            self.frames.put_nowait(frame)
+        except asyncio.QueueFull:
+            self.cut = True
+
+    def wants(self, point: str) -> bool:
+        """Whether readings of that point go to this screen."""
+        return self.device is None or (self.device != "" and point.startswith(self.device + "/"))
+
+
+class Hub:
+    """All open streams. `state()` gives (connected, since_ms) of the gateway for heartbeats."""
+
+    def __init__(self, limit: int, now_ms: Callable[[], int]) -> None:
+        self._limit = limit
+        self._now_ms = now_ms
+        self._screens: set[Screen] = set()
+        self._waiting: dict[str, list[Any]] = {}
+        self.state: Callable[[], tuple[bool, int]] = lambda: (False, 0)
+        self.dropped = 0
+
+    @property
+    def screens(self) -> int:
+        """How many streams are open."""
+        return len(self._screens)
+
+    @property
+    def full(self) -> bool:
+        """Whether a further screen must be refused."""
+        return len(self._screens) >= self._limit
+
+    def publish(self, name: str, data: Any) -> None:
+        """Tell every screen. Alarms go out at once; readings are gathered, the last of each point counts."""
+        if not self._screens:
+            return
+        if name == "reading":
+            self._waiting.update((row[0], row) for row in data)
+            return
+        if name == "gateway":
+            data = self._gateway()
+        self._send(frame(name, data))
+
+    async def run(self) -> None:
+        """Send gathered readings and heartbeats until cancelled."""
+        loop = asyncio.get_running_loop()
+        beat_at = loop.time()
+        while True:
+            self._flush()
+            if loop.time() >= beat_at:
+                beat_at = loop.time() + HEARTBEAT_S
+                self._send(self._heartbeat())
+            await asyncio.sleep(GATHER_S)
+
+    async def follow(self, device: str | None) -> AsyncIterator[bytes]:
+        """Frames for one screen, beginning with a heartbeat, until it is cut off or the hub closes."""
+        screen = Screen(device)
+        self._screens.add(screen)
+        try:
+            # The browser tries again after this many ms.
+            yield b"retry: 1000\n\n" + self._heartbeat()
+            while not screen.cut:
+                chunk = await screen.frames.get()
+                if chunk is None:
+                    return
+                yield chunk
+        finally:
+            self._screens.discard(screen)
+
+    def close(self) -> None:
+        """End every stream."""
+        for screen in self._screens:
+            screen.cut = True  # takes nothing further
+            while not screen.frames.empty():
+                screen.frames.get_nowait()
+            screen.frames.put_nowait(None)
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        rows, self._waiting = list(self._waiting.values()), {}
+        everything: bytes | None = None
+        for screen in tuple(self._screens):
+            if screen.device is None:
+                everything = everything or frame("reading", rows)
+                self._put(screen, everything)
+            elif mine := [row for row in rows if screen.wants(row[0])]:
+                self._put(screen, frame("reading", mine))
+
+    def _send(self, chunk: bytes) -> None:
+        for screen in tuple(self._screens):
+            self._put(screen, chunk)
+
+    def _put(self, screen: Screen, chunk: bytes) -> None:
+        screen.put(chunk)
+        if screen.cut:
+            # Its place is free at once, however long its dead connection lingers.
+            self._screens.discard(screen)
+            self.dropped += 1
+
+    def _gateway(self) -> dict[str, Any]:
+        connected, since_ms = self.state()
+        return {"now_ms": self._now_ms(), "connected": connected, "since_ms": since_ms}
+
+    def _heartbeat(self) -> bytes:
+        return frame("heartbeat", self._gateway())
+
+
+def frame(name: str, data: Any) -> bytes:
+    """One event as it stands on the wire. JSON holds no raw line feed, so one data line is enough."""
+    return b"event: " + name.encode() + b"\ndata: " + _encode(data) + b"\n\n"

@@ -1,0 +1,140 @@
+"""Texts in the reader's language, and times, ages and numbers as people read them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from babel.messages.pofile import read_po
+
+from contract import quality as q
+from contract.messages import Value
+from contract.profile import Point
+from contract.units import unit_of
+
+Language = Literal["zh", "en"]
+LANGUAGES: tuple[Language, Language] = ("zh", "en")
+LOCALE = Path(__file__).parent / "locale"
+
+
+def load_catalogues(folder: Path = LOCALE) -> dict[Language, dict[str, str]]:
+    """msgid -> text for each language, from the .po files."""
+    found: dict[Language, dict[str, str]] = {}
+    for language in LANGUAGES:
+        with (folder / language / "LC_MESSAGES" / "messages.po").open("rb") as file:
+            catalogue = read_po(file, locale=language)
+        found[language] = {str(m.id): str(m.string) for m in catalogue if m.id and m.string}
+    return found
+
+
+def msgid(text: str) -> str:
+    """Marks a text that is translated where it is shown, so that the catalogues are checked for it."""
+    return text
+
+
+class Texts:
+    """One reader's language and time zone. Methods give plain text; the templates escape it."""
+
+    def __init__(self, language: Language, catalogue: Mapping[str, str], zone: ZoneInfo) -> None:
+        self.language = language
+        self._catalogue = catalogue
+        self._zone = zone
+
+    def __call__(self, msgid: str, /, **values: Any) -> str:
+        """The text of a msgid, with %(name)s filled in."""
+        text = self._catalogue.get(msgid, msgid)
+        return text % values if values else text
+
+    def clock(self, at_ms: int, *, seconds: bool = True) -> str:
+        """Time of day."""
+        return self._at(at_ms).strftime("%H:%M:%S" if seconds else "%H:%M")
+
+    def stamp(self, at_ms: int) -> str:
+        """Date and time, in the shown time zone."""
+        return self._at(at_ms).strftime("%Y-%m-%d %H:%M:%S")
+
+    def iso(self, at_ms: int) -> str:
+        """For the datetime attribute: UTC."""
+        return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def ago(self, at_ms: int, now_ms: int) -> str:
+        """How long ago, in one unit. The page's script keeps it current with the same steps and words."""
+        seconds = max(0, (now_ms - at_ms) // 1000)
+        if seconds < 3:
+            return self("just now")
+        for limit, size, msgid in (
+            (60, 1, "%(n)s s ago"),
+            (3600, 60, "%(n)s min ago"),
+            (86400, 3600, "%(n)s h ago"),
+        ):
+            if seconds < limit:
+                return self(msgid, n=seconds // size)
+        return self("%(n)s d ago", n=seconds // 86400)
+
+    def lasted(self, duration_ms: int) -> str:
+        """A duration as a running clock: 04:09, 1:02:33, or days and hours."""
+        seconds = max(0, duration_ms // 1000)
+        if seconds >= 86400:
+            return self("%(d)s d %(h)s h", d=seconds // 86400, h=seconds % 86400 // 3600)
+        hours, rest = divmod(seconds, 3600)
+        return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60:02d}:{rest % 60:02d}"
+
+    def value(self, point: Point | None, value: Value) -> str:
+        """A value without its unit; a dash when there is none."""
+        if value is None:
+            return "—"
+        if isinstance(value, bool):
+            return self("yes") if value else self("no")
+        if isinstance(value, str):
+            return value if point is not None and point.text else self.word("state", value)
+        places = decimals(point) if point is not None else 2
+        text = f"{value:.{places}f}"
+        return text.rstrip("0").rstrip(".") if point is None and "." in text else text
+
+    def quality(self, quality: str) -> str:
+        """Why a value is not to be leaned on; empty for good."""
+        if quality == q.GOOD:
+            return ""
+        kind, _, cause = quality.partition(":")
+        head = self.word("quality", kind)
+        return head if not cause else self("%(quality)s: %(cause)s", quality=head, cause=self.word("cause", cause))
+
+    def word(self, family: str, word: str) -> str:
+        """A code word of the contract (state, quality, cause, severity...) for people; itself when it is new to us."""
+        return self._catalogue.get(f"{family}.{word}", word)
+
+    def family(self, family: str) -> dict[str, str]:
+        """All known words of a family, for the page's script."""
+        head = family + "."
+        return {key[len(head) :]: text for key, text in self._catalogue.items() if key.startswith(head)}
+
+    def _at(self, at_ms: int) -> datetime:
+        return datetime.fromtimestamp(at_ms / 1000, self._zone)
+
+
+def decimals(point: Point) -> int:
+    """Decimals worth showing: those the device resolves."""
+    if not point.is_number:
+        return 0
+    if point.device_unit is not None:
+        return 2
+    unit = unit_of(point.name)
+    if unit is not None and unit.suffix == "kpa":
+        # A tenth of a kPa is noise on a gauge that swings by whole ones; three digits are what an eye takes in.
+        return 1 if point.scale < 1 else 0
+    return max(0, -math.floor(math.log10(point.scale))) if point.scale < 1 else 0
+
+
+def choose_language(cookie: str | None, accept: str | None, default: Language) -> Language:
+    """The language a reader chose, else the first of Accept-Language that we have, else the default."""
+    if cookie in LANGUAGES:
+        return cookie
+    for part in (accept or "")[:500].split(","):
+        tag = part.partition(";")[0].strip().lower().partition("-")[0]
+        if tag in LANGUAGES:
+            return tag
+    return default

@@ -1,0 +1,372 @@
+"""What the pages show, worked out from the picture: pure functions, no I/O.
+
+The rule of all of it: unknown is never OK. A value counts as `good` only when its quality is good, it is fresh, its
+device answers, its agent is connected and the gateway answers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from contract import quality as q
+from contract.profile import ONLINE, Point
+from contract.units import unit_of
+from gateway.control.protocol import AlarmView
+from gateway.web.inventory import Device, Inventory
+from gateway.web.picture import Current, Picture
+from gateway.web.texts import Texts
+
+Status = Literal["good", "uncertain", "test", "stale", "bad", "unknown"]
+SEVERITIES = ("fire", "critical", "warning", "info")
+_WORST = ("unknown", "bad", "stale", "uncertain", "test", "good")
+STALE_FACTOR = 2
+"""A value older than this many times the profile's longest silence is stale."""
+
+
+@dataclass(frozen=True)
+class AlarmCard:
+    """One alarm in the reader's language."""
+
+    id: int
+    rule: str
+    severity: str
+    state: str
+    active: bool
+    retrospective: bool
+    title: str
+    advice: str
+    basis: str
+    where: str
+    place: str
+    point: str
+    site: str
+    device_key: str | None
+    subject: str
+    raised_ms: int
+    cleared_ms: int | None
+    acknowledged_ms: int | None
+    acknowledged_by: str | None
+    inputs: dict[str, Any]
+
+    @property
+    def waiting(self) -> bool:
+        """Whether someone still has to acknowledge it."""
+        return self.state in ("unacknowledged", "returned_unacknowledged")
+
+
+@dataclass(frozen=True)
+class PointRow:
+    """One point in the reader's language. `reason` says why it is not good."""
+
+    key: str
+    name: str
+    title: str
+    text: str
+    unit: str
+    is_number: bool
+    is_text: bool
+    observed_ms: int | None
+    status: Status
+    reason: str
+    severity: str | None
+    point: Point
+
+
+@dataclass(frozen=True)
+class DeviceRow:
+    """One device with its points. `severity`: of its worst open alarm."""
+
+    key: str
+    id: str
+    title: str
+    place: str
+    kind: str
+    category: str
+    status: Status
+    reason: str
+    severity: str | None
+    points: list[PointRow]
+    heard_ms: int | None
+    main: PointRow | None
+    """The number that stands for the device on the board; None where a word does."""
+    summary: str
+
+
+@dataclass(frozen=True)
+class AgentRow:
+    """One agent with its lines and devices. `connected`: heard of within three heartbeats, and the gateway answers."""
+
+    site: str
+    agent: str
+    title: str
+    connected: bool
+    heard_ms: int | None
+    waiting: int
+    lines: list[tuple[str, str, list[DeviceRow]]]
+
+
+@dataclass(frozen=True)
+class Board:
+    """Everything the live board shows. `headline`: the worst thing that holds now."""
+
+    headline: str
+    fires: list[AlarmCard]
+    alarms: list[AlarmCard]
+    agents: list[AgentRow]
+    devices: Counter[str] = field(default_factory=Counter)
+    severities: Counter[str] = field(default_factory=Counter)
+    waiting: int = 0
+
+
+def alarm_card(alarm: AlarmView, inventory: Inventory, texts: Texts) -> AlarmCard:
+    """An alarm with its rule's words; a rule that is no longer loaded shows its id."""
+    rule = inventory.rules.get(alarm.rule)
+    device = inventory.devices.get(f"{alarm.site}/{alarm.device}") if alarm.device else None
+    found = inventory.point(alarm.subject) if alarm.subject.count("/") == 2 else None
+    tail = alarm.subject.partition("/")[2]
+    if device is not None:
+        where = device.title.get(texts.language)
+    elif alarm.device is None:
+        where = inventory.agent_title(alarm.site, tail).get(texts.language)
+    else:
+        where = alarm.device
+    return AlarmCard(
+        id=alarm.id,
+        rule=alarm.rule,
+        severity=alarm.severity,
+        state=alarm.state,
+        active=alarm.active,
+        retrospective=alarm.retrospective,
+        title=rule.title.get(texts.language) if rule else alarm.rule,
+        advice=rule.advice.get(texts.language) if rule else "",
+        basis=rule.basis if rule else "",
+        where=where,
+        place=device.place.get(texts.language) if device and device.place else "",
+        point=found[1].title.get(texts.language) if found else "",
+        site=inventory.site_title(alarm.site).get(texts.language),
+        device_key=device.key if device else None,
+        subject=alarm.subject,
+        raised_ms=alarm.raised_ms,
+        cleared_ms=alarm.cleared_ms,
+        acknowledged_ms=alarm.acknowledged_ms,
+        acknowledged_by=alarm.acknowledged_by,
+        inputs=alarm.inputs,
+    )
+
+
+def alarm_order(card: AlarmCard) -> tuple[int, int, int, int]:
+    """Fire first; within a severity the active and unacknowledged, the newest on top."""
+    rank = SEVERITIES.index(card.severity) if card.severity in SEVERITIES else len(SEVERITIES)
+    return (rank, not card.active, not card.waiting, -card.raised_ms)
+
+
+def board(picture: Picture, inventory: Inventory, texts: Texts, now_ms: int) -> Board:
+    """The live board."""
+    cards = sorted((alarm_card(a, inventory, texts) for a in picture.alarms.values()), key=alarm_order)
+    agents = agent_rows(picture, inventory, texts, now_ms)
+    devices: Counter[str] = Counter(row.status for agent in agents for _, _, rows in agent.lines for row in rows)
+    burning = [card for card in cards if card.severity == "fire" and card.active]
+    return Board(
+        headline=_headline(picture, cards, devices, agents),
+        fires=burning,
+        alarms=[card for card in cards if card not in burning],
+        agents=agents,
+        devices=devices,
+        severities=Counter(card.severity for card in cards if card.active),
+        waiting=sum(card.waiting for card in cards),
+    )
+
+
+def _headline(picture: Picture, cards: list[AlarmCard], devices: Counter[str], agents: list[AgentRow]) -> str:
+    active = {card.severity for card in cards if card.active}
+    if "fire" in active:
+        return "fire"
+    if not picture.connected:
+        return "unknown"
+    if "critical" in active:
+        return "critical"
+    if devices["unknown"] or devices["bad"] or devices["stale"] or not all(a.connected for a in agents):
+        return "unknown"
+    return "warning" if "warning" in active else "normal"
+
+
+def agent_connected(picture: Picture, site: str, agent: str, now_ms: int) -> bool:
+    """Whether what an agent reports may be taken for the present."""
+    known = picture.agents.get((site, agent))
+    if known is None or not known.online or not picture.connected:
+        return False
+    heartbeat_s = known.state.get("heartbeat_s", 10.0) if isinstance(known.state, dict) else 10.0
+    return now_ms - known.heard_ms <= 3_000 * float(heartbeat_s) + 5_000
+
+
+def agent_rows(picture: Picture, inventory: Inventory, texts: Texts, now_ms: int) -> list[AgentRow]:
+    """Every agent with its lines and devices, in the order of the site files."""
+    subjects = open_subjects(picture)
+    lines: dict[tuple[str, str], dict[tuple[str, str], list[DeviceRow]]] = {}
+    for device in inventory.devices.values():
+        place = lines.setdefault((device.site, device.agent), {})
+        row = device_row(device, picture, texts, now_ms, subjects)
+        place.setdefault((device.line or "", device.line_kind or ""), []).append(row)
+    rows = []
+    for site, agent in inventory.agent_keys():
+        known = picture.agents.get((site, agent))
+        outbox = known.state.get("outbox") if known else None
+        waiting = sum(int(outbox.get(lane) or 0) for lane in ("alarm", "telemetry")) if isinstance(outbox, dict) else 0
+        rows.append(
+            AgentRow(
+                site,
+                agent,
+                inventory.agent_title(site, agent).get(texts.language),
+                agent_connected(picture, site, agent, now_ms),
+                known.heard_ms if known else None,
+                waiting,
+                [(line, kind, found) for (line, kind), found in lines.get((site, agent), {}).items()],
+            )
+        )
+    return rows
+
+
+def open_subjects(picture: Picture) -> dict[str, str]:
+    """subject -> worst severity of an alarm whose condition holds."""
+    found: dict[str, str] = {}
+    for severity in reversed(SEVERITIES):
+        found.update((a.subject, severity) for a in picture.alarms.values() if a.active and a.severity == severity)
+    return found
+
+
+def device_row(
+    device: Device, picture: Picture, texts: Texts, now_ms: int, subjects: dict[str, str] | None = None
+) -> DeviceRow:
+    """A device: its worst point decides, and one cause above it overrides them all."""
+    subjects = open_subjects(picture) if subjects is None else subjects
+    cause = _cause_above(device, picture, now_ms)
+    names = dict(device.points)
+    if device.profile.printer is not None or device.line is None:
+        # Printed addresses, and what an approved device sends beyond its profile's default size.
+        names |= _points_that_reported(device, picture)
+    points = [point_row(device, point, picture, texts, now_ms, cause, subjects) for point in names.values()]
+    shown = [row for row in points if row.name != ONLINE]
+    judged = [row for row in shown if not (row.is_text and row.observed_ms is None)]
+    online = picture.values.get(f"{device.key}/{ONLINE}")
+    # A panel's printer port has no points until it prints; that its line is open is all there is to know.
+    empty: Status = "good" if online is not None and online.value is True else "unknown"
+    status: Status = min((row.status for row in judged), key=_WORST.index, default=empty)
+    severities = [row.severity for row in points if row.severity] + [subjects.get(device.key)]
+    heard = [row.observed_ms for row in points if row.observed_ms is not None]
+    worst = next((row for row in judged if row.status == status), None)
+    main = _main(shown)
+    return DeviceRow(
+        key=device.key,
+        id=device.id,
+        title=device.title.get(texts.language),
+        place=device.place.get(texts.language) if device.place else "",
+        kind=device.profile.title.get(texts.language),
+        category=device.profile.category,
+        status="unknown" if cause else status,
+        reason=_cause_text(cause, texts) if cause else (worst.reason if worst and status != "good" else ""),
+        severity=min((s for s in severities if s), key=SEVERITIES.index, default=None),
+        points=shown,
+        heard_ms=max(heard, default=None),
+        main=main,
+        summary=_summary(shown, texts),
+    )
+
+
+def _main(points: list[PointRow]) -> PointRow | None:
+    """The number with an alarm, else the first number of a device that is about numbers."""
+    alarming = next((row for row in points if row.severity), None)
+    if alarming is not None:
+        return alarming if alarming.is_number else None
+    first = next(iter(points), None)
+    return first if first is not None and first.is_number else None
+
+
+def _summary(points: list[PointRow], texts: Texts) -> str:
+    """A word or two for a device without a leading number: what is not normal, else that all is."""
+    alarming = [row for row in points if row.severity]
+    if alarming:
+        worst = min(alarming, key=lambda row: SEVERITIES.index(row.severity or "info"))
+        more = f" +{len(alarming) - 1}" if len(alarming) > 1 else ""
+        return f"{worst.title} {worst.text}{more}"
+    states = [row for row in points if row.point.states is not None]
+    odd = Counter(row.text for row in states if row.status == "good" and row.text != texts.word("state", "normal"))
+    if len(states) > 1 and odd:
+        return " · ".join(f"{text} {count}" for text, count in odd.most_common(3))
+    if len(states) > 1:
+        return texts("%(n)s points normal", n=sum(row.status == "good" for row in states))
+    if points and not points[0].is_text:
+        return f"{points[0].title} {points[0].text}"
+    return texts.word("status", "good")
+
+
+def point_row(
+    device: Device,
+    point: Point,
+    picture: Picture,
+    texts: Texts,
+    now_ms: int,
+    cause: str | None,
+    subjects: dict[str, str],
+) -> PointRow:
+    """A point with its value, or the last one known and why it is not the present one."""
+    key = f"{device.key}/{point.name}"
+    current = picture.values.get(key)
+    status, reason = judge(device, current, now_ms, cause, texts, is_text=point.text)
+    unit = unit_of(point.name)
+    return PointRow(
+        key=key,
+        name=point.name,
+        title=point.title.get(texts.language),
+        text=texts.value(point, current.value) if current else "—",
+        unit=unit.symbol if unit and point.is_number else "",
+        is_number=point.is_number,
+        is_text=point.text,
+        observed_ms=current.observed_ms if current else None,
+        status=status,
+        reason=reason,
+        severity=subjects.get(key),
+        point=point,
+    )
+
+
+def judge(
+    device: Device, current: Current | None, now_ms: int, cause: str | None, texts: Texts, *, is_text: bool = False
+) -> tuple[Status, str]:
+    """Whether a value may be taken for the present state, and if not, why."""
+    if cause:
+        return "unknown", _cause_text(cause, texts)
+    if current is None:
+        return "unknown", texts("never reported")
+    if current.quality != q.GOOD:
+        kind = q.kind(current.quality)
+        status: Status = kind if kind in ("uncertain", "bad", "test", "unknown") else "bad"  # type: ignore[assignment]  # narrowed by the tuple
+        return status, texts.quality(current.quality)
+    if not is_text and now_ms - current.observed_ms > STALE_FACTOR * device.profile.max_silence_s * 1000:
+        return "stale", texts("silent for longer than expected")
+    return "good", ""
+
+
+def _cause_above(device: Device, picture: Picture, now_ms: int) -> str | None:
+    if not picture.connected:
+        return "gateway_away"
+    if not agent_connected(picture, device.site, device.agent, now_ms):
+        return "agent_lost"
+    online = picture.values.get(f"{device.key}/{ONLINE}")
+    return "no_answer" if online is not None and online.value is False else None
+
+
+def _cause_text(cause: str, texts: Texts) -> str:
+    return texts.word("cause", cause)
+
+
+def _points_that_reported(device: Device, picture: Picture) -> dict[str, Point]:
+    head = device.key + "/"
+    found = {}
+    for key in picture.values:
+        name = key[len(head) :] if key.startswith(head) else ""
+        point = device.profile.point(name) if name and name not in device.points else None
+        if point is not None:
+            found[name] = point
+    return found

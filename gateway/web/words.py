@@ -1,0 +1,46 @@
+"""Code words of the contract that the pages have words for: each `family.word` stands in both catalogues."""
+
+from __future__ import annotations
+
+WORDS: dict[str, tuple[str, ...]] = {
+    "severity": ("fire", "critical", "warning", "info"),
+    "status": ("good", "uncertain", "test", "stale", "bad", "unknown"),
+    "quality": ("good", "uncertain", "bad", "test", "unknown"),
+    "cause": (
+        "gateway_away",
+        "agent_lost",
+        "no_answer",
+        "late_answer",
+        "bad_answer",
+        "line",
+        "exception",
+        "out_of_range",
+        "missing",
+        "unknown_state",
+        "unknown_unit",
+        "decimals",
+        "not_a_number",
+        "missed_events",
+        "no_traffic",
+        "stale",
+        "clock",
+        "never_reported",
+    ),
+    "state": (
+        "normal",
+        "fire",
+        "fault",
+        "feedback",
+        "started",
+        "disabled",
+        "manual",
+        "auto",
+        "off",
+    ),
+    "alarm_state": ("unacknowledged", "acknowledged", "returned_unacknowledged", "normal"),
+    "event": ("raise", "clear", "acknowledge"),
+    "headline": ("fire", "critical", "unknown", "warning", "normal"),
+    "role": ("duty", "maintainer", "inspector", "administrator"),
+    "line": ("modbus_tcp", "modbus_rtu", "printer"),
+    "reason": ("oversized", "undecodable", "topic", "identity", "value"),
+}

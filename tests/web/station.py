@@ -1,0 +1,367 @@
+"""A station for the web tests: site, ledger, history, and a gateway's control socket that speaks the protocol.
+
+The control socket here stands in for the gateway at its lowest border: it commits to a real ledger file and answers
+and tells as gateway/control/protocol.py says. The whole product together is tested elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+from argon2 import PasswordHasher
+
+from gateway.control.client import SOCKET
+from gateway.control.protocol import Answer, Ask, Event, Problem
+from gateway.history import open_history
+from gateway.history.base import Row
+from gateway.history.settings import EmbeddedSettings
+from gateway.ledger.store import FILE, SCHEMA
+from gateway.settings import GatewaySettings
+from gateway.web.app import run
+from gateway.web.settings import WebSettings
+
+PASSWORD = "correct horse 站"
+ONE_TIME = "K7QM-2XWD-94TB"
+HOUR_MS = 3_600_000
+_HASHER = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+_encode = msgspec.json.Encoder().encode
+
+SITE = """
+site: shuiye
+title: {zh: 水冶街道微型消防站, en: Shuiye micro fire station}
+agents:
+  - id: edge1
+    title: {zh: 一号采集器, en: Agent one}
+    lines:
+      - id: field
+        kind: modbus_tcp
+        host: 127.0.0.1
+        port: 5020
+        devices:
+          - {id: hydrant-01, profile: hydrant-municipal, unit_id: 1, title: {zh: 胜利路市政消火栓, en: Victory Road hydrant}, place: {zh: 胜利路 18 号门前, en: Outside 18 Victory Road}}
+          - {id: hydrant-02, profile: hydrant-municipal, unit_id: 2, title: {zh: 人民路市政消火栓, en: People's Road hydrant}, place: {zh: 人民路与学院街路口, en: Corner of College Street}}
+          - {id: indoor-01, profile: hydrant-indoor, unit_id: 3, title: {zh: 一层末端试水, en: "End test, floor 1"}, place: {zh: 主楼一层东侧, en: "Main building, floor 1 east"}}
+          - {id: tank-01, profile: water-level, unit_id: 4, title: {zh: 高位消防水箱, en: Roof tank}, place: {zh: 主楼屋面, en: Main roof}}
+          - {id: pump-01, profile: pump-controller, unit_id: 5, title: {zh: 消防水泵控制柜, en: Fire pump controller}, place: {zh: 地下一层泵房, en: Basement pump room}}
+      - id: panel-line
+        kind: modbus_tcp
+        host: 127.0.0.1
+        port: 5021
+        devices:
+          - {id: panel-01, profile: panel-modbus, unit_id: 1, points: 16, title: {zh: 火灾报警控制器, en: Fire alarm panel}, place: {zh: 消防控制室, en: Fire control room}}
+  - id: edge2
+    title: {zh: 二号采集器, en: Agent two}
+    lines:
+      - id: rs485
+        kind: modbus_rtu
+        port: /dev/serial/by-path/one
+        devices:
+          - {id: bay-01, profile: extinguisher-bay, unit_id: 1, title: {zh: 一层灭火器箱, en: "Extinguishers, floor 1"}, place: {zh: 一层走廊西侧, en: Floor 1 corridor west}}
+          - {id: bay-02, profile: extinguisher-bay, unit_id: 2, title: {zh: 二层灭火器箱, en: "Extinguishers, floor 2"}, place: {zh: 二层电梯厅, en: Floor 2 lift lobby}}
+          - {id: bay-03, profile: extinguisher-bay, unit_id: 3, title: {zh: 配电间灭火器箱, en: "Extinguishers, switch room"}, place: {zh: 地下一层配电间, en: Basement switch room}}
+      - id: print
+        kind: printer
+        port: /dev/serial/by-path/two
+        devices:
+          - {id: panel-02, profile: panel-printer, title: {zh: 商铺区控制器, en: Panel of the shops}, place: {zh: 商铺值班室, en: Shop guard room}}
+"""
+
+GOOD_VALUES: dict[str, dict[str, Any]] = {
+    "hydrant-01": dict(pressure_kpa=212.4, flow_lps=0.0, water_temperature_c=11.6, tilt_deg=0.8, battery_pct=87.0, signal_dbm=-81.0, cap_open=False, impact=False),
+    "hydrant-02": dict(pressure_kpa=205.1, flow_lps=0.0, water_temperature_c=11.2, tilt_deg=1.1, battery_pct=64.0, signal_dbm=-93.0, cap_open=False, impact=False),
+    "indoor-01": dict(pressure_kpa=412.0),
+    "tank-01": dict(level_m=2.84),
+    "pump-01": dict(mode="auto", power_ok=True, running=False, fault=False, outlet_pressure_kpa=605.0),
+    "panel-01": dict(main_power="normal", standby_power="normal", bus="normal", **{f"p{n:03d}": "normal" for n in range(1, 17)}),
+    "bay-01": dict(pressure_kpa=1205.0, temperature_c=21.5, present=True, tilted=False),
+    "bay-02": dict(pressure_kpa=1180.0, temperature_c=22.1, present=True, tilted=False),
+    "bay-03": dict(pressure_kpa=1240.0, temperature_c=24.8, present=True, tilted=False),
+    "panel-02": dict(printout="系统自检正常", l001p004="normal"),
+}  # fmt: skip
+
+
+def now_ms() -> int:
+    """Wall clock, ms UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class Station:
+    """Ledger, history and control socket of one station in a folder. `async with station.gateway():` opens the socket."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data_dir = folder / "data"
+        self.data_dir.mkdir(parents=True)
+        self.site_file = folder / "shuiye.yaml"
+        self.site_file.write_text(SITE, "utf-8")
+        self.db = sqlite3.connect(self.data_dir / FILE, isolation_level=None)
+        self.db.execute("PRAGMA journal_mode=WAL")
+        self.db.executescript(SCHEMA.read_text("utf-8"))
+        self.values: dict[str, list[Any]] = {}
+        self.agents: dict[str, dict[str, Any]] = {}
+        self.asked: list[Ask] = []
+        self.mute = False
+        """A gateway that hangs: takes connections and says nothing."""
+        self._writers: dict[asyncio.StreamWriter, bool] = {}
+
+    # --- what there is -----------------------------------------------------------------------------------------------
+
+    def settings(self) -> GatewaySettings:
+        """What the gateway would run on."""
+        return GatewaySettings(sites=[self.site_file], data_dir=self.data_dir)
+
+    def user(self, name: str, role: str | None = None, *, one_time_until_ms: int | None = None) -> None:
+        """A person with PASSWORD, or with ONE_TIME when it is a one-time password."""
+        password = ONE_TIME if one_time_until_ms is not None else PASSWORD
+        self.db.execute(
+            "INSERT OR REPLACE INTO user VALUES (?, ?, ?, ?, ?)",
+            (name, role or name, _HASHER.hash(password), one_time_until_ms, now_ms()),
+        )
+
+    def all_good(self) -> None:
+        """Every device answers, every value is good and fresh."""
+        at = now_ms() - 2_000
+        for device, points in GOOD_VALUES.items():
+            for point, value in {**points, "online": True}.items():
+                self.values[f"shuiye/{device}/{point}"] = [at, value, "good"]
+        for agent in ("edge1", "edge2"):
+            self.agent(agent, online=True, tell=False)
+
+    def agent(self, agent: str, *, online: bool, heard_ms: int | None = None, tell: bool = True) -> None:
+        """Set an agent's state."""
+        state = {"heartbeat_s": 3600.0, "outbox": {"alarm": 0, "telemetry": 0}}
+        row = {
+            "site": "shuiye",
+            "agent": agent,
+            "online": online,
+            "heard_ms": heard_ms or now_ms(),
+            "clock_offset_ms": 12,
+            "state": state,
+        }
+        self.agents[agent] = row
+        if tell:
+            self._tell("agent", row)
+
+    def read(self, point: str, value: Any, quality: str = "good", *, observed_ms: int | None = None) -> None:
+        """A reading was committed: tell it."""
+        key = f"shuiye/{point}"
+        self.values[key] = [observed_ms or now_ms(), value, quality]
+        self._tell("reading", [[key, *self.values[key]]])
+
+    def alarm(
+        self,
+        rule: str,
+        subject: str,
+        severity: str,
+        *,
+        ago_s: float = 0,
+        cleared: bool = False,
+        by: str | None = None,
+        **inputs: Any,
+    ) -> int:
+        """An alarm was raised (and cleared, and acknowledged by somebody): commit and tell it. Gives its id."""
+        raised = now_ms() - int(ago_s * 1000)
+        state = {(0, 0): "unacknowledged", (0, 1): "acknowledged", (1, 0): "returned_unacknowledged", (1, 1): "normal"}[
+            (cleared, by is not None)
+        ]
+        parts = subject.split("/")
+        device = None if rule == "agent-lost" else parts[1]
+        row = self.db.execute(
+            "INSERT INTO alarm (rule, rule_version, subject, site, device, severity, state, active, raised_ms, "
+            "recorded_ms, cleared_ms, acknowledged_ms, acknowledged_by, inputs) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            (rule, "v1", subject, parts[0], device, severity, state, not cleared, raised, raised + 40)
+            + (raised + 60_000 if cleared else None, raised + 30_000 if by else None, by, json.dumps(inputs)),
+        )
+        alarm_id = int(row.lastrowid or 0)
+        self._step(alarm_id, "raise", "normal", "unacknowledged", raised, "rule", "", json.dumps(inputs))
+        if by:
+            self._step(alarm_id, "acknowledge", "unacknowledged", "acknowledged", raised + 30_000, by, "", "{}")
+        if cleared:
+            self._step(
+                alarm_id, "clear", "acknowledged" if by else "unacknowledged", state, raised + 60_000, "rule", "", "{}"
+            )
+        self._tell("alarm", self._view(alarm_id))
+        return alarm_id
+
+    async def remember(self, rows: list[Row]) -> None:
+        """Put rows into the history."""
+        async with open_history(EmbeddedSettings(kind="embedded"), self.data_dir) as history:
+            await history.write(rows, lambda bad, why: None)
+
+    def close(self) -> None:
+        """Let go of the ledger."""
+        self.db.close()
+
+    # --- the control socket --------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def gateway(self) -> AsyncIterator[None]:
+        """The control socket, open while this is held."""
+        path = self.data_dir / SOCKET
+        path.unlink(missing_ok=True)
+        server = await asyncio.start_unix_server(self._serve, str(path), limit=1024 * 1024)
+        try:
+            yield
+        finally:
+            server.close()
+            for writer in list(self._writers):
+                writer.close()
+            await server.wait_closed()
+            while self._writers:
+                await asyncio.sleep(0.01)
+            path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers[writer] = False
+        try:
+            while line := await reader.readline():
+                ask = msgspec.json.decode(line, type=Ask)
+                if self.mute:
+                    continue
+                self.asked.append(ask)
+                writer.write(_encode(self._answer(ask)) + b"\n")
+                if ask.op == "subscribe":
+                    writer.write(_encode(Event(event="snapshot", data=self._snapshot())) + b"\n")
+                    self._writers[writer] = True
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            del self._writers[writer]
+            writer.close()
+
+    def _answer(self, ask: Ask) -> Answer:
+        args = ask.args
+        if ask.op == "alarm.acknowledge":
+            view = self._view(args["alarm_id"])
+            if view is None:
+                return Answer(
+                    id=ask.id, ok=False, error=Problem("not_found", f"alarm {args['alarm_id']}: no such alarm.")
+                )
+            if view["state"] not in ("unacknowledged", "returned_unacknowledged"):
+                return Answer(id=ask.id, ok=False, error=Problem("conflict", "acknowledged already."))
+            state = "acknowledged" if view["active"] else "normal"
+            self.db.execute(
+                "UPDATE alarm SET state = ?, acknowledged_ms = ?, acknowledged_by = ? WHERE id = ?",
+                (state, now_ms(), ask.actor, args["alarm_id"]),
+            )
+            self._step(args["alarm_id"], "acknowledge", view["state"], state, now_ms(), ask.actor, args["note"], "{}")
+            self._tell("alarm", self._view(args["alarm_id"]))
+        elif ask.op == "session.open":
+            row = (args["token_hash"], args["user"], now_ms(), args["expires_ms"])
+            self.db.execute("INSERT INTO session VALUES (?, ?, ?, ?)", row)
+        elif ask.op == "session.close":
+            self.db.execute("DELETE FROM session WHERE token_hash = ?", (args["token_hash"],))
+        elif ask.op == "user.set_password":
+            query = "UPDATE user SET password_hash = ?, one_time_until_ms = NULL WHERE name = ?"
+            self.db.execute(query, (args["password_hash"], args["name"]))
+        elif ask.op == "device.approve":
+            where = (args["site"], args["device"])
+            row = self.db.execute("SELECT agent FROM unknown_device WHERE site = ? AND device = ?", where).fetchone()
+            self.db.execute("DELETE FROM unknown_device WHERE site = ? AND device = ?", where)
+            self.db.execute(
+                "INSERT INTO approved_device VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (*where, row[0], args["profile"], args["title_zh"], args["title_en"], now_ms(), ask.actor),
+            )
+        elif ask.op == "quarantine.dismiss":
+            self.db.execute("DELETE FROM quarantine WHERE id = ?", (args["id"],))
+        return Answer(id=ask.id, ok=True, result={})
+
+    def _snapshot(self) -> dict[str, Any]:
+        ids = [row[0] for row in self.db.execute("SELECT id FROM alarm WHERE state <> 'normal'")]
+        rows = self.db.execute("SELECT site, device, agent, readings FROM unknown_device").fetchall()
+        return {
+            "at_ms": now_ms(),
+            "values": self.values,
+            "alarms": [self._view(n) for n in ids],
+            "agents": list(self.agents.values()),
+            "unknown_devices": [dict(zip(("site", "device", "agent", "readings"), row, strict=True)) for row in rows],
+        }
+
+    def _view(self, alarm_id: int) -> dict[str, Any] | None:
+        names = (
+            "id rule subject site device severity state active retrospective raised_ms recorded_ms cleared_ms "
+            "acknowledged_ms acknowledged_by inputs"
+        ).split()
+        row = self.db.execute(f"SELECT {', '.join(names)} FROM alarm WHERE id = ?", (alarm_id,)).fetchone()
+        if row is None:
+            return None
+        view = dict(zip(names, row, strict=True))
+        view["active"], view["retrospective"] = bool(view["active"]), bool(view["retrospective"])
+        view["inputs"] = json.loads(view["inputs"])
+        return view
+
+    def _step(self, *row: Any) -> None:
+        alarm_id, event, was, became, at, actor, note, inputs = row
+        self.db.execute(
+            "INSERT INTO transition (alarm_id, event, from_state, to_state, event_ms, recorded_ms, actor, note, inputs) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (alarm_id, event, was, became, at, at + 40, actor, note, inputs),
+        )
+
+    def _tell(self, event: Any, data: Any) -> None:
+        line = _encode(Event(event=event, data=data)) + b"\n"
+        for writer, subscribed in self._writers.items():
+            if subscribed and not self.mute:
+                writer.write(line)
+
+
+@asynccontextmanager
+async def serving(station: Station, settings: WebSettings | None = None) -> AsyncIterator[str]:
+    """The web process's `run` on a free port; gives the address."""
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    stop = asyncio.Event()
+    task = asyncio.create_task(
+        run(
+            settings or WebSettings(port=0),
+            station.settings(),
+            EmbeddedSettings(kind="embedded"),
+            ready=ready.set_result,
+            stop=stop,
+        ),
+        name="web",
+    )
+    try:
+        await asyncio.wait({task, ready}, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+        yield await asyncio.wait_for(ready, 1)
+    finally:
+        stop.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait_for(task, 15)
+
+
+class Browser(httpx.AsyncClient):
+    """A client that keeps cookies and fills in forms like a browser."""
+
+    def __init__(self, address: str, language: str = "en") -> None:
+        super().__init__(base_url=address, headers={"Accept-Language": language}, timeout=15)
+
+    async def submit(self, page: str, action: str, **fields: str) -> httpx.Response:
+        """Load `page`, take its CSRF token, post the fields to `action`."""
+        token = csrf_in((await self.get(page)).text)
+        return await self.post(action, data={"csrf": token, **fields})
+
+    async def sign_in(self, name: str, password: str = PASSWORD) -> httpx.Response:
+        """Sign in through the form."""
+        return await self.submit("/sign-in", "/sign-in", name=name, password=password)
+
+    async def csrf(self) -> str:
+        """The token of the session, as the API gives it."""
+        return str((await self.get("/api/v1/session")).json()["csrf"])
+
+
+def csrf_in(html: str) -> str:
+    """The CSRF token in a page's forms."""
+    return html.split('name="csrf" value="')[1].split('"')[0]
