@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -43,6 +44,8 @@ from edge_agents.window import SendWindow
 
 log = logging.getLogger(__name__)
 BACKOFF_S = (0.2, 5.0)
+STABLE_S = 5.0
+"""A connection that held so long starts the back-off anew, so that two agents of one name do not flap."""
 CONNECT_S = 10.0
 INCOMING_BOUND = 1000
 """Incoming messages held. aiomqtt drops beyond it: safe for receipts (cumulative) and requests (asked again)."""
@@ -111,7 +114,7 @@ class Uplink:
                 self._note_fault(f"{type(exc).__name__}: {exc}")
             finally:
                 self.is_connected = False
-            if self._monotonic() - began_s > 30:
+            if self._monotonic() - began_s > STABLE_S:
                 pause_s = BACKOFF_S[0]
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, no secret
             pause_s = min(pause_s * 2, BACKOFF_S[1])
@@ -153,6 +156,7 @@ class Uplink:
         finally:
             with contextlib.suppress(aiomqtt.MqttError, OSError):
                 await client.__aexit__(None, None, None)
+            _retrieve_end(client)
 
     async def _serve(self, client: aiomqtt.Client) -> None:
         for channel in topics.DOWN:
@@ -201,6 +205,8 @@ class Uplink:
             tls_context=context,
             max_queued_incoming_messages=INCOMING_BOUND,
             timeout=CONNECT_S,
+            # Without it a small message waits up to 40 ms for the acknowledgement of the one before.
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
 
     async def _beat(self, client: aiomqtt.Client) -> None:
@@ -316,6 +322,16 @@ class Uplink:
         elif fault is None and self._fault is not None:
             log.info("broker %s:%d: connected again", self._mqtt.host, self._mqtt.port)
         self._fault = fault
+
+
+def _retrieve_end(client: aiomqtt.Client) -> None:
+    """Take note of how the connection ended.
+
+    aiomqtt leaves that in a private future; unread it would be logged as a forgotten exception.
+    """
+    ended = getattr(client, "_disconnected", None)
+    if isinstance(ended, asyncio.Future) and ended.done() and not ended.cancelled():
+        ended.exception()
 
 
 async def _wait(event: asyncio.Event, timeout_s: float | None) -> None:

@@ -30,7 +30,7 @@ from contract.site import ModbusRtuLine, ModbusTcpLine
 from edge_agents.drivers.modbus import Block
 
 LISTEN_MAX_S = 1.5
-"""Longest time the line listens before it trusts a unit again."""
+"""Longest time the line listens before it trusts a unit again (or three timeouts, where that is more)."""
 QUIET_S = 0.03
 """Silence that ends a drain; longer than the pauses USB converters make within a frame."""
 _BUSY = {5: "busy", 6: "busy", 10: "no_answer", 11: "no_answer"}
@@ -141,13 +141,18 @@ class ModbusPort:
             words = await self._ask(unit_id, block)
         except DeviceError as exc:
             if exc.cause == "no_answer":
-                self._unanswered[unit_id] = asked_s
+                # The oldest one counts: several answers may be on their way.
+                self._unanswered.setdefault(unit_id, asked_s)
                 await self._drain(asked_s + answer_s)
             elif exc.cause == "bad_answer":
                 await self._drain(self._monotonic())
             raise
         if older_s is not None:
-            await self._settle(unit_id, min(max(asked_s - older_s, answer_s), LISTEN_MAX_S))
+            # If what was just heard answered the older request, a slave that works one request after the other is
+            # still to answer this one: at most as long after as it took for the older one.
+            timeout_s = self._line.timeout_s
+            listen_s = min(asked_s - older_s + timeout_s + answer_s, max(LISTEN_MAX_S, 3 * timeout_s))
+            await self._settle(unit_id, listen_s)
             return await self.read(unit_id, block, answer_s)
         return words
 
@@ -158,7 +163,6 @@ class ModbusPort:
             await asyncio.sleep(min(0.02, listen_s))
             if self._heard_s > answered_s:
                 self.late_answers += 1
-                self._unanswered[unit_id] = self._monotonic()
                 await self._drain(self._monotonic())
                 raise DeviceError("late_answer", f"unit {unit_id}: got an answer after its timeout")
         del self._unanswered[unit_id]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -23,6 +24,7 @@ from contract.messages import (
 )
 
 DEADLINE_S = 20.0
+NO_DELAY = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
 
 
 class SmallGateway:
@@ -77,7 +79,7 @@ class SmallGateway:
     async def _run(self, ready: asyncio.Event) -> None:
         while True:
             try:
-                async with aiomqtt.Client("127.0.0.1", self._port, keepalive=5) as client:
+                async with aiomqtt.Client("127.0.0.1", self._port, keepalive=5, socket_options=NO_DELAY) as client:
                     await client.subscribe(f"{self._prefix}/#", qos=1)
                     self._client = client
                     ready.set()

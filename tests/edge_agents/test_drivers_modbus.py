@@ -6,7 +6,7 @@ import struct
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.profile import ModbusVector, Point, Profile, ProfileLibrary
@@ -85,6 +85,7 @@ points = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(points, st.integers(2, 125), st.integers(0, 60))
 def test_blocks_hold_every_span_whole_for_any_map(drawn: list[tuple[int, str]], max_block: int, max_gap: int) -> None:
     """Whatever the map: no point is parted, no block is too long, no hole is wider than allowed."""
@@ -107,6 +108,7 @@ def test_blocks_hold_every_span_whole_for_any_map(drawn: list[tuple[int, str]], 
                 assert hole <= max_gap
 
 
+@settings(deadline=None)
 @given(st.integers(-32768, 32767), st.integers(-(2**31), 2**31 - 1), st.floats(width=32, allow_nan=False))
 def test_numbers_come_back_when_encoded_by_struct(small: int, big: int, real: float) -> None:
     """int16, int32 and float32 in both word orders agree with struct's own encoding."""

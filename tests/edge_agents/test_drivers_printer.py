@@ -6,7 +6,7 @@ import itertools
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.profile import PrinterVector, ProfileLibrary
@@ -28,6 +28,7 @@ def vector() -> tuple[bytes, list[tuple[str, str]]]:
     return bytes.fromhex(PROFILE.test_vector.hex), PROFILE.test_vector.readings
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 100), max_size=12))
 def test_the_frozen_vector_decodes_when_cut_anywhere(cuts: list[int]) -> None:
     """The published fire event gives its point, state and text however the bytes arrive."""
@@ -67,6 +68,7 @@ def test_an_event_without_an_end_is_kept_until_flushed() -> None:
     assert not decoder.is_within_event
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=6000))
 def test_any_bytes_are_taken_when_a_panel_prints_rubbish(data: bytes) -> None:
     """No bytes raise, and what is held stays bounded."""

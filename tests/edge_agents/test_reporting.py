@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.messages import Reading
@@ -119,6 +119,7 @@ def test_an_edge_is_neither_repeated_nor_lost_when_restarted() -> None:
 values = st.one_of(st.none(), st.floats(-1e6, 1e6))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(values, st.booleans(), st.integers(-10_000, 400_000)), min_size=1, max_size=40))
 def test_the_last_reading_stands_within_the_deadband_for_any_history(
     history: list[tuple[float | None, bool, int]],

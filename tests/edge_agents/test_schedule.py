@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agents.schedule import ALARM, REST, LineSchedule
@@ -119,6 +119,7 @@ def test_every_group_is_read_in_a_cycle() -> None:
     assert [group for _, _, group in reads][:6] == [0, 1, 2, 0, 1, 2]
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(st.floats(0.1, 30), st.booleans()), min_size=1, max_size=12), st.floats(0.01, 2))
 def test_no_device_starves_whatever_is_dead(drawn: list[tuple[float, bool]], answer_s: float) -> None:
     """Every living device is read, and the line never waits for ever."""
