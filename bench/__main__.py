@@ -50,7 +50,8 @@ def _table(found: dict[str, Any]) -> str:
     ratio = found["ratio"]
     lines += [
         "",
-        f"Product to limit: {ratio['median']:.0%} ({ratio['min']:.0%} to {ratio['max']:.0%}); by CPU {found['cpu_ratio']:.0%}.",
+        f"Product to limit: {ratio['median']:.0%} ({ratio['min']:.0%} to {ratio['max']:.0%}), "
+        f"by CPU {found['cpu_ratio']:.0%}.",
     ]
     if "memory" in found:
         memory = found["memory"]
