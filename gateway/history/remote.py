@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -102,13 +103,12 @@ class InfluxQL:
         try:
             answer = await self._client.request("POST" if post else "GET", "/query", params=params)
             judge(answer.status_code, answer.text, what)
-            result = answer.json()["results"][0]
+            with self._no_influxql():
+                result = answer.json()["results"][0]
         except Refusal as exc:
             raise RetryLater(f"{what}: {exc}. It is tried again.") from exc
         except httpx.HTTPError as exc:
             raise RetryLater(f"{what}: {say(exc)}. Check that the server runs.") from exc
-        except (ValueError, LookupError) as exc:
-            raise RetryLater(f"{what}: got no InfluxQL answer ({exc}). Check the address in history.url.") from exc
         if "error" in result:
             raise RetryLater(f"{what}: {result['error']}. It is tried again.")
         series: list[dict[str, Any]] = result.get("series", [])
@@ -122,13 +122,14 @@ class InfluxQL:
         wanted = ", ".join(f'{name}("value")' for name in ("min", "mean", "max", "count"))
         text = f'SELECT {wanted} FROM "{MEASUREMENT}" {where}'  # noqa: S608 # _where checks every name
         series = await self.query(f"{text} GROUP BY time({bucket_ms}ms) fill(none)")
-        return [
-            Bucket(start, float(low), float(mean), float(high), int(count))
-            for each in series
-            for start, low, mean, high, count in each["values"]
-            # Some servers answer an empty bucket with a count of zero in spite of fill(none).
-            if count
-        ]
+        with self._no_influxql():
+            return [
+                Bucket(start, float(low), float(mean), float(high), int(count))
+                for each in series
+                for start, low, mean, high, count in each["values"]
+                # Some servers answer an empty bucket with a count of zero in spite of fill(none).
+                if count
+            ]
 
     async def samples(self, site: str, point: str, from_ms: int, to_ms: int, limit: int) -> list[Sample]:
         """As `History.raw`. Raises RetryLater."""
@@ -138,11 +139,23 @@ class InfluxQL:
         wanted = '"value", "truth", "text", "quality"'
         text = f'SELECT {wanted} FROM "{MEASUREMENT}" {where}'  # noqa: S608 # _where checks every name
         series = await self.query(f"{text} ORDER BY time ASC LIMIT {limit}")
-        return [
-            Sample(observed_ms, float(number) if number is not None else truth if truth is not None else text, quality)
-            for each in series
-            for observed_ms, number, truth, text, quality in each["values"]
-        ]
+        with self._no_influxql():
+            return [
+                Sample(
+                    observed_ms, float(number) if number is not None else truth if truth is not None else text, quality
+                )
+                for each in series
+                for observed_ms, number, truth, text, quality in each["values"]
+            ]
+
+    @contextmanager
+    def _no_influxql(self) -> Iterator[None]:
+        """Turns an answer of another shape, as of a server that only takes writes, into RetryLater."""
+        try:
+            yield
+        except (ValueError, TypeError, LookupError) as exc:
+            where = self._client.base_url.copy_with(path="/query")
+            raise RetryLater(f"{where}: got no InfluxQL answer ({exc}). Read with the server's own tools.") from exc
 
 
 def _where(site: str, point: str, from_ms: int, to_ms: int) -> str | None:

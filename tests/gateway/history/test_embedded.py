@@ -210,7 +210,7 @@ async def test_wrong_requests_are_told_apart_from_an_absent_store(history: Embed
 
 
 async def test_rows_are_on_disk_when_write_returns(tmp_path: Path) -> None:
-    """A process killed right after `write` leaves the rows behind."""
+    """A process killed right after `write` leaves the rows behind, for a reader before the gateway is back as well."""
     code = (
         "import asyncio, os, sys, pathlib\n"
         "from gateway.history.base import Row\n"
@@ -223,5 +223,6 @@ async def test_rows_are_on_disk_when_write_returns(tmp_path: Path) -> None:
     )
     got = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
     assert got.returncode == -9
-    async with EmbeddedHistory(tmp_path) as history:
-        assert len(await history.raw("s", "d/p", 0, 2000, 5000)) == 1000
+    for read_only in (True, False, True):
+        async with EmbeddedHistory(tmp_path, read_only=read_only) as history:
+            assert len(await history.raw("s", "d/p", 0, 2000, 5000)) == 1000

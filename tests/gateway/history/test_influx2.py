@@ -38,12 +38,14 @@ def opened(url: str, token_file: Path, **more: object) -> Influx2History:
 
 
 async def test_numbers_arrive_in_victoria_metrics(victoria_metrics: VictoriaMetrics, token_file: Path) -> None:
-    """What influxdb-client writes is there, number for number, when `write` returns; twice is as once."""
+    """What influxdb-client writes is there, number for number; twice is as once; reading it says it cannot."""
     rows = [row(T0 + n * 1000, n / 4, device="vm-1") for n in range(6000)] + [row(T0, "text", device="vm-2")]
     async with opened(victoria_metrics.url, token_file) as history:
         await history.write(rows, none_refused)
         await history.write(rows[:10], none_refused)
         assert (await history.status()).reachable
+        with pytest.raises(RetryLater, match="got no InfluxQL answer"):
+            await history.read("shuiye", "vm-1/pressure_kpa", T0, T0 + DAY, DAY)
     series = victoria_metrics.export('reading_value{device="vm-1"}')
     stored = {t: v for each in series for t, v in zip(each["timestamps"], each["values"], strict=True)}
     assert stored == {T0 + n * 1000: n / 4 for n in range(6000)}
