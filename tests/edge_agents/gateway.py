@@ -79,7 +79,9 @@ class SmallGateway:
     async def _run(self, ready: asyncio.Event) -> None:
         while True:
             try:
-                async with aiomqtt.Client("127.0.0.1", self._port, keepalive=5, socket_options=NO_DELAY) as client:
+                async with aiomqtt.Client(
+                    "127.0.0.1", self._port, keepalive=5, timeout=1, socket_options=NO_DELAY
+                ) as client:
                     await client.subscribe(f"{self._prefix}/#", qos=1)
                     self._client = client
                     ready.set()
