@@ -127,7 +127,13 @@ class Player:
     def _due(self, alarms: tuple[AlarmDue, ...]) -> None:
         for alarm in alarms:
             if alarm.due:
-                self._recorder.open_alarm(alarm.rule, alarm.subject, contact=alarm.contact, after_s=alarm.after_s)
+                self._recorder.open_alarm(
+                    alarm.rule,
+                    alarm.subject,
+                    contact=alarm.contact,
+                    after_s=alarm.after_s,
+                    poll_s=alarm.poll_s,
+                )
             else:
                 self._recorder.close_alarm(alarm.rule, alarm.subject)
 

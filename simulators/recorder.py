@@ -79,13 +79,13 @@ class Recorder:
         """A printed line: it holds for an instant."""
         self._write_level(Level(point, text, "good", at_ms, printed=True), at_ms)
 
-    def open_alarm(self, rule: str, subject: str, *, contact: bool, after_s: float = 0.0) -> None:
-        """From now on this rule must speak for this subject, `after_s` later at the earliest."""
+    def open_alarm(self, rule: str, subject: str, *, contact: bool, after_s: float = 0.0, poll_s: float = 0.0) -> None:
+        """From now on this rule must speak for this subject, which is polled every `poll_s`, `after_s` later."""
         key = (rule, subject)
         if key not in self._alarms:
             self._alarms[key] = {
                 "kind": "alarm", "rule": rule, "subject": subject, "from_ms": self.now_ms(), "to_ms": None,
-                "contact": contact, "after_ms": round(after_s * 1000),
+                "contact": contact, "after_ms": round(after_s * 1000), "poll_ms": round(poll_s * 1000),
             }  # fmt: skip
 
     def close_alarm(self, rule: str, subject: str) -> None:
@@ -116,6 +116,7 @@ class Recorder:
             self._write_level(level, now)
         for record in self._alarms.values():
             self._write({**record, "seen_to_ms": now})
+        self._write({"kind": "end", "at_ms": now})
         self._levels.clear()
         self._alarms.clear()
         self._file.close()

@@ -58,6 +58,7 @@ class AlarmDue(NamedTuple):
     due: bool
     contact: bool = False
     after_s: float = 0.0
+    poll_s: float = 0.0
 
 
 class PrintEvent(NamedTuple):
@@ -294,7 +295,8 @@ def _begin(event: Event, plan: StationPlan, points: dict[str, _PointPlan], story
         for rule in rules:
             contact = _is_contact(event, subject, rule, points, story)
             after_s = story.must_speak_after_s(rule)
-            alarm = AlarmDue(rule, f"{plan.site}/{subject}", True, contact, after_s)
+            poll_s = points[subject].poll_s if subject in event.sets else 0.0
+            alarm = AlarmDue(rule, f"{plan.site}/{subject}", True, contact, after_s, poll_s)
             if event.prints is not None and subject.partition("/")[0] == event.prints.device:
                 printed.append(alarm)
             else:

@@ -10,13 +10,16 @@ it out, and a last line cut in the middle is passed over.
         null unless the quality is good. `served`: answers that carried it. `printed`: it came from a printer panel,
         where nothing is served and all is printed once; `panel/printout` is the text itself, at one instant.
     {"kind":"alarm","rule":"panel-fire","subject":"shuiye-demo/panel-01/p009","from_ms":1,"to_ms":9,"contact":true,
-     "after_ms":0,"seen_to_ms":9}
+     "after_ms":0,"poll_ms":250,"seen_to_ms":9}
         The condition of this rule held from..to (null: still when the simulators stopped, at seen_to). Subject:
         site/device/point, site/device or site/agent. `after_ms`: how long it must hold before the rule must speak.
-        `contact`: a polled contact with no delay in its rule, so from_ms to the screen is the product's latency.
+        `contact`: a contact polled every `poll_ms` with no delay in its rule, so from_ms to the screen is the
+        product's latency.
     {"kind":"step","name":"panel-fire","at_ms":1,"zh":"...","en":"..."}
     {"kind":"violation","at_ms":1,"device":"pump-01","function":6,"hex":"0600000001"}
         Somebody tried to write to equipment.
+    {"kind":"end","at_ms":9}
+        The simulators stopped, and with them the equipment and the link: what is said from then on is not judged.
 """
 
 from __future__ import annotations
@@ -41,7 +44,8 @@ LATE_MS = 1500
 """A reading may carry a time this much after the change: it was on the line while the value changed."""
 ALARM_EARLY_MS = 250
 ALARM_LATE_MS = 2500
-_OPEN_SLACK_MS = 4000
+_OPEN_SLACK_MS = 3000
+_READ_SLACK_MS = 500
 _EXAMPLES = 20
 
 
@@ -74,6 +78,7 @@ class Alarm(msgspec.Struct, tag_field="kind", tag="alarm", frozen=True):
     contact: bool = False
     after_ms: int = 0
     seen_to_ms: int = 0
+    poll_ms: int = 0
 
     @property
     def due(self) -> bool:
@@ -99,6 +104,12 @@ class Violation(msgspec.Struct, tag_field="kind", tag="violation", frozen=True):
     hex: str
 
 
+class End(msgspec.Struct, tag_field="kind", tag="end", frozen=True):
+    """The simulators stopped."""
+
+    at_ms: int
+
+
 @dataclass
 class Truth:
     """Everything a truth file says, in order of time."""
@@ -107,6 +118,8 @@ class Truth:
     alarms: list[Alarm] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
+    end_ms: int | None = None
+    """When the simulators stopped; None: not yet, or they were killed."""
 
 
 class ReadingCounts(TypedDict):
@@ -123,12 +136,14 @@ class ReadingCounts(TypedDict):
 
 
 class AlarmCounts(TypedDict):
-    """expected: rules that had to speak; raised, missed: those that did, did not; false: raises beyond that."""
+    """expected: rules that had to speak; raised, missed: those that did, did not; false: raises beyond that;
+    unseen: conditions whose point was not read early enough, so nobody could know (not in expected)."""
 
     expected: int
     raised: int
     missed: int
     false: int
+    unseen: int
     details: list[str]
 
 
@@ -139,7 +154,7 @@ def read_truth(path: Path) -> Truth:
         OSError: it cannot be read.
         ValueError: a line other than the last is no record.
     """
-    decode = msgspec.json.Decoder(Segment | Alarm | Step | Violation).decode
+    decode = msgspec.json.Decoder(Segment | Alarm | Step | Violation | End).decode
     truth = Truth()
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, 1):
@@ -160,6 +175,8 @@ def read_truth(path: Path) -> Truth:
                 truth.steps.append(record)
             case Violation():
                 truth.violations.append(record)
+            case End():
+                truth.end_ms = record.at_ms
     truth.segments.sort(key=lambda segment: segment.from_ms)
     truth.alarms.sort(key=lambda alarm: alarm.from_ms)
     return truth
@@ -201,9 +218,12 @@ def judge_alarms(truth: Truth, transitions: Iterable[tuple[str, str, str, int]])
             are not judged.
 
     Each expected alarm takes one raise with a time from..to (and tolerances). Any other raise is false: a second
-    one for the same condition as well.
+    one for the same condition as well. What was said after the simulators stopped is not judged.
     """
-    raises = sorted((at, rule, subject) for rule, subject, event, at in transitions if event == "raise")
+    end_ms = math.inf if truth.end_ms is None else truth.end_ms
+    raises = sorted(
+        (at, rule, subject) for rule, subject, event, at in transitions if event == "raise" and at <= end_ms
+    )
     taken: set[int] = set()
     due: dict[tuple[str, str], list[int]] = defaultdict(list)
     for number, alarm in enumerate(truth.alarms):
@@ -219,7 +239,12 @@ def judge_alarms(truth: Truth, transitions: Iterable[tuple[str, str, str, int]])
             details.append(f"false: {rule} {subject} at {at}: {why}")
         else:
             taken.add(free)
-    expected = [n for n, alarm in enumerate(truth.alarms) if alarm.due]
+    segments: dict[str, list[Segment]] = defaultdict(list)
+    for segment in truth.segments:
+        segments[segment.point].append(segment)
+    due_ones = [n for n, alarm in enumerate(truth.alarms) if alarm.due]
+    unseen = {n for n in due_ones if n not in taken and not _was_readable(truth.alarms[n], segments)}
+    expected = [n for n in due_ones if n not in unseen]
     for n in expected:
         if n not in taken:
             alarm = truth.alarms[n]
@@ -230,6 +255,7 @@ def judge_alarms(truth: Truth, transitions: Iterable[tuple[str, str, str, int]])
         "raised": raised,
         "missed": len(expected) - raised,
         "false": false,
+        "unseen": len(unseen),
         "details": details,
     }
 
@@ -307,6 +333,20 @@ def _stored_within(rows: list[tuple[int, Value]], value: Value, from_ms: int, to
 def _alarm_fits(alarm: Alarm, at_ms: int) -> bool:
     end_ms = math.inf if alarm.to_ms is None else alarm.to_ms + ALARM_LATE_MS
     return alarm.from_ms - ALARM_EARLY_MS <= at_ms <= end_ms
+
+
+def _was_readable(alarm: Alarm, segments: dict[str, list[Segment]]) -> bool:
+    """Whether the alarm's point was read twice and early enough for the rule's delay to run out before the end.
+
+    True for devices and agents, and while the point's segment is not written yet.
+    """
+    end_ms = alarm.seen_to_ms if alarm.to_ms is None else alarm.to_ms
+    of_point = segments.get(alarm.subject.partition("/")[2], [])
+    during = [s for s in of_point if s.from_ms >= alarm.from_ms - EARLY_MS and s.to_ms <= end_ms + EARLY_MS]
+    if not during or any(segment.printed for segment in during):
+        return True
+    served = [segment.first_served_ms for segment in during if segment.first_served_ms is not None]
+    return sum(segment.served for segment in during) >= 2 and min(served) + alarm.after_ms + _READ_SLACK_MS <= end_ms
 
 
 def _note(counts: ReadingCounts, text: str) -> None:

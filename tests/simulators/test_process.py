@@ -20,10 +20,10 @@ from tests.simulators.conftest import LIBRARY
 
 STORY = """
 title: {zh: 短, en: short}
-length_s: 1.5
-tail_s: 0.2
+length_s: 1.4
+tail_s: 0.1
 events:
-- {name: fire, at_s: 0.2, for_s: 1.3, say: {zh: 火警, en: fire}, set: {panel-01/p002: fire},
+- {name: fire, at_s: 0.05, for_s: 1.3, say: {zh: 火警, en: fire}, set: {panel-01/p002: fire},
    alarms: {panel-01/p002: [panel-fire]}}
 """
 
@@ -89,7 +89,7 @@ def test_story_is_played_once_when_started(tmp_path: Path) -> None:
     """Nothing happens before `start`; then the steps, then the end; the truth file has it all."""
     with _simulators(tmp_path, "--story", _story(tmp_path)) as simulators:
         ready = simulators.told()
-        assert ready["story_s"] == pytest.approx(1.7)
+        assert ready["story_s"] == pytest.approx(1.5)
         simulators.say("start")
         step = simulators.told()
         assert (step["step"], step["zh"], step["en"]) == ("fire", "火警", "fire")

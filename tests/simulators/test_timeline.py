@@ -109,7 +109,7 @@ def test_panel_exercise_changes_two_hundred_contacts_when_laid_out() -> None:
     assert len(changes) == 16
     assert 180 <= sum(map(len, changes.values())) <= 240
     due = [action for _, action in timeline.actions if isinstance(action, AlarmDue) and action.due]
-    assert all(alarm.contact for alarm in due)
+    assert all(alarm.contact and alarm.poll_s == 0.25 for alarm in due)
 
 
 @pytest.mark.parametrize("seed", [11, 12, 13])

@@ -194,6 +194,32 @@ def test_alarm_is_false_when_nothing_called_for_it(extra: tuple[str, str, str, i
     assert _verdict([*_said(), extra]) == (3, 3, 0, 1)
 
 
+def test_raise_is_not_judged_when_the_simulators_had_stopped() -> None:
+    """With the simulators the equipment and the link went away; what is said about that is right."""
+    truth = _alarms()
+    truth.end_ms = 90_000
+    late = ("agent-lost", "shuiye-demo/edge-01", "raise", 90_001)
+    assert judge_alarms(truth, [*_said(), late])["false"] == 0
+    truth.end_ms = None
+    assert judge_alarms(truth, [*_said(), late])["false"] == 1
+
+
+@pytest.mark.parametrize(
+    ("served", "first_ms", "unseen"),
+    [(3, 10_100, 0), (3, 17_400, 0), (3, 17_600, 1), (1, 10_100, 1), (0, None, 1)],
+    ids=["in time", "just in time", "too late for the rule", "once", "never"],
+)
+def test_alarm_is_unseen_when_its_point_was_not_read_in_time(served: int, first_ms: int | None, unseen: int) -> None:
+    """Nobody is blamed for a condition nobody could know of; one that could be known stays missed."""
+    alarm = Alarm("pump-manual", "shuiye-demo/pump-01/mode", 10_000, 20_000, False, 2_000, 20_000)
+    segment = _segment("manual", 10_000, 20_000, served, "pump-01/mode", first_served_ms=first_ms)
+    judged = judge_alarms(Truth(segments=[segment], alarms=[alarm]), [])
+    assert (judged["expected"], judged["missed"], judged["unseen"]) == (1 - unseen, 1 - unseen, unseen)
+    raised = [(alarm.rule, alarm.subject, "raise", 12_000)]
+    judged = judge_alarms(Truth(segments=[segment], alarms=[alarm]), raised)
+    assert (judged["expected"], judged["raised"], judged["unseen"], judged["false"]) == (1, 1, 0, 0)
+
+
 def test_last_line_is_passed_over_when_it_was_cut(tmp_path: Path) -> None:
     """A killed simulator leaves half a line; a damaged line elsewhere is an error with its place."""
     path = tmp_path / "truth.jsonl"
