@@ -118,6 +118,8 @@ class Pipeline:
         self._oldest_ms = 0
         self._note: str | None = "gateway.start"
         self._state: WorkingState | None = None
+        # The working state while it holds nothing but what was committed.
+        self._settled: WorkingState | None = None
         self._received = self._passed = self._stored = self._commits = self._strangers_dropped = 0
         self._dropped: Counter[str] = Counter()
         self._fault: str | None = None
@@ -161,9 +163,15 @@ class Pipeline:
 
     async def subscribe(self, subscriber: Subscriber) -> None:
         """Give the subscriber everything current, then every event from there on."""
+        if self._fault is not None and self._settled is not None:
+            # Nothing can be committed, but what was committed can be looked at.
+            self._feed.join(subscriber, self._settled.snapshot(self._now_ms()))
+            return
         await self._submit(subscriber)
 
     async def _submit(self, ask: Ask | Subscriber) -> Any:
+        if self._fault is not None:
+            raise ControlError(Problem("unavailable", f"the ledger cannot be written now: {self._fault}"))
         if len(self._asks) >= ASKS or self._stopping:
             raise ControlError(Problem("unavailable", "the gateway has too much to do. Try again."))
         waiting = _Waiting(ask, asyncio.get_running_loop().create_future())
@@ -216,13 +224,14 @@ class Pipeline:
                 pause_s, group = 0.1, GROUP if not self._again else group
                 continue
             self._again = arrivals + self._again
-            for waiting in asks:
+            for waiting in (*asks, *self._asks):
                 _refuse(waiting, f"the ledger cannot be written now: {self._fault}")
+            self._asks.clear()
             if self._stopping:
                 return
+            await self._reload()
             await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))  # noqa: S311 # jitter, not a secret
             pause_s = min(pause_s * 2, 5.0)
-            await self._reload()
         self._note = "gateway.stop"
         with contextlib.suppress(RetryLater):
             await self._turn([], [])
@@ -240,7 +249,7 @@ class Pipeline:
                 self._failed(str(exc))
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, 5.0)
-        self._state = WorkingState(saved, self._installation, self._root, self._now_ms())
+        self._state = self._settled = WorkingState(saved, self._installation, self._root, self._now_ms())
         self._oldest_ms = 0
         for row_id in saved.damaged:
             _log.warning(
@@ -289,6 +298,7 @@ class Pipeline:
         for waiting in asks:
             if isinstance(waiting.ask, Ask) and (device := commands.wants_kept(waiting.ask)) is not None:
                 kept[device] = await self._store.run(partial(commands.read_kept, site=device[0], device=device[1]))
+        self._settled = None
         turn = Turn(
             state, self._now_ms(), unknown_readings=limits.unknown_readings, unknown_devices=limits.unknown_devices
         )
@@ -310,7 +320,7 @@ class Pipeline:
             self._commits += 1
         if checkpointed:
             self._oldest_ms = NEVER
-        self._note = None
+        self._note, self._settled = None, state
         self._tell(turn, asks)
 
     def _execute(self, waiting: _Waiting, turn: Turn, kept: dict[tuple[str, str], commands.Kept]) -> None:

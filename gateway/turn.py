@@ -150,7 +150,8 @@ class Turn:
             if not epoch and (known := self.state.agents.get((refusal.site, refusal.agent))) is not None:
                 epoch = str(known.state.get("epoch", ""))
             receipt = self._receipt(refusal.site, refusal.agent, epoch)
-            receipt.refused = [*receipt.refused, refusal.digest]
+            if refusal.digest not in receipt.refused:
+                receipt.refused = [*receipt.refused, refusal.digest]
 
     # --- agents --------------------------------------------------------------------------------------------------
 
