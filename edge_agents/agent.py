@@ -237,7 +237,7 @@ def load(settings: AgentSettings) -> tuple[Site, AgentEntry]:
     if entry is None:
         ids = ", ".join(agent.id for agent in site.agents)
         raise ConfigError(
-            f"edge.agent_id: got {settings.agent_id!r}, want one of {ids}. Name an agent of {settings.site_file}."
+            f"agent.agent_id: got {settings.agent_id!r}, want one of {ids}. Name an agent of {settings.site_file}."
         )
     return site, entry
 

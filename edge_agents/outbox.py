@@ -7,6 +7,7 @@ refuses raises `RetryLater` and has had no effect; the caller keeps the readings
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
@@ -18,6 +19,7 @@ from typing import NamedTuple, TypeVar
 from contract.errors import RetryLater, StartError
 from contract.messages import LANES, Lane, Reading
 from edge_agents.outbox_file import Held, Loss, OutboxFile, Row
+from edge_agents.salvage import replace_damaged
 from edge_agents.settings import OutboxSettings
 
 log = logging.getLogger(__name__)
@@ -60,7 +62,7 @@ class Outbox:
     async def __aenter__(self) -> Outbox:
         self._thread = ThreadPoolExecutor(1, "outbox")
         try:
-            await self._call(self._open)
+            await self._in_thread(self._open)
         except BaseException:
             self._thread.shutdown()
             raise
@@ -72,7 +74,7 @@ class Outbox:
         if self._flush is not None:
             await asyncio.wait([self._flush], timeout=5)
         assert self._thread is not None
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
+        await asyncio.get_running_loop().run_in_executor(self._thread, lambda: self._file.close())
         self._thread.shutdown(wait=False)
 
     @property
@@ -107,45 +109,45 @@ class Outbox:
 
     async def peek(self, lane: Lane, after: int, limit: int) -> list[Row]:
         """Up to `limit` rows of a lane beyond seq `after`. Raises RetryLater."""
-        return await self._call(self._file.peek, lane, after, limit)
+        return await self._call(lambda file: file.peek(lane, after, limit))
 
     async def acknowledge(self, lane: Lane, seq: int) -> int:
         """Delete what the gateway has committed; returns the rows deleted. Raises RetryLater."""
-        return await self._call(self._file.acknowledge, lane, seq)
+        return await self._call(lambda file: file.acknowledge(lane, seq))
 
     async def set_aside(self, lane: Lane, seq: int, reason: str) -> bool:
         """Put a gap in place of a batch the gateway refused. Raises RetryLater."""
-        return await self._call(self._file.set_aside, lane, seq, reason)
+        return await self._call(lambda file: file.set_aside(lane, seq, reason))
 
     async def held(self) -> dict[Lane, Held]:
         """What each lane holds. Raises RetryLater."""
-        return await self._call(lambda: {lane: self._file.held(lane) for lane in LANES})
+        return await self._call(lambda file: {lane: file.held(lane) for lane in LANES})
 
     async def used_bytes(self) -> int:
         """Bytes in use in the file. Raises RetryLater."""
-        return await self._call(self._file.used_bytes)
+        return await self._call(lambda file: file.used_bytes())
 
     async def kept(self) -> dict[str, bytes]:
         """All state kept with the readings. Raises RetryLater."""
-        return await self._call(self._file.kept)
+        return await self._call(lambda file: file.kept())
 
     async def forget(self, keys: Iterable[str]) -> None:
         """Delete kept state. Raises RetryLater."""
-        await self._call(self._file.forget, list(keys))
+        await self._call(lambda file: file.forget(list(keys)))
 
     async def limit_pages(self, pages: int) -> None:
         """Let the file grow to so many pages at most; never below what it has. Raises RetryLater."""
-        await self._call(self._file.limit_pages, pages)
+        await self._call(lambda file: file.limit_pages(pages))
 
     async def begin_epoch(self) -> None:
         """Rename everything held under a new epoch. Raises RetryLater."""
-        await self._call(self._file.begin_epoch)
+        await self._call(lambda file: file.begin_epoch())
 
     async def keep_budget(self) -> int:
         """Give telemetry up until file and age are within the budget; returns readings given up. Raises RetryLater."""
         before_ms = self._now_ms() - int(self._settings.max_age_days * 86_400_000)
         total = 0
-        while lost := await self._call(self._file.thin, self._settings.max_bytes, before_ms):
+        while lost := await self._call(lambda file: file.thin(self._settings.max_bytes, before_ms)):
             total += lost
         self.thinned += total
         return total
@@ -157,21 +159,29 @@ class Outbox:
             raise StartError(
                 f"{self._path}: {exc}. Give the agent a folder it may write, on a disk with space."
             ) from exc
+        except sqlite3.DatabaseError:
+            self._replace_damaged()
+
+    def _replace_damaged(self) -> None:
+        self._file.close()
+        self._file = replace_damaged(
+            self._path, lambda: OutboxFile(self._path, self._now_ms), self._now_ms(), self._settings.batch_bytes
+        )
+
+    def _work(self, work: Callable[[OutboxFile], T]) -> T:
+        """In the writer's thread: a file found damaged is replaced before the caller is told to try again."""
+        try:
+            return work(self._file)
         except sqlite3.DatabaseError as exc:
-            # Never deleted: someone may still read it. The gateway sees a new epoch.
-            aside = self._path.with_name(f"{FILE}.damaged-{self._now_ms()}")
-            for suffix in ("", "-wal", "-shm"):
-                part = Path(f"{self._path}{suffix}")
-                if part.exists():
-                    part.rename(f"{aside}{suffix}")
-            log.warning("%s: %s. Kept as %s; starting a new outbox.", self._path, exc, aside.name)
-            self._file.open()
+            if type(exc) is sqlite3.DatabaseError:  # its subclasses say full, locked, I/O: the file itself is sound
+                self._replace_damaged()
+            raise
 
     async def _flush_waiting(self) -> None:
         while self._waiting:
             work, self._waiting = self._waiting, []
             try:
-                await self._call(self._file.append, [entry[:4] for entry in work], self._settings.batch_bytes)
+                await self._call(functools.partial(self._append, [entry[:4] for entry in work]))
             except RetryLater as exc:
                 for entry in work:
                     if not entry.done.done():
@@ -187,9 +197,17 @@ class Outbox:
                 except RetryLater as exc:
                     log.debug("budget: %s", exc)
 
-    async def _call(self, work: Callable[..., T], *args: object) -> T:
+    def _append(
+        self, work: list[tuple[Lane, list[Reading], Mapping[str, bytes], Loss | None]], file: OutboxFile
+    ) -> None:
+        file.append(work, self._settings.batch_bytes)
+
+    async def _call(self, work: Callable[[OutboxFile], T]) -> T:
+        return await self._in_thread(lambda: self._work(work))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
         assert self._thread is not None
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except sqlite3.Error as exc:
             raise RetryLater(f"{self._path}: {exc}") from exc

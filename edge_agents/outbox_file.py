@@ -158,7 +158,7 @@ class OutboxFile:
             raw = self.db.execute(
                 "SELECT * FROM batch WHERE lane=? AND seq>? ORDER BY seq LIMIT ?", (lane, after, limit)
             ).fetchall()
-            damaged = next((entry for entry in raw if not _is_sound(entry)), None)
+            damaged = next((entry for entry in raw if not is_sound(entry)), None)
             if damaged is not None:
                 self._set_damaged_aside(lane, damaged)
                 continue
@@ -248,8 +248,7 @@ class OutboxFile:
 
     def kept(self) -> dict[str, bytes]:
         """All kept state; damaged entries are left out."""
-        rows = self.db.execute("SELECT key, value, crc FROM kept")
-        return {key: value for key, value, crc in rows if crc == _crc_kept(key, value)}
+        return read_kept(self.db)
 
     def forget(self, keys: Iterable[str]) -> None:
         """Delete kept state."""
@@ -286,7 +285,7 @@ class OutboxFile:
         ).fetchall()
         rows = []
         for entry in raw:
-            if not _is_sound(entry):
+            if not is_sound(entry):
                 self._set_damaged_aside("telemetry", entry)
                 return []
             rows.append(Row(*entry[:-1]))
@@ -422,11 +421,18 @@ def _cut(readings: list[Reading], limit: int) -> list[tuple[list[Reading], bytes
     return _cut(readings[:half], limit) + _cut(readings[half:], limit)
 
 
-def _is_sound(entry: tuple[object, ...]) -> bool:
+def is_sound(entry: tuple[object, ...]) -> bool:
+    """Whether a row as read agrees with its checksum."""
     try:
         return Row(*entry[:-1]).crc == entry[-1]  # type: ignore[arg-type]  # SQLite may hand back any type; the CRC tells
     except (TypeError, ValueError, AttributeError):
         return False
+
+
+def read_kept(db: sqlite3.Connection) -> dict[str, bytes]:
+    """All kept state of a file; damaged entries are left out."""
+    rows = db.execute("SELECT key, value, crc FROM kept")
+    return {key: value for key, value, crc in rows if isinstance(value, bytes) and crc == _crc_kept(str(key), value)}
 
 
 def _crc_kept(key: str, value: bytes) -> int:

@@ -94,6 +94,7 @@ class Uplink:
         self._wake: dict[Lane, asyncio.Event] = {lane: asyncio.Event() for lane in LANES}
         self._started_ms = 0
         self._fault: str | None = None
+        self._epoch = ""
         self.is_connected = False
         self.bad_messages = 0
         """Incoming messages that could not be read."""
@@ -225,12 +226,16 @@ class Uplink:
             now_s = self._monotonic()
             if window.is_overdue(now_s):
                 window.go_back()
+            epoch = self._outbox.epoch
+            self._follow_epoch(epoch)
             rows = await self._outbox.peek(lane, window.cursor, window.room) if window.room else []
             if not rows:
                 await _wait(wake, window.wait_s(self._monotonic()))
                 continue
             held = (await self._outbox.held())[lane]
             for row in rows:
+                if self._outbox.epoch != epoch:
+                    break  # these rows have other names now
                 if wake.is_set() and window.cursor >= row.seq:
                     break  # a receipt overtook what was read from the file
                 if row.first_seq <= window.acknowledged:
@@ -309,9 +314,16 @@ class Uplink:
             newest,
         )
         await self._outbox.begin_epoch()
-        for name in LANES:
-            self._windows[name].reset()
-            self._wake[name].set()
+        self._follow_epoch(self._outbox.epoch)
+
+    def _follow_epoch(self, epoch: str) -> None:
+        """The outbox was renamed (older copy, damaged file): what was sent means nothing any more."""
+        if epoch == self._epoch:
+            return
+        self._epoch = epoch
+        for lane in LANES:
+            self._windows[lane].reset()
+            self._wake[lane].set()
 
     def _topic(self, channel: str) -> str:
         return topics.topic(self._mqtt.root, self._identity.site, self._identity.agent, channel)

@@ -193,7 +193,9 @@ async def test_an_unknown_agent_id_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         async with Agent(settings, MqttSettings()):
             pass
-    assert str(caught.value) == (f"edge.agent_id: got 'a9', want one of a1. Name an agent of {tmp_path / 'site.yaml'}.")
+    assert str(caught.value) == (
+        f"agent.agent_id: got 'a9', want one of a1. Name an agent of {tmp_path / 'site.yaml'}."
+    )
 
 
 async def test_alarms_wait_in_memory_when_the_disk_is_full_and_go_out_when_it_is_not(

@@ -244,13 +244,42 @@ async def test_an_append_has_no_effect_when_the_disk_takes_nothing(tmp_path: Pat
 async def test_a_file_that_is_no_database_is_kept_and_replaced(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The damaged file stays beside the new one, and the log says so once."""
+    """The damaged file stays beside the new one, the gateway is told, and the log says so once."""
     (tmp_path / "outbox.db").write_bytes(b"this is no database at all, whatever its name says" * 100)
     async with Outbox(tmp_path, OutboxSettings(), lambda: T0) as outbox:
         await outbox.append("alarm", readings(1), {})
-        assert len(await outbox.peek("alarm", 0, 9)) == 1
+        rows = await outbox.peek("alarm", 0, 9)
+        assert [[gap.reason for gap in row.gap_list()] for row in rows] == [["damaged_unknown"], []]
     assert [path.name for path in tmp_path.glob("*.damaged-*")] == [f"outbox.db.damaged-{T0}"]
     assert "Kept as outbox.db.damaged-" in caplog.text
+
+
+async def test_what_is_sound_is_saved_when_the_file_turns_bad_while_running(tmp_path: Path) -> None:
+    """A page overwritten under the running agent: sound rows go on under a new epoch, nothing false comes out."""
+    async with Outbox(tmp_path, OutboxSettings(batch_bytes=1024), lambda: T0) as outbox:
+        await outbox.append("alarm", readings(3000), {"k": b"v"})
+        epoch = outbox.epoch
+    with (tmp_path / "outbox.db").open("r+b") as file:
+        file.seek(30 * 4096)
+        file.write(b"\xa5" * 4096)
+    async with Outbox(tmp_path, OutboxSettings(), lambda: T0) as outbox:
+        got: list[Reading] = []
+        after = 0
+        for _ in range(400):
+            try:
+                rows = await outbox.peek("alarm", after, WINDOW_ROWS)
+            except RetryLater:
+                got, after = [], 0
+                continue
+            if not rows:
+                break
+            got += content(rows)
+            after = rows[-1].seq
+        assert outbox.epoch != epoch or outbox.damaged_rows
+        truth = set(map(repr, readings(3000)))
+        assert {repr(reading) for reading in got} <= truth
+        assert len(got) > 2000
+        await outbox.append("alarm", readings(1), {})
 
 
 WRITER = """
