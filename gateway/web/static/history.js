@@ -67,8 +67,8 @@ function drawNumbers(answer) {
     axes: [{ ...axis, values: (_, splits, __, ___, step) => axisLabels(splits, step), size: 44 }, { ...axis, size: 62 }],
     series: [
       { label: texts.time, value: (_, v) => (v === null ? "—" : stamp(v * 1000)) },
-      { label: `${texts.min_max} ↑`, stroke: accent, width: 0.5, points: { show: false }, value: (_, v) => number(v) },
-      { label: `${texts.min_max} ↓`, stroke: accent, width: 0.5, points: { show: false }, value: (_, v) => number(v) },
+      { label: texts.highest, stroke: accent, width: 0.5, points: { show: false }, value: (_, v) => number(v) },
+      { label: texts.lowest, stroke: accent, width: 0.5, points: { show: false }, value: (_, v) => number(v) },
       { label: texts.mean, stroke: accent, width: 2, value: (_, v) => number(v) },
     ],
     bands: [{ series: [1, 2], fill: `color-mix(in srgb, ${accent} 22%, transparent)` }],
@@ -93,8 +93,8 @@ function drawLimits(u, limits) {
     ctx.lineTo(bbox.left + bbox.width, y);
     ctx.stroke();
     ctx.font = `${12 * devicePixelRatio}px ${getComputedStyle(document.body).fontFamily}`;
-    ctx.textAlign = "right";
-    ctx.fillText(`${texts.severity[limit.severity]} ${limit.side === "below" ? "<" : ">"} ${Number(limit.at.toFixed(2))}`, bbox.left + bbox.width - 6, y - 5 * devicePixelRatio);
+    ctx.textAlign = "left";
+    ctx.fillText(`${texts.severity[limit.severity]} ${limit.side === "below" ? "<" : ">"} ${Number(limit.at.toFixed(2))}`, bbox.left + 6 * devicePixelRatio, y - 5 * devicePixelRatio);
     ctx.restore();
   }
 }
