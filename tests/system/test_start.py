@@ -22,7 +22,7 @@ title: {zh: 水冶, en: Shuiye}
 agents:
   - id: edge-1
     lines:
-      - {id: tcp-1, kind: modbus_tcp, host: 127.0.0.1, port: PORT, devices: [{id: p, profile: pump-controller, unit_id: 1}]}
+      - {id: t, kind: modbus_tcp, host: 127.0.0.1, port: PORT, devices: [{id: p, unit_id: 1, profile: pump-controller}]}
 """
 CONFIG = """\
 mqtt: {port: BROKER, password_file: secret}
