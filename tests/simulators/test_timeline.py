@@ -89,6 +89,15 @@ def test_two_runs_are_the_same_when_their_seed_is(name: str) -> None:
         assert _lay_out(story, seed=5) != _lay_out(story, seed=6)
 
 
+def test_levels_differ_from_the_three_before_when_a_value_lives() -> None:
+    """Whichever of the levels before was the last one seen, the next is a change."""
+    story = _story(length_s=600, life=[{"points": "hydrant-01/pressure_kpa", "spread": 15, "hold_s": [4, 5]}])
+    levels = [262.0, *(value for _, value in _changes(_lay_out(story))["hydrant-01/pressure_kpa"])]
+    assert len(levels) > 100
+    for n, level in enumerate(levels):
+        assert level not in levels[max(0, n - 3) : n]
+
+
 def test_micro_station_story_shows_everything_when_laid_out() -> None:
     """Five minutes with each thing the demo promises."""
     timeline = _lay_out(load_story("micro-station"))

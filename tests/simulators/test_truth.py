@@ -138,6 +138,15 @@ def test_printed_events_count_when_nothing_is_ever_served() -> None:
     assert _counts(truth, stored[1:]) == {"produced": 3, "stored": 2, "lost": 1}
 
 
+def test_printed_line_is_lost_when_its_twin_came_before() -> None:
+    """The same text printed twice in a minute is two events."""
+    line = "25/11/22  09:30 | 系统复位"
+    truth = Truth(
+        segments=[_segment(line, at, at, 0, "panel-02/printout", printed=True) for at in (1_000, 5_000)],
+    )
+    assert _counts(truth, [("panel-02/printout", 1_020, line)]) == {"produced": 2, "stored": 1, "lost": 1}
+
+
 def _alarms() -> Truth:
     return Truth(
         alarms=[
