@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from cli.processes import CONFIG_EXIT
 from cli.settings import Settings, load_settings
 from contract import messages
 from contract.profile import ProfileLibrary
@@ -274,3 +275,19 @@ def test_real_parts_are_named_when_missing_and_not_root(tmp_path: Path) -> None:
     assert "got no gcc" in done.stderr
     assert "sudo apt-get install --no-install-recommends gcc" in done.stderr
     assert " mbpoll " in done.stderr
+
+
+UNITS = sorted((ROOT / "deploy/systemd").glob("*.service"))
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=_ids(UNITS))
+def test_units_are_hardened_and_start_a_command_when_installed(unit: Path) -> None:
+    """Each unit runs a command that exists, not as root, with the file system read-only and no capability."""
+    keys = dict(re.findall(r"^(\w+)=(.*)$", unit.read_text("utf-8"), re.MULTILINE))
+    command = re.search(r"/weizhan (\w+ run) --config ", keys["ExecStart"])
+    assert command is not None
+    assert "--config" in (_help(command[1]) or "")
+    assert keys["User"] not in ("", "root")
+    wanted = {"ProtectSystem": "strict", "NoNewPrivileges": "yes", "CapabilityBoundingSet": "", "UMask": "0077"}
+    assert {key: keys.get(key) for key in wanted} == wanted
+    assert keys["RestartPreventExitStatus"] == str(CONFIG_EXIT)
