@@ -191,7 +191,8 @@ def judge_readings(truth: Truth, stored: Iterable[tuple[str, int, Value]]) -> Re
     A value is produced when it was good and read twice, or printed. It is lost when no reading of it is stored with a
     time from..to (and the tolerances above). When a point left a value and came back to it and what lay between was
     never stored nor read twice, a product reporting by exception saw no change: that counts as one value.
-    `online`, which the agent makes itself, is left out.
+    `online`, which the agent makes itself, is left out. Judge when `truth.end_ms` is set: before that the values that
+    hold now are not in the file, so they are neither produced nor can a reading of them be wrong.
     """
     rows: dict[str, list[tuple[int, Value]]] = defaultdict(list)
     for point, observed_ms, value in stored:
@@ -206,7 +207,7 @@ def judge_readings(truth: Truth, stored: Iterable[tuple[str, int, Value]]) -> Re
     for point, of_point in segments.items():
         _count_produced(of_point, rows.get(point, []), counts)
     for point, of_point_rows in rows.items():
-        _count_untrue(point, segments.get(point, []), of_point_rows, counts)
+        _count_untrue(point, segments.get(point, []), of_point_rows, counts, ended=truth.end_ms is not None)
     return counts
 
 
@@ -291,16 +292,25 @@ def _count_produced(segments: list[Segment], rows: list[tuple[int, Value]], coun
             _note(counts, f"lost: {segment.point} = {segment.value!r} from {segment.from_ms} to {to_ms}")
 
 
-def _count_untrue(point: str, segments: list[Segment], rows: list[tuple[int, Value]], counts: ReadingCounts) -> None:
+def _count_untrue(
+    point: str, segments: list[Segment], rows: list[tuple[int, Value]], counts: ReadingCounts, *, ended: bool
+) -> None:
     for observed_ms, times in Counter(at for at, _ in rows).items():
         if times > 1:
             counts["duplicated"] += times - 1
             _note(counts, f"duplicated: {point} at {observed_ms}: {times} times")
     good = [segment for segment in segments if segment.quality == GOOD]
+    # What holds now stands in the file only when the simulators have stopped.
+    known_ms = math.inf if ended else max((segment.to_ms for segment in segments), default=0) - EARLY_MS
     for observed_ms, value in rows:
-        true = value is None or any(
-            segment.from_ms - EARLY_MS <= observed_ms <= segment.to_ms + LATE_MS and same_value(segment.value, value)
-            for segment in good
+        true = (
+            value is None
+            or observed_ms > known_ms
+            or any(
+                segment.from_ms - EARLY_MS <= observed_ms <= segment.to_ms + LATE_MS
+                and same_value(segment.value, value)
+                for segment in good
+            )
         )
         if not true:
             counts["wrong"] += 1

@@ -26,7 +26,8 @@ def _clean() -> tuple[Truth, list[tuple[str, int, Value]]]:
             _segment(262.0, 10_000, 15_000),
             _segment(False, 0, 9_000, point="hydrant-01/cap_open"),
             _segment(True, 9_000, 15_000, point="hydrant-01/cap_open"),
-        ]
+        ],
+        end_ms=15_000,
     )
     stored: list[tuple[str, int, Value]] = [
         (P, 100, 262.0),
@@ -79,6 +80,15 @@ def test_reading_is_wrong_when_it_was_not_so_then(row: tuple[str, int, Value], w
     """A good value that no segment of that time has is wrong."""
     truth, stored = _clean()
     assert _counts(truth, [*stored, row]) == {"produced": 5, "stored": 5, "wrong": 1}, why
+
+
+def test_reading_is_not_judged_when_its_value_still_holds() -> None:
+    """While the simulators run, what holds now is not in the file and nothing can be said about it."""
+    truth, stored = _clean()
+    now: tuple[str, int, Value] = (P, 20_000, 270.0)
+    assert _counts(truth, [*stored, now]) == {"produced": 5, "stored": 5, "wrong": 1}
+    truth.end_ms = None
+    assert _counts(truth, [*stored, now]) == {"produced": 5, "stored": 5}
 
 
 def test_reading_is_right_when_it_was_on_the_line_during_the_change() -> None:
