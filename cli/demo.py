@@ -12,6 +12,7 @@ import signal
 import tempfile
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,8 @@ async def _measure(up: Installation, story: str) -> dict[str, Any]:
 
 async def _tell(simulators: Child) -> None:
     async for step in tell_steps(simulators):
-        _console.print(f"[dim]·[/] {step['zh']}  {step['en']}" if isinstance(step, dict) else f"[dim]·[/] {step}")
+        clock = datetime.fromtimestamp(step["at_ms"] / 1000).astimezone().strftime("%H:%M:%S")
+        _console.print(f"[dim]{clock}[/]  {step['zh']}  [dim]{step['en']}[/]")
 
 
 async def _unless(work: Coroutine[Any, Any, Any], stop: asyncio.Event, family: Family) -> Any:

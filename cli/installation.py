@@ -108,11 +108,11 @@ async def start_installation(family: Family, folder: Path, plan: Plan) -> Instal
     return Installation(folder, site, Path(ready["truth"]), url, passwords, simulators)
 
 
-async def tell_steps(simulators: Child) -> AsyncIterator[Any]:
-    """The story's steps as they happen, until it is finished."""
+async def tell_steps(simulators: Child) -> AsyncIterator[dict[str, Any]]:
+    """The story's steps (step, at_ms, zh, en) as they happen, until it is finished."""
     while not (told := json.loads(await simulators.lines.get())).get("finished"):
-        if step := told.get("step"):
-            yield step
+        if "step" in told:
+            yield told
 
 
 def free_port(wanted: int = 0) -> int:
