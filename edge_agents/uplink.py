@@ -225,7 +225,7 @@ class Uplink:
             wake.clear()
             now_s = self._monotonic()
             if window.is_overdue(now_s):
-                window.go_back()
+                window.go_back(probe=True)
             epoch = self._outbox.epoch
             self._follow_epoch(epoch)
             rows = await self._outbox.peek(lane, window.cursor, window.room) if window.room else []
@@ -293,8 +293,8 @@ class Uplink:
             window, seq = self._windows[lane], receipt.alarm if lane == "alarm" else receipt.telemetry
             if seq > window.acknowledged:
                 await self._outbox.acknowledge(lane, seq)
-                window.receipt(seq, now_s)
-                self._wake[lane].set()
+            window.receipt(seq, now_s)
+            self._wake[lane].set()
             for name in receipt.refused:
                 refused = window.refused(name)
                 if refused is not None and await self._outbox.set_aside(lane, refused, "refused"):

@@ -1,7 +1,8 @@
 """What of a lane has been sent, and when to send it again. Pure: go-back-N over sealed batches.
 
 The cursor runs over what is held, at most `limit` rows beyond the gateway's receipt. Without progress for `resend_s`
-it goes back to the receipt. A broker's acknowledgement means nothing here.
+it goes back to the receipt and sends one batch at a time until the gateway answers, so that a gateway that is away
+does not cost the link a full window every time. A broker's acknowledgement means nothing here.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class SendWindow:
         self._in_flight: deque[int] = deque()
         self._digests: dict[str, int] = {}
         self._progress_s = 0.0
+        self._is_probing = False
         self.acknowledged = 0
         """Highest seq the gateway has committed, as far as we know."""
         self.resent = 0
@@ -36,7 +38,7 @@ class SendWindow:
     @property
     def room(self) -> int:
         """Rows that may be sent now."""
-        return self._limit - len(self._in_flight)
+        return (1 if self._is_probing else self._limit) - len(self._in_flight)
 
     def sent(self, seq: int, digest: str, now_s: float) -> None:
         """A batch went out."""
@@ -49,6 +51,7 @@ class SendWindow:
 
     def receipt(self, seq: int, now_s: float) -> bool:
         """The gateway has committed everything up to `seq`; True when that is news."""
+        self._is_probing = False
         if seq <= self.acknowledged:
             return False
         self.acknowledged = seq
@@ -62,10 +65,11 @@ class SendWindow:
         """The seq of a payload the gateway refused; None when it is none of this lane's."""
         return self._digests.pop(digest, None)
 
-    def go_back(self) -> None:
-        """Send everything beyond the receipt again: reconnected, told to rewind, or no progress."""
+    def go_back(self, *, probe: bool = False) -> None:
+        """Send everything beyond the receipt again. `probe`: nobody answers; one batch until somebody does."""
         if self._in_flight:
             self.resent += 1
+        self._is_probing = probe
         self._in_flight.clear()
 
     def is_overdue(self, now_s: float) -> bool:

@@ -64,6 +64,8 @@ def test_a_change_of_quality_is_always_reported() -> None:
         ("h1/pressure_kpa", None, "bad:missing")
     ]
     assert all_of(report.answered(seen(300.0), T0 + 2)) == [("h1/pressure_kpa", 300.0, "good")]
+    doubtful = report.answered(seen(300.0, quality="uncertain:drift"), T0 + 3)
+    assert all_of(doubtful) == [("h1/pressure_kpa", 300.0, "uncertain:drift")]
 
 
 def test_a_value_is_repeated_when_silent_for_too_long() -> None:

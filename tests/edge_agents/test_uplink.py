@@ -244,3 +244,7 @@ def test_the_window_goes_back_when_there_is_no_progress() -> None:
     assert (window.refused("digest 5"), window.refused("digest 1")) == (5, None)
     window.go_back()
     assert (window.cursor, window.room, window.wait_s(9.0)) == (2, 3, None)
+    window.go_back(probe=True)
+    assert window.room == 1
+    window.receipt(2, 9.0)
+    assert window.room == 3
