@@ -9,7 +9,7 @@ import pytest
 from contract.profile import Profile
 from simulators.device import Device
 from simulators.recorder import Recorder
-from simulators.truth import read_truth
+from simulators.truth import Segment, read_truth
 from tests.simulators.clients import read_pdu, words_of
 from tests.simulators.conftest import LIBRARY, MODBUS_PROFILES, Clock, device_of_vector, vector_of
 
@@ -83,7 +83,7 @@ def test_segments_tell_when_and_how_often_a_value_was_read(recorder: Recorder, c
     device.set("present", False)
     clock.ms += 100
     recorder.close()
-    by_point = {}
+    by_point: dict[str, list[Segment]] = {}
     for segment in read_truth(recorder.path).segments:
         by_point.setdefault(segment.point, []).append(segment)
     (pressure,) = by_point["dev/pressure_kpa"]

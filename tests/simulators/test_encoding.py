@@ -117,7 +117,9 @@ def test_transmitter_value_comes_back_when_unit_and_offset_are_its_own() -> None
     assert profile.modbus is not None
     words = encoding.encode(profile.points[0], 3.25, profile.modbus, TransmitterSetting(10, 0, -15))
     assert _image(words) == {4: 3265, 2: 10, 3: 0, 12: 0xFFF1}
-    assert encoding.decode(profile.points[0], _image(words), profile.modbus) == (pytest.approx(3.25), "good")
+    value, quality = encoding.decode(profile.points[0], _image(words), profile.modbus)
+    assert value == pytest.approx(3.25)
+    assert quality == "good"
 
 
 @pytest.mark.parametrize(
