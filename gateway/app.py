@@ -42,6 +42,7 @@ from gateway.ledger.store import Store
 from gateway.pipeline import Pipeline
 from gateway.retention import Retention
 from gateway.settings import GatewaySettings
+from gateway.tasks import end_task
 from gateway.users import create_first_users, remove_used_file
 
 DAY_MS = 86_400_000
@@ -170,8 +171,7 @@ async def _task(name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[Non
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end_task(task)
 
 
 async def _supervise(name: str, work: Callable[[], Awaitable[None]]) -> None:

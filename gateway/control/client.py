@@ -15,6 +15,7 @@ import msgspec
 
 from contract.errors import RetryLater, WeizhanError
 from gateway.control.protocol import Answer, Ask, Event, Op, Problem
+from gateway.tasks import end_task
 
 SOCKET = "control.sock"
 """Name of the socket in the gateway's data folder."""
@@ -64,9 +65,7 @@ class ControlClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.gather(self._reading, return_exceptions=True)
+        await end_task(self._reading)
         if self._writer is not None:
             self._writer.close()
             with contextlib.suppress(OSError):

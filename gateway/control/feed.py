@@ -11,6 +11,8 @@ from gateway.control.protocol import Event, Snapshot
 
 QUEUE = 2000
 """Events a subscriber may lag behind before it is cut off."""
+QUEUE_BYTES = 8 * 1024 * 1024
+"""Bytes it may lag behind; one line alone may be longer."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -18,24 +20,33 @@ class Subscriber:
     """One subscription: lines to send; None ends it."""
 
     def __init__(self) -> None:
-        self.lines: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE)
+        self._lines: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE)
+        self._held = 0
         self.cut = False
 
     def put(self, line: bytes) -> None:
         """Queue a line; a full queue is emptied and the subscriber cut off, so that it never shows old for new."""
         if self.cut:
             return
-        try:
-            self.lines.put_nowait(line)
-        except asyncio.QueueFull:
+        if self._lines.full() or (self._held and self._held + len(line) > QUEUE_BYTES):
             self.end()
+            return
+        self._lines.put_nowait(line)
+        self._held += len(line)
+
+    async def get(self) -> bytes | None:
+        """The next line, when there is one."""
+        line = await self._lines.get()
+        self._held -= len(line or b"")
+        return line
 
     def end(self) -> None:
         """No further lines."""
         self.cut = True
-        while not self.lines.empty():
-            self.lines.get_nowait()
-        self.lines.put_nowait(None)
+        while not self._lines.empty():
+            self._lines.get_nowait()
+        self._held = 0
+        self._lines.put_nowait(None)
 
 
 class Feed:
@@ -59,6 +70,13 @@ class Feed:
         """End a subscription."""
         self._subscribers.discard(subscriber)
 
+    def cut(self, subscriber: Subscriber) -> None:
+        """Cut off one that does not keep up."""
+        subscriber.end()
+        if subscriber in self._subscribers:
+            self._subscribers.discard(subscriber)
+            self.cut_off += 1
+
     def publish(self, events: Sequence[Event]) -> None:
         """Tell everybody, in order."""
         for event in events:
@@ -66,8 +84,7 @@ class Feed:
             for subscriber in tuple(self._subscribers):
                 subscriber.put(line)
                 if subscriber.cut:
-                    self.cut_off += 1
-                    self._subscribers.discard(subscriber)
+                    self.cut(subscriber)
 
     def end(self) -> None:
         """End every subscription."""

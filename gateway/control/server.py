@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from gateway.control.client import ControlError
 from gateway.control.feed import Feed, Subscriber
 from gateway.control.protocol import LIMIT, Answer, Ask, Problem
 from gateway.pipeline import Pipeline
+from gateway.tasks import end_task
 
 _decode = msgspec.json.Decoder(Ask).decode
 _encode = msgspec.json.Encoder().encode
@@ -69,9 +69,7 @@ class ControlServer:
         if self._server is not None:
             self._server.close()
         self._feed.end()
-        for task in self._serving:
-            task.cancel()
-        await asyncio.gather(*self._serving, return_exceptions=True)
+        await asyncio.gather(*(end_task(task) for task in self._serving))
         self._path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -89,17 +87,20 @@ class ControlServer:
             pass  # gone, or a line beyond the limit: this connection ends, nothing else
         finally:
             self._feed.leave(subscriber)
-            sender.cancel()
-            await asyncio.gather(sender, return_exceptions=True)
+            await end_task(sender)
             writer.close()
             self._serving.discard(task)
 
     async def _send(self, subscriber: Subscriber, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, TimeoutError):
-            while (line := await subscriber.lines.get()) is not None:
+        try:
+            while (line := await subscriber.get()) is not None:
                 writer.write(line)
                 async with asyncio.timeout(SEND_S):
                     await writer.drain()
+        except TimeoutError:
+            self._feed.cut(subscriber)
+        except OSError:
+            pass  # the peer is gone
         subscriber.cut = True
         # Ends the reading side too, and takes back what the peer did not read.
         writer.transport.abort()

@@ -15,7 +15,8 @@ import logging
 import random
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiomqtt
@@ -24,8 +25,11 @@ from contract.messages import Receipt, encode
 from contract.mqtt import MqttSettings
 from contract.topics import UP, topic
 from gateway.ingest.door import Arrival
+from gateway.tasks import end_task
 
 BACKOFF_S = (0.2, 5.0)
+ENTER_S = 3.0
+"""A stop waits this long for a connection that is being made."""
 REFUSED = 64
 """Digests in one receipt at most; the others are told when their payload comes again."""
 _log = logging.getLogger(__name__)
@@ -46,6 +50,7 @@ class Subscriber:
         self._receipts: dict[_Key, Receipt] = {}
         self._to_send = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._entering: asyncio.Task[Any] | None = None
         self.connected = False
         self.connects = 0
 
@@ -54,9 +59,10 @@ class Subscriber:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        if self._entering is not None:
+            # Cut off half way through, the client would leave its socket and a task behind.
+            await asyncio.wait([self._entering], timeout=ENTER_S)
+        await end_task(self._task)
 
     def tell(self, site: str, agent: str, receipt: Receipt) -> None:
         """Queue a receipt; it takes the place of one that still waits for the same agent and epoch."""
@@ -103,7 +109,7 @@ class Subscriber:
             # Without it a receipt waits up to 40 ms behind the acknowledgement before it (Nagle, delayed ACK).
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
-        async with client:
+        async with self._connection(client):
             granted = await client.subscribe([(topic(settings.root, "+", "+", channel), 1) for channel in UP])
             if any((code if isinstance(code, int) else code.value) >= 0x80 for code in granted):
                 raise aiomqtt.MqttError("got a subscription refused, want to read every agent. Check the broker's ACL")
@@ -117,8 +123,19 @@ class Subscriber:
                 async for _ in client.messages:
                     pass
             finally:
-                sending.cancel()
-                await asyncio.gather(sending, return_exceptions=True)
+                await end_task(sending)
+
+    @asynccontextmanager
+    async def _connection(self, client: aiomqtt.Client) -> AsyncIterator[None]:
+        entering = self._entering = asyncio.create_task(client.__aenter__(), name="mqtt-connect")
+        try:
+            await asyncio.shield(entering)
+            yield
+        finally:
+            if not entering.done():
+                await end_task(entering)
+            elif not entering.cancelled() and entering.exception() is None:
+                await client.__aexit__(None, None, None)
 
     def _queue_type(self) -> type[asyncio.Queue[aiomqtt.Message]]:
         deliver, now_ms = self._deliver, self._now_ms

@@ -109,7 +109,7 @@ class Bench:
         self.clock = clock
         self.reader = LedgerReader(store.path)
         self.receipts: list[tuple[str, str, Receipt]] = []
-        self.when_told: Callable[[Receipt], Any] = lambda receipt: None
+        self.when_told: Callable[[Receipt], Any] = repr
 
     async def take(self, *arrivals: Arrival) -> None:
         """Offer messages and wait until every one of them was dealt with."""

@@ -126,7 +126,7 @@ def test_owner_is_checked_anew_when_the_door_was_told_to_forget() -> None:
     assert isinstance(door.admit(message), Refusal)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     payload=st.one_of(
         st.binary(max_size=200),
