@@ -20,7 +20,9 @@ log = logging.getLogger(__name__)
 ASK_EVERY_S = 1.5
 ANSWER_S = 2.5
 """A gateway that does not answer `status` this long counts as away: together with the period within 5 s."""
-RETRY_S = (0.2, 2.0)
+RETRY_S = (0.2, 1.0)
+PATIENCE_S = 1.5
+"""A command given while the gateway is being started again waits this long for it."""
 
 
 class Link:
@@ -31,6 +33,7 @@ class Link:
         self._picture = picture
         self._client: ControlClient | None = None
         self._task: asyncio.Task[None] | None = None
+        self._up = asyncio.Event()
 
     async def __aenter__(self) -> Link:
         self._task = asyncio.create_task(self._run(), name="web-control-link")
@@ -50,6 +53,8 @@ class Link:
             RetryLater: the gateway is away or did not answer in time.
             ControlError: the gateway refused it.
         """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._up.wait(), PATIENCE_S)
         if self._client is None:
             raise RetryLater(f"{self._path}: the gateway is not answering. Try again in a moment.")
         return await self._client.ask(op, actor, **args)
@@ -69,6 +74,7 @@ class Link:
                     warned = True
             finally:
                 self._client = None
+                self._up.clear()
                 self._picture.lose()
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # spreads reconnects, no secret
             pause_s = min(RETRY_S[1], pause_s * 2)
@@ -98,3 +104,4 @@ class Link:
             self._picture.apply(event)
             if event.event == "snapshot":
                 self._client = client
+                self._up.set()

@@ -120,7 +120,7 @@ function connect() {
   source.addEventListener("error", () => { if (source.readyState === EventSource.CLOSED) { source = null; setTimeout(connect, 3000); } });
   on("heartbeat", setGateway);
   on("gateway", setGateway);
-  on("alarm", (alarm) => { siren(alarm); refresh(); });
+  on("alarm", (alarm) => { siren(alarm); refresh(20); });
   on("agent", () => refresh());
   on("unknown_device", () => refresh(2000));
   on("reading", showReadings);

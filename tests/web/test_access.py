@@ -1,0 +1,107 @@
+"""Who may call what: the table is the whole truth."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.routing import Mount
+
+from gateway.history import open_history
+from gateway.history.settings import EmbeddedSettings
+from gateway.web.access import ANYONE, ROUTES
+from gateway.web.app import create_app, load_inventory
+from gateway.web.settings import WebSettings
+from tests.web.station import Browser, Station, serving
+
+POLICY = {
+    "content-security-policy": "default-src 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+}
+
+
+def _app(station: Station) -> FastAPI:
+    history = open_history(EmbeddedSettings(kind="embedded"), station.data_dir, read_only=True)
+    return create_app(WebSettings(), load_inventory(station.settings()), station.data_dir, history)
+
+
+def _routes(routes: list[object]) -> set[tuple[str, str]]:
+    found: set[tuple[str, str]] = set()
+    for route in routes:
+        if isinstance(route, APIRoute):
+            found |= {(method, route.path) for method in route.methods}
+        elif isinstance(route, Mount):
+            assert route.path == "/static"
+        else:
+            inner = getattr(route, "original_router", None) or getattr(route, "router", None)
+            assert inner is not None, route
+            found |= _routes(inner.routes)
+    return found
+
+
+def test_every_route_stands_in_the_table_and_the_table_names_no_other(station: Station) -> None:
+    """A route that nobody listed fails here, and is refused at run time as well."""
+    assert _routes(list(_app(station).routes)) == set(ROUTES)
+
+
+@pytest.mark.parametrize("role", ["duty", "maintainer", "inspector", "administrator", "nobody"])
+async def test_each_role_may_call_exactly_what_the_table_says(station: Station, role: str) -> None:
+    """Every route is asked by every role: 401/303 without a sign-in, 403 without the role, else something else."""
+    station.user(role, role)
+    station.alarm("panel-fire", "shuiye/panel-01/p012", "fire")
+    async with station.gateway(), serving(station) as address, Browser(address) as browser:
+        csrf = ""
+        if role != "nobody":
+            await browser.sign_in(role)
+            csrf = await browser.csrf()
+        for (method, path), roles in ROUTES.items():
+            if roles is ANYONE or path in ("/sign-out", "/api/v1/stream"):
+                continue
+            url = re.sub(r"\{(alarm_id|refused_id)\}", "999", path).format(site="shuiye", device="hydrant-01")
+            answer = await browser.request(method, url, headers={"X-CSRF-Token": csrf})
+            if role == "nobody":
+                assert answer.status_code in (401, 303), path
+            elif role in roles:
+                assert answer.status_code != 403, path
+            else:
+                assert answer.status_code == 403, path
+
+
+async def test_a_route_outside_the_table_is_refused_to_everybody(station: Station) -> None:
+    """Closed unless listed."""
+    app = _app(station)
+
+    @app.get("/forgotten")
+    async def forgotten() -> str:
+        return "secret"
+
+    import httpx
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        answer = await client.get("/forgotten")
+    assert answer.status_code == 403
+    assert "secret" not in answer.text
+
+
+async def test_every_answer_carries_the_security_headers(station: Station) -> None:
+    """Pages, errors, API and static files alike."""
+    station.user("duty")
+    async with station.gateway(), serving(station) as address, Browser(address) as browser:
+        await browser.sign_in("duty")
+        for path in ("/", "/nowhere", "/api/v1/status", "/static/base.css", "/healthz"):
+            headers = (await browser.get(path)).headers
+            for name, value in POLICY.items():
+                assert headers[name].startswith(value), (path, name)
+            assert "unsafe" not in headers["content-security-policy"]
+
+
+def test_no_template_holds_a_script_or_style_of_its_own() -> None:
+    """What the policy forbids stands in no page: inline script, style or handler, or an address elsewhere."""
+    for path in (Path(__file__).parents[2] / "gateway" / "web" / "templates").glob("*.html"):
+        text = path.read_text("utf-8")
+        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=|https?://", text), path.name

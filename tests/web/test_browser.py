@@ -1,0 +1,130 @@
+"""Chromium on the pages: what people see and click."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, async_playwright, expect
+
+from gateway.history.base import Row
+from tests.web.station import PASSWORD, Station, now_ms, serving
+
+ARGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+VENDOR = Path(__file__).parents[2] / "gateway" / "web" / "static" / "vendor" / "htmx.min.js"
+WAIT_MS = 15_000
+
+
+@asynccontextmanager
+async def _page(address: str, language: str = "zh-CN", **options: object) -> AsyncIterator[Page]:
+    """A page in a fresh profile; any script error or refused resource fails the test."""
+    chromium = shutil.which("chromium")
+    if chromium is None or not VENDOR.is_file():
+        missing = "chromium (Debian package chromium)" if chromium is None else "web assets (make assets)"
+        if os.environ.get("CI"):
+            pytest.fail(f"{missing} is missing")
+        pytest.skip(f"{missing} is missing")
+    problems: list[str] = []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=ARGS)
+        try:
+            context = await browser.new_context(locale=language, **options)  # type: ignore[arg-type]  # passed on
+            page = await context.new_page()
+            page.set_default_timeout(WAIT_MS)
+            page.on("pageerror", lambda error: problems.append(str(error)))
+            page.on("console", lambda m: problems.append(m.text) if "Content Security Policy" in m.text else None)
+            page.on("request", lambda r: problems.append(r.url) if not r.url.startswith(address) else None)
+            await page.goto(f"{address}/sign-in")
+            yield page
+        finally:
+            await browser.close()
+    assert problems == []
+
+
+async def _sign_in(page: Page, name: str) -> None:
+    await page.fill("[name=name]", name)
+    await page.fill("[name=password]", PASSWORD)
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector("#live")
+
+
+async def test_a_fire_appears_by_itself_and_is_acknowledged_with_one_click(station: Station) -> None:
+    """The command reaches the control socket with who; the board then shows who and when."""
+    station.user("duty")
+    async with station.gateway(), serving(station) as address, _page(address) as page:
+        await _sign_in(page, "duty")
+        await expect(page.locator(".fire")).to_have_count(0)
+        alarm = station.alarm("panel-fire", "shuiye/panel-01/p012", "fire")
+        fire = page.locator(".fire")
+        await expect(fire).to_contain_text("点位 12", timeout=WAIT_MS)
+        await expect(fire).to_contain_text("消防控制室")
+        await expect(page).to_have_title("火警 · 微站")
+        await page.get_by_role("button", name="确认").click()
+        await expect(fire.locator(".acknowledged")).to_contain_text("duty", timeout=WAIT_MS)
+        asked = [(ask.actor, ask.args["alarm_id"]) for ask in station.asked if ask.op == "alarm.acknowledge"]
+        assert asked == [("duty", alarm)]
+
+
+async def test_values_move_and_a_lost_gateway_greys_everything(station: Station) -> None:
+    """A reading changes the number in place; when the gateway goes the banner says since when, and it goes again."""
+    station.user("inspector")
+    async with serving(station) as address, _page(address, "en-GB") as page:
+        async with station.gateway():
+            await page.wait_for_timeout(300)
+            await _sign_in(page, "inspector")
+            tile = page.locator('output[data-point="shuiye/hydrant-01/pressure_kpa"]')
+            await expect(tile).to_have_text("212.4")
+            station.read("hydrant-01/pressure_kpa", 163.25)
+            await expect(tile).to_have_text("163.3", timeout=WAIT_MS)
+            await expect(page.locator("[data-banner]")).to_be_hidden()
+        await expect(page.locator("[data-banner]")).to_contain_text(
+            "The gateway has not answered since", timeout=WAIT_MS
+        )
+        await expect(page.locator("h2").first).to_have_text("Not everything is seen", timeout=WAIT_MS)
+        await expect(page.locator(".tile.st-good")).to_have_count(0)
+        async with station.gateway():
+            await expect(page.locator("[data-banner]")).to_be_hidden(timeout=WAIT_MS)
+
+
+async def test_a_lost_server_is_told_within_seconds(station: Station) -> None:
+    """Without heartbeats the page says by itself that nothing on it is current."""
+    station.user("inspector")
+    async with station.gateway():
+        server = serving(station)
+        address = await server.__aenter__()
+        async with _page(address, "en-GB") as page:
+            await _sign_in(page, "inspector")
+            await expect(page.locator("[data-banner]")).to_be_hidden()
+            await server.__aexit__(None, None, None)
+            banner = page.locator("[data-banner]")
+            await expect(banner).to_contain_text("No connection to the server since", timeout=WAIT_MS)
+            assert await page.evaluate("document.body.classList.contains('lost')")
+
+
+async def test_no_page_is_wider_than_its_screen(station: Station) -> None:
+    """From phone to wall, and the chart is drawn."""
+    station.user("administrator")
+    now = now_ms()
+    rows = [Row("shuiye", "hydrant-01", "pressure_kpa", now - n * 60_000, 200.0 + n % 7, "good") for n in range(600)]
+    await station.remember(rows)
+    alarm = station.alarm("panel-fire", "shuiye/panel-01/p012", "fire")
+    station.alarm("hydrant-pressure-low", "shuiye/hydrant-01/pressure_kpa", "warning", cleared=True, by="duty")
+    async with station.gateway(), serving(station) as address, _page(address, "en-GB") as page:
+        await _sign_in(page, "administrator")
+        for path in ("/", "/devices", "/devices/shuiye/hydrant-01", "/alarms", f"/alarms/{alarm}"):
+            await page.goto(address + path)
+            if path.endswith("hydrant-01"):
+                await page.wait_for_selector(".uplot canvas")
+            for width in (360, 768, 1366, 3840):
+                await page.set_viewport_size({"width": width, "height": 900})
+                # The chart follows the window a moment later.
+                await page.wait_for_function(
+                    "document.documentElement.scrollWidth <= innerWidth", timeout=WAIT_MS, polling=50
+                )

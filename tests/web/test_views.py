@@ -1,0 +1,126 @@
+"""What the pages make of the picture: unknown is never OK."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from gateway.control.protocol import Event
+from gateway.history.base import Sample
+from gateway.web import charts, views
+from gateway.web.app import load_inventory
+from gateway.web.inventory import Inventory
+from gateway.web.picture import Picture
+from gateway.web.texts import Texts, load_catalogues
+from tests.web.station import Station, now_ms
+
+TEXTS = Texts("en", load_catalogues()["en"], ZoneInfo("Asia/Shanghai"))
+
+
+@pytest.fixture
+def inventory(station: Station) -> Inventory:
+    """The station's devices and rules."""
+    return load_inventory(station.settings())
+
+
+def _picture(station: Station) -> Picture:
+    picture = Picture(now_ms, lambda name, data: None)
+    picture.apply(Event(event="snapshot", data=station._snapshot()))
+    return picture
+
+
+def _board(station: Station, inventory: Inventory, *, later_ms: int = 0) -> views.Board:
+    return views.board(_picture(station), inventory, TEXTS, now_ms() + later_ms)
+
+
+def _fill(station: Station, inventory: Inventory) -> None:
+    """Every point of every device has reported."""
+    for device in inventory.devices.values():
+        for point in device.points.values():
+            station.values.setdefault(
+                f"{device.key}/{point.name}", [now_ms(), False if not point.is_number else 1.0, "good"]
+            )
+
+
+def test_all_is_normal_when_every_value_is_good_and_fresh(station: Station, inventory: Inventory) -> None:
+    """Only then."""
+    _fill(station, inventory)
+    board = _board(station, inventory)
+    assert (board.headline, board.devices["good"]) == ("normal", len(inventory.devices))
+
+
+@pytest.mark.parametrize("quality", ["bad:out_of_range", "unknown:no_answer"])
+def test_not_everything_is_seen_when_one_value_is_not_good(
+    station: Station, inventory: Inventory, quality: str
+) -> None:
+    """One bad value is enough for the board not to say that all is well."""
+    _fill(station, inventory)
+    station.values["shuiye/tank-01/level_m"] = [now_ms(), None, quality]
+    assert _board(station, inventory).headline == "unknown"
+
+
+def test_a_value_is_stale_when_older_than_twice_its_longest_silence(station: Station, inventory: Inventory) -> None:
+    """A good value from long ago is not the present state."""
+    _fill(station, inventory)
+    board = _board(station, inventory, later_ms=2 * 300_000 + 5_000)
+    hydrant = next(
+        row for agent in board.agents for _, _, rows in agent.lines for row in rows if row.id == "hydrant-01"
+    )
+    assert (hydrant.status, board.headline) == ("stale", "unknown")
+
+
+def test_all_below_a_lost_agent_is_unknown_for_that_one_cause(station: Station, inventory: Inventory) -> None:
+    """No device keeps its good marks, and each names the agent."""
+    _fill(station, inventory)
+    station.agent("edge2", online=False)
+    rows = [
+        row
+        for agent in _board(station, inventory).agents
+        if agent.agent == "edge2"
+        for _, _, found in agent.lines
+        for row in found
+    ]
+    assert {(row.status, row.reason) for row in rows} == {("unknown", "agent lost")}
+    assert {point.status for row in rows for point in row.points} == {"unknown"}
+
+
+def test_nothing_is_good_when_the_gateway_does_not_answer(station: Station, inventory: Inventory) -> None:
+    """The last picture stays, without one good mark in it."""
+    _fill(station, inventory)
+    picture = _picture(station)
+    picture.lose()
+    board = views.board(picture, inventory, TEXTS, now_ms())
+    assert (board.headline, board.devices["good"]) == ("unknown", 0)
+
+
+def test_fire_stands_before_all_else_whatever_is_older_or_newer(station: Station, inventory: Inventory) -> None:
+    """fire, critical, warning, info; what is over comes after what holds."""
+    station.alarm("panel-fault", "shuiye/panel-01/p007", "warning", ago_s=5)
+    station.alarm("hydrant-cap-open", "shuiye/hydrant-01/cap_open", "warning", ago_s=500, cleared=True)
+    station.alarm("extinguisher-removed", "shuiye/bay-01/present", "critical", ago_s=9000)
+    station.alarm("panel-fire", "shuiye/panel-01/p012", "fire", ago_s=600)
+    board = _board(station, inventory)
+    assert board.headline == "fire"
+    assert [a.title for a in board.fires] == ["Fire alarm"]
+    assert [(a.severity, a.active) for a in board.alarms] == [("critical", True), ("warning", True), ("warning", False)]
+
+
+def test_a_state_run_ends_when_nobody_confirms_it_for_too_long() -> None:
+    """A gap is a gap, not the last value drawn on."""
+    samples = [
+        Sample(0, "auto", "good"),
+        Sample(100, "auto", "good"),
+        Sample(900, "manual", "good"),
+        Sample(950, None, "unknown:line"),
+    ]
+    found = charts.segments(samples, 200, 1000)
+    assert [tuple(s)[:3] for s in found] == [(0, 300, "auto"), (900, 950, "manual"), (950, 1000, None)]
+
+
+@pytest.mark.parametrize("hours", [1, 24, 168, 720, 8760])
+def test_a_chart_never_gets_more_buckets_than_a_screen_has_use_for(hours: int) -> None:
+    """Whatever the period and however it lies against the bucket grid."""
+    for start in (0, 1, 1_763_776_812_345):
+        step = charts.bucket_ms(start, start + hours * 3_600_000)
+        assert (start + hours * 3_600_000 - 1) // step - start // step + 1 <= charts.BUCKETS
