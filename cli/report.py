@@ -39,7 +39,7 @@ async def make_report(
         truth = read_truth(truth_file)
         readings = judge_readings(truth, await stored_rows(history, site, truth))
         alarms = judge_alarms(truth, transitions(data_dir, site))
-        settled = not (readings["lost"] or alarms["missed"])
+        settled = truth.end_ms is not None and not (readings["lost"] or alarms["missed"])
         if settled or time.monotonic() > limit:
             break
         await asyncio.sleep(0.5)
@@ -96,6 +96,7 @@ def transitions(data_dir: Path, site: str) -> list[tuple[str, str, str, int]]:
 def contact_latency_ms(truth: Truth, seen: list[Seen]) -> dict[str, Any]:
     """From the moment a polled contact changed to the moment the board showed its alarm; over and again."""
     took: list[int] = []
+    beyond: list[int] = []
     for alarm in truth.alarms:
         if not alarm.contact:
             continue
@@ -108,11 +109,13 @@ def contact_latency_ms(truth: Truth, seen: list[Seen]) -> dict[str, Any]:
             ]  # fmt: skip
             if shown:
                 took.append(min(shown) - moment)
+                beyond.append(took[-1] - alarm.poll_ms)
     return {
         "count": len(took),
         "p50": quantile(took, 0.50),
         "p99": quantile(took, 0.99),
         "max": max(took, default=None),
+        "p99_beyond_poll": quantile(beyond, 0.99),
     }
 
 

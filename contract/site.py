@@ -1,4 +1,4 @@
-"""A site file describes a site once: its agents, their lines, the devices on them. Agent and gateway read the same file."""
+"""A site file describes a site once: its agents, their lines, the devices on them. Agent and gateway read it."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def _problems(site: Site, library: ProfileLibrary, path: Path, node: yaml.Node |
                     else:
                         units[entry.unit_id] = entry.id
                 if entry.points is not None and profile.repeat is None:
-                    yield f"{at(*where_device, 'points')}: profile {entry.profile!r} has no repeated points. Take it out."
+                    yield f"{at(*where_device, 'points')}: {entry.profile!r} has no repeated points. Take it out."
 
 
 __all__ = [

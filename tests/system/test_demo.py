@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-PANEL_POLL_MS = 250
-"""The demo station polls its panel four times a second."""
+BEYOND_POLL_MS = 300
+"""A change waits for its poll, and then no longer than this."""
 
 
 def demo(tmp_path: Path, *args: str) -> dict[str, Any]:
@@ -56,4 +56,4 @@ def test_contact_change_is_on_the_board_within_a_poll_and_300_ms(tmp_path: Path)
     latency = report["latency_ms"]
     assert report["details"] == []
     assert latency["count"] >= 150
-    assert latency["p99"] <= PANEL_POLL_MS + 300
+    assert latency["p99_beyond_poll"] <= BEYOND_POLL_MS
