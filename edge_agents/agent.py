@@ -106,10 +106,7 @@ class Agent:
         uplink = [task for task in self._tasks if task.get_name() == "uplink"]
         others = [task for task in self._tasks if task.get_name() != "uplink"]
         for tasks in (others, uplink):
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                await asyncio.wait(tasks, timeout=STOP_S)
+            await _end(tasks)
             if tasks is others:
                 with contextlib.suppress(TimeoutError, RetryLater):
                     async with asyncio.timeout(STOP_S):
@@ -228,6 +225,21 @@ class Agent:
             await asyncio.to_thread(
                 _replace_file, self._settings.data_dir / "status.json", json.dumps(status, indent=1)
             )
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel until all have ended, at most STOP_S.
+
+    Once is not enough: Python 3.11's `wait_for`, which pymodbus connects with, can swallow a cancellation that comes
+    in the moment its work ends.
+    """
+    pending, until_s = set(tasks), time.monotonic() + STOP_S
+    while pending and time.monotonic() < until_s:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.5)
+    for task in pending:
+        log.warning("task %s does not end; left behind", task.get_name())
 
 
 def load(settings: AgentSettings) -> tuple[Site, AgentEntry]:

@@ -107,8 +107,9 @@ class Recorder:
                 keep = {
                     KEPT + r.point: msgspec.json.encode(Reported(r.value, r.quality, r.observed_ms)) for r in readings
                 }
+            append = asyncio.create_task(self._outbox.append(lane, readings, keep, loss), name=f"recorder.{lane}")
             try:
-                await self._outbox.append(lane, readings, keep, loss)
+                await asyncio.shield(append)
             except RetryLater as exc:
                 self._lost[lane] = _add(loss, self._lost[lane])
                 if self.fault is None:
@@ -116,7 +117,12 @@ class Recorder:
                 self.fault = str(exc)
                 return False
             except asyncio.CancelledError:
-                self._lost[lane] = _add(loss, self._lost[lane])
+                # The append goes on; only its end tells whether these readings still wait.
+                await asyncio.wait([append], timeout=2)
+                if append.done() and not append.cancelled() and append.exception() is None:
+                    self._drop_written(lane, readings)
+                else:
+                    self._lost[lane] = _add(loss, self._lost[lane])
                 raise
             # Readings given up while the append was under way came off the front: they are on disk now.
             self._drop_written(lane, readings)

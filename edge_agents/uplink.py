@@ -47,6 +47,8 @@ BACKOFF_S = (0.2, 5.0)
 STABLE_S = 5.0
 """A connection that held so long starts the back-off anew, so that two agents of one name do not flap."""
 CONNECT_S = 10.0
+CONNECT_STOP_S = 3.0
+"""Longest a stop waits for a connection that is being made."""
 INCOMING_BOUND = 1000
 """Incoming messages held. aiomqtt drops beyond it: safe for receipts (cumulative) and requests (asked again)."""
 
@@ -146,18 +148,21 @@ class Uplink:
 
     async def _connection(self) -> None:
         client = await self._new_client()
+        connecting = asyncio.create_task(client.__aenter__(), name="uplink.connect")
         try:
-            async with asyncio.timeout(CONNECT_S):
-                await client.__aenter__()
-        except BaseException:
-            # aiomqtt's own socket is closed by its failed entry; nothing is left to leave.
+            await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            # aiomqtt does not bear being cancelled while it connects: let it finish, then leave.
+            await asyncio.wait([connecting], timeout=CONNECT_STOP_S)
+            if not connecting.done():
+                connecting.cancel()
+            elif not connecting.cancelled() and connecting.exception() is None:
+                await _leave(client)
             raise
         try:
             await self._serve(client)
         finally:
-            with contextlib.suppress(aiomqtt.MqttError, OSError):
-                await client.__aexit__(None, None, None)
-            _retrieve_end(client)
+            await _leave(client)
 
     async def _serve(self, client: aiomqtt.Client) -> None:
         for channel in topics.DOWN:
@@ -336,11 +341,11 @@ class Uplink:
         self._fault = fault
 
 
-def _retrieve_end(client: aiomqtt.Client) -> None:
-    """Take note of how the connection ended.
-
-    aiomqtt leaves that in a private future; unread it would be logged as a forgotten exception.
-    """
+async def _leave(client: aiomqtt.Client) -> None:
+    """End the connection, whatever is left of it."""
+    with contextlib.suppress(aiomqtt.MqttError, OSError):
+        await client.__aexit__(None, None, None)
+    # aiomqtt leaves the way it ended in a private future; unread it would be logged as a forgotten exception.
     ended = getattr(client, "_disconnected", None)
     if isinstance(ended, asyncio.Future) and ended.done() and not ended.cancelled():
         ended.exception()

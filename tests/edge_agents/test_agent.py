@@ -177,6 +177,23 @@ async def test_the_agent_starts_when_nothing_else_is_there(tmp_path: Path) -> No
     assert status["lines"]["tcp1"]["open"] is False
 
 
+async def test_every_reading_is_committed_once_when_stopped_in_the_middle(tmp_path: Path, broker: Mosquitto) -> None:
+    """Stop at any moment of an append: what was recorded before is there once after the next start."""
+    made = 0
+    settings = make_settings(tmp_path, SITE.replace("pump1", "x"), tcp=free_port())
+    async with SmallGateway(broker.port) as gateway:
+        for pause in range(10):
+            async with Agent(settings, MqttSettings(port=broker.port)) as agent:
+                for _ in range(300):
+                    agent.recorder.record(Reports([Reading("x/edge", 1_800_000_000_000 + made, made % 2 == 0)], []))
+                    made += 1
+                for _ in range(pause):
+                    await asyncio.sleep(0)
+        async with Agent(settings, MqttSettings(port=broker.port)) as agent:
+            await drained(agent)
+    assert of(gateway, "x/edge") == [(n % 2 == 0, "good") for n in range(made)]
+
+
 def test_a_second_agent_on_the_same_folder_is_refused(tmp_path: Path) -> None:
     """The error names the holder and what to do."""
     with lock(tmp_path), pytest.raises(StartError) as caught, lock(tmp_path):

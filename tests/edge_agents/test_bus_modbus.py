@@ -82,7 +82,7 @@ async def test_a_profile_of_foreign_registers_decodes(slave_exe: Path) -> None:
     with tcp_slave(slave_exe) as slave:
         port = ModbusPort(tcp_line(slave.port))
         await port.open()
-        got = {}
+        got: dict[str, tuple[object, ...]] = {}
         for group in plan.groups:
             registers: dict[int, int] = {}
             for block in group.blocks:

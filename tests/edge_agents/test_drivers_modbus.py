@@ -33,7 +33,8 @@ def make_profile(points: list[dict[str, Any]], **modbus: Any) -> Profile:
 def decode_one(point: dict[str, Any], registers: dict[int, int], **modbus: Any) -> tuple[Any, str]:
     """Value and quality of a single point."""
     plan = plan_reads(make_profile([point], **modbus))
-    return tuple(decode_point(plan.points[0], registers, modbus.get("word_order", "big")))
+    value, quality = decode_point(plan.points[0], registers, modbus.get("word_order", "big"))
+    return value, quality
 
 
 @pytest.mark.parametrize("profile_id", MODBUS)
