@@ -4,8 +4,9 @@
     telemetry ───┼─> Turn (door, order, engine, life cycle) ─> commit (fsync) ─> receipts, live events, answers
     commands ────┘
 
-Alarms are taken first and never wait for company; telemetry waits up to `commit_ms` to share a commit. A commit that
-fails is told to nobody: the working state is built again from the ledger and the same messages are tried again.
+Alarms are taken first and never wait for company; telemetry waits up to `commit_ms` to share a commit. One group is
+judged while the one before it is being committed. A commit that fails is told to nobody: the working state is built
+again from the ledger and the same messages are tried again.
 
 Counters: received = passed + dropped{reason} + pending, in messages.
 """
@@ -28,11 +29,13 @@ from gateway.control.client import ControlError
 from gateway.control.feed import Feed, Subscriber
 from gateway.control.protocol import Ask, Problem
 from gateway.ingest.door import Arrival, faulty
+from gateway.ingest.lane import Lane
 from gateway.installation import Installation
 from gateway.ledger.changes import encode_value
 from gateway.ledger.store import Store
 from gateway.settings import GatewaySettings
 from gateway.state import WorkingState, load
+from gateway.tasks import end_task
 from gateway.turn import NEVER, Turn
 
 GROUP = 256
@@ -52,31 +55,13 @@ class _Waiting(NamedTuple):
     answer: asyncio.Future[Any]
 
 
-class Lane:
-    """A bounded queue of messages, by number and by bytes. Full: the newest is not taken (the agent sends again)."""
+class _Flight(NamedTuple):
+    """A group whose commit is under way."""
 
-    def __init__(self, messages: int, size: int) -> None:
-        self._messages = messages
-        self._size = size
-        self._held = 0
-        self._queue: deque[Arrival] = deque()
-
-    def __len__(self) -> int:
-        return len(self._queue)
-
-    def put(self, arrival: Arrival) -> bool:
-        """Take a message; False when there is no room."""
-        if len(self._queue) >= self._messages or self._held + len(arrival.payload) > self._size:
-            return False
-        self._queue.append(arrival)
-        self._held += len(arrival.payload)
-        return True
-
-    def get(self) -> Arrival:
-        """The oldest message."""
-        arrival = self._queue.popleft()
-        self._held -= len(arrival.payload)
-        return arrival
+    commit: asyncio.Task[None]
+    arrivals: list[Arrival]
+    asks: list[_Waiting]
+    note: str | None
 
 
 class Pipeline:
@@ -109,6 +94,7 @@ class Pipeline:
         self._telemetry = Lane(settings.queue_messages, settings.queue_bytes)
         self._again: list[Arrival] = []
         self._asks: deque[_Waiting] = deque()
+        self._flight: _Flight | None = None
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
         self._stopping = False
@@ -139,6 +125,8 @@ class Pipeline:
             # What was taken is worth a last commit, but a disk that hangs must not hold the stop up.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._task, 5.0)
+        if self._flight is not None:
+            await end_task(self._flight.commit)
         for waiting in self._asks:
             _refuse(waiting, "the gateway stops")
         self._asks.clear()
@@ -203,38 +191,83 @@ class Pipeline:
     async def _run(self) -> None:
         pause_s, group = 0.1, GROUP
         while not (self._stopping and not self._waiting()):
-            await self._gather()
-            arrivals = self._take(group)
-            asks, self._asks = list(self._asks), deque()
+            arrivals: list[Arrival] = []
+            asks: list[_Waiting] = []
             try:
-                await self._turn(arrivals, asks)
+                await self._gather()
+                arrivals = self._take(group)
+                asks, self._asks = list(self._asks), deque()
+                await self._step(arrivals, asks, alone=group == 1)
             except RetryLater as exc:
                 self._failed(str(exc))
             except Exception as exc:  # noqa: BLE001 # this loop is the supervisor of the judging
-                # The supervisor's own place: a message nobody thought of must not stop the others. Taken one by one,
-                # the one that does it is found and set aside.
+                # A message nobody thought of must not stop the others: taken one by one, the one that does it is
+                # found and set aside.
                 _log.exception("a group of %d messages could not be judged", len(arrivals))
                 self._failed(f"{type(exc).__name__}: {exc}")
                 if group == 1 and arrivals and not asks:
                     arrivals = [arrivals[0]._replace(topic=FAULTY + arrivals[0].topic)]
                 group = 1
             else:
-                if self._fault is not None and not self._again:
-                    self._recovered()
                 pause_s, group = 0.1, GROUP if not self._again else group
                 continue
-            self._again = arrivals + self._again
-            for waiting in (*asks, *self._asks):
-                _refuse(waiting, f"the ledger cannot be written now: {self._fault}")
-            self._asks.clear()
+            await self._put_back(arrivals, asks)
             if self._stopping:
                 return
             await self._reload()
             await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))  # noqa: S311 # jitter, not a secret
             pause_s = min(pause_s * 2, 5.0)
-        self._note = "gateway.stop"
         with contextlib.suppress(RetryLater):
-            await self._turn([], [])
+            await self._committed()
+            self._note = "gateway.stop"
+            await self._step([], [], alone=True)
+
+    async def _step(self, arrivals: list[Arrival], asks: list[_Waiting], *, alone: bool) -> None:
+        """Judge a group while the one before it is being committed, then commit it.
+
+        alone: wait for the commit as well, so that a failure is this group's; so too when somebody wants an answer,
+        because a snapshot may hold nothing that is not committed.
+        """
+        note = self._note
+        turn = await self._judge(arrivals, asks)
+        await self._committed()
+        if not turn.changes:
+            self._tell(turn, asks)
+            return
+        self._flight = _Flight(asyncio.create_task(self._commit(turn, asks), name="commit"), arrivals, asks, note)
+        if alone or asks or self._stopping:
+            await self._committed()
+
+    async def _committed(self) -> None:
+        """Wait for the commit that is under way. Raises what it raised; its messages are then still in flight."""
+        if self._flight is not None:
+            await self._flight.commit
+            self._flight = None
+
+    async def _commit(self, turn: Turn, asks: list[_Waiting]) -> None:
+        try:
+            await self._store.run(turn.changes.write)
+        except BaseException:
+            self._wake.set()  # to be seen at once, not at the next tick
+            raise
+        self._commits += 1
+        self._tell(turn, asks)
+        if not self._again:
+            self._recovered()
+
+    async def _put_back(self, arrivals: list[Arrival], asks: list[_Waiting]) -> None:
+        """After a failure: what was not committed waits again, in its order; who asked is told."""
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            # The group before this one may have gone through: then it was told, and is done with.
+            await asyncio.wait([flight.commit])
+            if flight.commit.exception() is not None:
+                arrivals, asks = flight.arrivals + arrivals, flight.asks + asks
+                self._note = flight.note
+        self._again = arrivals + self._again
+        for waiting in (*asks, *self._asks):
+            _refuse(waiting, f"the ledger cannot be written now: {self._fault}")
+        self._asks.clear()
 
     async def _reload(self) -> None:
         """Build the working state from the ledger, however long the ledger takes to be readable."""
@@ -278,6 +311,8 @@ class Pipeline:
             due_ms = self._state.engine.next_due_ms()
             wait_s = TICK_S if due_ms is None else min(TICK_S, max(0.01, (due_ms - self._now_ms()) / 1000))
             await _wait(self._wake, wait_s)
+        if self._flight is not None and self._flight.commit.done():
+            await self._committed()
         if self._settings.commit_ms and self._waiting() and not (self._urgent.is_set() or self._again):
             await _wait(self._urgent, self._settings.commit_ms / 1000)
         self._urgent.clear()
@@ -291,7 +326,7 @@ class Pipeline:
             self._urgent.set()
         return taken
 
-    async def _turn(self, arrivals: list[Arrival], asks: list[_Waiting]) -> None:
+    async def _judge(self, arrivals: list[Arrival], asks: list[_Waiting]) -> Turn:
         state, limits = self._state, self._settings
         assert state is not None
         kept = {}
@@ -314,14 +349,9 @@ class Pipeline:
                 turn.take(arrival)
         turn.finish()
         self._oldest_ms = min(self._oldest_ms, turn.oldest_ms)
-        checkpointed = self._checkpoint(turn)
-        if turn.changes:
-            await self._store.run(turn.changes.write)
-            self._commits += 1
-        if checkpointed:
-            self._oldest_ms = NEVER
-        self._note, self._settled = None, state
-        self._tell(turn, asks)
+        self._checkpoint(turn)
+        self._note = None
+        return turn
 
     def _execute(self, waiting: _Waiting, turn: Turn, kept: dict[tuple[str, str], commands.Kept]) -> None:
         assert isinstance(waiting.ask, Ask)
@@ -334,11 +364,11 @@ class Pipeline:
             return
         turn.results.append((waiting.answer, result))
 
-    def _checkpoint(self, turn: Turn) -> bool:
+    def _checkpoint(self, turn: Turn) -> None:
         """Now and then, and at the stop, write the last values down, so that a start replays seconds and not days."""
         now = asyncio.get_running_loop().time()
         if now < self._checkpoint_due and self._note != "gateway.stop":
-            return False
+            return
         self._checkpoint_due = now + self._settings.checkpoint_s
         turn.changes.last_values = [
             (point, slot.observed_ms, slot.received_ms, encode_value(slot.value), slot.quality)
@@ -347,7 +377,7 @@ class Pipeline:
         ]
         for key, agent in turn.state.agents.items():
             turn.changes.agents.setdefault(key, agent)
-        return True
+        self._oldest_ms = NEVER
 
     def _tell(self, turn: Turn, asks: list[_Waiting]) -> None:
         """After the commit: receipts, events, answers. Nothing here waits."""
