@@ -62,7 +62,11 @@ class Picture:
                 self._sink("agent", agent)
         else:
             row = dict(event.data)
-            self.unknown_devices[str(row.get("site")), str(row.get("device"))] = row
+            key = str(row.get("site")), str(row.get("device"))
+            if row.get("approved"):
+                self.unknown_devices.pop(key, None)
+            else:
+                self.unknown_devices[key] = row
             self._sink("unknown_device", row)
 
     def lose(self) -> None:

@@ -6,8 +6,10 @@ import asyncio
 import ipaddress
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal, NamedTuple
 
+import yaml
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
@@ -25,15 +27,8 @@ AT_ONCE = 2
 WAITING = 30
 """Further ones that may wait; beyond that people are told to try again."""
 
-_COMMON = frozenset(
-    """
-    password password1 password123 passw0rd p@ssw0rd 12345678 123456789 1234567890 0123456789 87654321 11111111 00000000
-    88888888 66666666 99999999 12341234 11223344 12121212 123123123 147258369 qwertyui qwerty123 qwertyuiop 1qaz2wsx
-    1q2w3e4r 1q2w3e4r5t q1w2e3r4 zaq12wsx asdfghjk asdf1234 zxcvbnm1 abcd1234 abc12345 a1234567 a12345678 aa123456
-    iloveyou woaini520 woaini1314 5201314520 admin123 admin888 administrator sunshine princess football baseball
-    superman letmein1 welcome1 changeme default1 xiaofang xiaofang119 weizhan1 weizhan123 huojing119 119119119 1qazxsw2 qazwsxedc
-    """.split()  # noqa: SIM905  # a list of words is read more easily as words
-)
+COMMON = Path(__file__).with_name("common_passwords.yaml")
+"""Passwords that are guessed first."""
 
 Outcome = Literal["ok", "first", "wrong", "expired", "braked", "busy"]
 
@@ -95,6 +90,7 @@ class SignIn:
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0
         self._nobody: str | None = None
+        self._common: frozenset[str] = frozenset()
         self._pending: OrderedDict[str, tuple[str, float]] = OrderedDict()
 
     async def attempt(self, user: User | None, name: str, password: str, address: str) -> Result:
@@ -117,8 +113,11 @@ class SignIn:
         return Result("first", user)
 
     async def warm(self) -> None:
-        """Make the hash that tries for unknown names are checked against: the first costs no more than others."""
+        """Read the common passwords, and make the hash that tries for unknown names are checked against."""
         await self._nobodys_hash()
+        self._common = frozenset(
+            yaml.safe_load(await asyncio.to_thread(COMMON.read_text, "utf-8"))["passwords"].split()
+        )
 
     def pend(self, name: str) -> str:
         """A token that lets this person choose a password within ten minutes, and nothing else."""
@@ -144,7 +143,7 @@ class SignIn:
             return msgid("Use at least 8 characters.")
         if len(password) > MAX_LENGTH:
             return msgid("Use at most 256 characters.")
-        if password.casefold() in _COMMON or len(set(password)) < 3:
+        if password.casefold() in self._common or len(set(password)) < 3:
             return msgid("This password is one of the first that are guessed. Choose another.")
         if password.casefold() == user.name.casefold():
             return msgid("The password must not be your name.")

@@ -93,6 +93,11 @@ class DeviceRow:
     """The number that stands for the device on the board; None where a word does."""
     summary: str
 
+    @property
+    def urgent_first(self) -> list[PointRow]:
+        """The points with an alarm, then those that are not good, then the others as the profile lists them."""
+        return sorted(self.points, key=lambda row: (row.severity is None, row.status == "good"))
+
 
 @dataclass(frozen=True)
 class AgentRow:

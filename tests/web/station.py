@@ -21,7 +21,7 @@ import msgspec
 from argon2 import PasswordHasher
 
 from gateway.control.client import SOCKET
-from gateway.control.protocol import Answer, Ask, Event, Problem
+from gateway.control.protocol import AlarmView, Answer, Ask, Event, Problem
 from gateway.history import open_history
 from gateway.history.base import Row
 from gateway.history.settings import EmbeddedSettings
@@ -36,58 +36,10 @@ HOUR_MS = 3_600_000
 _HASHER = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 _encode = msgspec.json.Encoder().encode
 
-SITE = """
-site: shuiye
-title: {zh: 水冶街道微型消防站, en: Shuiye micro fire station}
-agents:
-  - id: edge1
-    title: {zh: 一号采集器, en: Agent one}
-    lines:
-      - id: field
-        kind: modbus_tcp
-        host: 127.0.0.1
-        port: 5020
-        devices:
-          - {id: hydrant-01, profile: hydrant-municipal, unit_id: 1, title: {zh: 胜利路市政消火栓, en: Victory Road hydrant}, place: {zh: 胜利路 18 号门前, en: Outside 18 Victory Road}}
-          - {id: hydrant-02, profile: hydrant-municipal, unit_id: 2, title: {zh: 人民路市政消火栓, en: People's Road hydrant}, place: {zh: 人民路与学院街路口, en: Corner of College Street}}
-          - {id: indoor-01, profile: hydrant-indoor, unit_id: 3, title: {zh: 一层末端试水, en: "End test, floor 1"}, place: {zh: 主楼一层东侧, en: "Main building, floor 1 east"}}
-          - {id: tank-01, profile: water-level, unit_id: 4, title: {zh: 高位消防水箱, en: Roof tank}, place: {zh: 主楼屋面, en: Main roof}}
-          - {id: pump-01, profile: pump-controller, unit_id: 5, title: {zh: 消防水泵控制柜, en: Fire pump controller}, place: {zh: 地下一层泵房, en: Basement pump room}}
-      - id: panel-line
-        kind: modbus_tcp
-        host: 127.0.0.1
-        port: 5021
-        devices:
-          - {id: panel-01, profile: panel-modbus, unit_id: 1, points: 16, title: {zh: 火灾报警控制器, en: Fire alarm panel}, place: {zh: 消防控制室, en: Fire control room}}
-  - id: edge2
-    title: {zh: 二号采集器, en: Agent two}
-    lines:
-      - id: rs485
-        kind: modbus_rtu
-        port: /dev/serial/by-path/one
-        devices:
-          - {id: bay-01, profile: extinguisher-bay, unit_id: 1, title: {zh: 一层灭火器箱, en: "Extinguishers, floor 1"}, place: {zh: 一层走廊西侧, en: Floor 1 corridor west}}
-          - {id: bay-02, profile: extinguisher-bay, unit_id: 2, title: {zh: 二层灭火器箱, en: "Extinguishers, floor 2"}, place: {zh: 二层电梯厅, en: Floor 2 lift lobby}}
-          - {id: bay-03, profile: extinguisher-bay, unit_id: 3, title: {zh: 配电间灭火器箱, en: "Extinguishers, switch room"}, place: {zh: 地下一层配电间, en: Basement switch room}}
-      - id: print
-        kind: printer
-        port: /dev/serial/by-path/two
-        devices:
-          - {id: panel-02, profile: panel-printer, title: {zh: 商铺区控制器, en: Panel of the shops}, place: {zh: 商铺值班室, en: Shop guard room}}
-"""
-
-GOOD_VALUES: dict[str, dict[str, Any]] = {
-    "hydrant-01": dict(pressure_kpa=212.4, flow_lps=0.0, water_temperature_c=11.6, tilt_deg=0.8, battery_pct=87.0, signal_dbm=-81.0, cap_open=False, impact=False),
-    "hydrant-02": dict(pressure_kpa=205.1, flow_lps=0.0, water_temperature_c=11.2, tilt_deg=1.1, battery_pct=64.0, signal_dbm=-93.0, cap_open=False, impact=False),
-    "indoor-01": dict(pressure_kpa=412.0),
-    "tank-01": dict(level_m=2.84),
-    "pump-01": dict(mode="auto", power_ok=True, running=False, fault=False, outlet_pressure_kpa=605.0),
-    "panel-01": dict(main_power="normal", standby_power="normal", bus="normal", **{f"p{n:03d}": "normal" for n in range(1, 17)}),
-    "bay-01": dict(pressure_kpa=1205.0, temperature_c=21.5, present=True, tilted=False),
-    "bay-02": dict(pressure_kpa=1180.0, temperature_c=22.1, present=True, tilted=False),
-    "bay-03": dict(pressure_kpa=1240.0, temperature_c=24.8, present=True, tilted=False),
-    "panel-02": dict(printout="系统自检正常", l001p004="normal"),
-}  # fmt: skip
+HERE = Path(__file__).parent
+SITE = (HERE / "shuiye.yaml").read_text("utf-8")
+GOOD_VALUES: dict[str, dict[str, Any]] = json.loads((HERE / "good_values.json").read_text("utf-8"))
+"""device -> point -> a value nobody worries about"""
 
 
 def now_ms() -> int:
@@ -96,7 +48,7 @@ def now_ms() -> int:
 
 
 class Station:
-    """Ledger, history and control socket of one station in a folder. `async with station.gateway():` opens the socket."""
+    """Ledger, history and control socket of one station. `async with station.gateway():` opens the socket."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -176,11 +128,17 @@ class Station:
         ]
         parts = subject.split("/")
         device = None if rule == "agent-lost" else parts[1]
+        ends = (raised + 60_000 if cleared else None, raised + 30_000 if by else None)
+        told = json.dumps(inputs)
         row = self.db.execute(
             "INSERT INTO alarm (rule, rule_version, subject, site, device, severity, state, active, raised_ms, "
             "recorded_ms, cleared_ms, acknowledged_ms, acknowledged_by, inputs) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-            (rule, "v1", subject, parts[0], device, severity, state, not cleared, raised, raised + 40)
-            + (raised + 60_000 if cleared else None, raised + 30_000 if by else None, by, json.dumps(inputs)),
+            (
+                *(rule, "v1", subject, parts[0], device, severity, state, not cleared, raised, raised + 40),
+                *ends,
+                by,
+                told,
+            ),
         )
         alarm_id = int(row.lastrowid or 0)
         self._step(alarm_id, "raise", "normal", "unacknowledged", raised, "rule", "", json.dumps(inputs))
@@ -196,13 +154,13 @@ class Station:
     async def remember(self, rows: list[Row]) -> None:
         """Put rows into the history."""
         async with open_history(EmbeddedSettings(kind="embedded"), self.data_dir) as history:
-            await history.write(rows, lambda bad, why: None)
+            await history.write(rows, lambda *_: None)
 
     def close(self) -> None:
         """Let go of the ledger."""
         self.db.close()
 
-    # --- the control socket --------------------------------------------------------------------------------------------
+    # --- the control socket ------------------------------------------------------------------------------------------
 
     @asynccontextmanager
     async def gateway(self) -> AsyncIterator[None]:
@@ -289,10 +247,7 @@ class Station:
         }
 
     def _view(self, alarm_id: int) -> dict[str, Any] | None:
-        names = (
-            "id rule subject site device severity state active retrospective raised_ms recorded_ms cleared_ms "
-            "acknowledged_ms acknowledged_by inputs"
-        ).split()
+        names = AlarmView.__struct_fields__
         row = self.db.execute(f"SELECT {', '.join(names)} FROM alarm WHERE id = ?", (alarm_id,)).fetchone()
         if row is None:
             return None
@@ -304,8 +259,8 @@ class Station:
     def _step(self, *row: Any) -> None:
         alarm_id, event, was, became, at, actor, note, inputs = row
         self.db.execute(
-            "INSERT INTO transition (alarm_id, event, from_state, to_state, event_ms, recorded_ms, actor, note, inputs) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO transition (alarm_id, event, from_state, to_state, event_ms, recorded_ms, actor, note, "
+            "inputs) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (alarm_id, event, was, became, at, at + 40, actor, note, inputs),
         )
 

@@ -14,10 +14,15 @@ from playwright.async_api import Page, async_playwright, expect
 from gateway.history.base import Row
 from tests.web.station import PASSWORD, Station, now_ms, serving
 
-ARGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 VENDOR = Path(__file__).parents[2] / "gateway" / "web" / "static" / "vendor" / "htmx.min.js"
 WAIT_MS = 15_000
 

@@ -25,7 +25,7 @@ def inventory(station: Station) -> Inventory:
 
 
 def _picture(station: Station) -> Picture:
-    picture = Picture(now_ms, lambda name, data: None)
+    picture = Picture(now_ms, lambda *_: None)
     picture.apply(Event(event="snapshot", data=station._snapshot()))
     return picture
 

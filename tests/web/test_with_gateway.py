@@ -1,0 +1,47 @@
+"""The pages on the gateway itself instead of its stand-in: what the stand-in claims about the socket holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from contract.messages import Reading
+from contract.mqtt import MqttSettings
+from gateway.app import open_gateway
+from gateway.history.settings import EmbeddedSettings
+from gateway.ledger.reader import LedgerReader
+from gateway.ledger.store import FILE
+from tests.web.station import SITE, Browser, Station, serving
+
+NEW = "three short horns at noon"
+
+
+async def test_a_first_sign_in_goes_through_the_gateway_and_is_audited(tmp_path: Path, free_port: int) -> None:
+    """One-time password, new password, session, failed try and sign-out: each stands in the ledger."""
+    station = Station.__new__(Station)
+    station.data_dir = tmp_path / "d"
+    station.site_file = tmp_path / "shuiye.yaml"
+    station.site_file.write_text(SITE, "utf-8")
+    settings = station.settings()
+    async with open_gateway(settings, EmbeddedSettings(), MqttSettings(port=free_port)) as gateway:
+        one_time = gateway.one_time_passwords["duty"]
+        async with serving(station) as address, Browser(address) as browser:
+            assert (await browser.sign_in("duty", "wrong")).status_code == 401
+            assert (await browser.sign_in("duty", one_time)).headers["location"] == "/first-password"
+            answer = await browser.submit("/first-password", "/first-password", password=NEW, again=NEW)
+            assert answer.headers["location"] == "/"
+            html = (await browser.get("/")).text
+            assert "Not everything is seen" in html  # no agent was ever heard
+            answer = await browser.submit("/", "/sign-out")
+            assert answer.status_code == 303
+            assert (await browser.get("/")).status_code == 303
+    with LedgerReader(settings.data_dir / FILE) as ledger:
+        user = ledger.user("duty")
+        assert user is not None
+        assert user.one_time_until_ms is None
+        actions = [row.action for row in ledger.audit()]
+    assert {"sign_in.failed", "user.set_password", "session.open", "session.close"} <= set(actions)
+
+
+def test_a_reading_has_the_shape_the_stand_in_sends() -> None:
+    """[point, observed_ms, value, quality]: the order of the wire."""
+    assert Reading.__struct_fields__ == ("point", "observed_ms", "value", "quality")
