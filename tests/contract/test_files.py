@@ -67,7 +67,7 @@ def test_site_gives_every_device_with_its_profile(tmp_path: Path) -> None:
         ("site: shuiye", "site: shuiye\nsite: two", "site.yaml:2: site: got the key twice (first at line 1)"),
         ("  - id: edge-1", "\t- id: edge-1", "site.yaml:4: "),
         ("points: 16", "points: none", "site.yaml:11: agents[0].lines[0].devices[1].points: got 'none', want integer"),
-        ("unit_id: 1}", "unit_id: 1, points: 3}", "site.yaml:10: agents[0].lines[0].devices[0].points: profile"),
+        ("unit_id: 1}", "unit_id: 1, points: 3}", "site.yaml:10: agents[0].lines[0].devices[0].points: 'hydrant-municipal' has no repeated"),
     ],
 )  # fmt: skip
 def test_wrong_site_file_is_refused_with_line_and_advice(tmp_path: Path, old: str, new: str, text: str) -> None:
