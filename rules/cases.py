@@ -27,6 +27,7 @@ from contract.messages import Reading
 from contract.profile import ONLINE, Profile, ProfileLibrary
 from contract.quality import GOOD
 from rules.engine import Engine
+from rules.memory import RuleState
 from rules.model import Rule
 
 START_MS = 1_700_000_000_000
@@ -102,7 +103,7 @@ def run_case(case: Case, rules: Mapping[str, Rule], library: ProfileLibrary) -> 
     engine.restore([], [], [(_SITE, _AGENT, True, START_MS)], START_MS)
     engine.agent_heard(_SITE, _AGENT, True, START_MS)
     got: list[Expected] = []
-    known: dict[tuple[str, str], object] = {}
+    known: dict[tuple[str, str], RuleState] = {}
     moments = sorted(
         [(a.at, 1, a) for a in case.input] + [(t, 0, None) for t in case.restart_at] + [(case.until, 2, None)],
         key=lambda moment: moment[:2],
@@ -114,8 +115,8 @@ def run_case(case: Case, rules: Mapping[str, Rule], library: ProfileLibrary) -> 
                 (k, v.observed_ms, v.received_ms, v.value, v.quality) for k, v in engine.values() if v.observed_ms
             ]
             engine = _fresh({rule.id: rule}, profile)
-            states = [state for state in known.values() if state.phase != "rest"]  # type: ignore[attr-defined]
-            engine.restore(states, values, [(_SITE, _AGENT, True, 0)], START_MS + int(at_s * 1000))  # type: ignore[arg-type]
+            states = [state for state in known.values() if state.phase != "rest"]
+            engine.restore(states, values, [(_SITE, _AGENT, True, 0)], START_MS + int(at_s * 1000))
         elif arrival is not None:
             _arrive(engine, rule, point, arrival)
         _collect(engine, got, known)
@@ -154,7 +155,7 @@ def _arrive(engine: Engine, rule: Rule, point: str, arrival: Arrival) -> None:
     engine.observe(_SITE, [Reading(f"{_DEVICE}/{name}", observed_ms, value, arrival.quality)], now_ms)
 
 
-def _pass_time(engine: Engine, until_ms: int, got: list[Expected], known: dict[tuple[str, str], object]) -> None:
+def _pass_time(engine: Engine, until_ms: int, got: list[Expected], known: dict[tuple[str, str], RuleState]) -> None:
     while (due_ms := engine.next_due_ms()) is not None and due_ms <= until_ms:
         engine.advance(due_ms)
         _collect(engine, got, known)
@@ -162,7 +163,7 @@ def _pass_time(engine: Engine, until_ms: int, got: list[Expected], known: dict[t
     _collect(engine, got, known)
 
 
-def _collect(engine: Engine, got: list[Expected], known: dict[tuple[str, str], object]) -> None:
+def _collect(engine: Engine, got: list[Expected], known: dict[tuple[str, str], RuleState]) -> None:
     effects = engine.take()
     got += [Expected(at=(t.event_ms - START_MS) / 1000, event=t.event) for t in effects.transitions]
     for state in effects.states:

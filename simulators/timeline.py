@@ -107,8 +107,7 @@ def lay_out(
     Raises:
         ConfigError: the story names a device, point, value or panel the station does not have.
     """
-    # Randomness of a simulation that must repeat, not of a secret.
-    rng = random.Random(seed)  # noqa: S311
+    rng = random.Random(seed)  # noqa: S311 - a simulation that must repeat, not a secret
     points = _points(plan, library)
     events = [event for event in story.events if link or event.link is None]
     events += _exercise_events(story, points, rng)
