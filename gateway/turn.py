@@ -22,6 +22,8 @@ from rules.memory import Transition
 
 QUARANTINE_SOURCES = 1000
 """Pairs of source and reason kept apart; further ones are counted together."""
+HEARD_AGAIN_MS = 1000
+"""Batches are noted as a sign of life once in this long."""
 RULE = "rule"
 NEVER = 2**62
 """Later than any time there is."""
@@ -194,6 +196,8 @@ class Turn:
         elif known.online or known.state.get("online"):
             if not known.online:
                 self._set_agent(msgspec.structs.replace(known, online=True, heard_ms=received_ms))
+            elif received_ms - known.heard_ms < HEARD_AGAIN_MS:
+                return offset_ms if abs(offset_ms) >= OFFSET_LEAST_MS else 0
             else:
                 known.heard_ms = received_ms
             self.state.engine.agent_heard(site, agent, True, received_ms)

@@ -14,11 +14,12 @@ import msgspec
 
 from contract.errors import MessageError
 from contract.messages import LANES, AgentState, Batch, decode_batch, decode_state, digest
-from contract.topics import is_ident, parse
+from contract.topics import Address, is_ident, parse
 
 SAMPLE_BYTES = 4096
 """How much of a refused message is kept."""
 _POINTS = 200_000
+_TOPICS = 10_000
 _EPOCH = 64
 
 
@@ -93,6 +94,7 @@ class Door:
         # Points seen right once: naming one again costs a look-up, not a check.
         self._known: dict[tuple[str, str], set[str]] = {}
         self._known_count = 0
+        self._addresses: dict[str, Address] = {}
 
     def forget(self) -> None:
         """Look at every point anew: who owns what has changed."""
@@ -104,7 +106,11 @@ class Door:
         site = agent = ""
         lane = False
         try:
-            address = parse(self._root, arrival.topic)
+            address = self._addresses.get(arrival.topic)
+            if address is None:
+                address = parse(self._root, arrival.topic)
+                if len(self._addresses) < _TOPICS:
+                    self._addresses[arrival.topic] = address
             site, agent = address.site, address.agent
             if address.channel == "state":
                 state = decode_state(arrival.payload)
