@@ -30,7 +30,7 @@ from gateway.settings import GatewaySettings
 from gateway.web import api, auth_pages, errors, pages
 from gateway.web.access import Cookies, Guard
 from gateway.web.context import Web, web_of
-from gateway.web.headers import SecurityHeaders
+from gateway.web.headers import BodyLimit, SecurityHeaders
 from gateway.web.inventory import Inventory
 from gateway.web.link import Link
 from gateway.web.picture import Picture
@@ -103,6 +103,7 @@ def create_app(
     app.include_router(api.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     errors.install(app)
+    app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders, secure=settings.secure)
     return app
 

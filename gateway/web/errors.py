@@ -25,6 +25,7 @@ _TITLES = {
     404: "Not found",
     405: "Method not allowed",
     409: "Conflict",
+    413: "Too large",
     422: "Not acceptable",
     503: "Try again later",
 }
@@ -70,7 +71,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, exc: HTTPException) -> Response:
-        text = msgid("There is no such page.") if exc.status_code == 404 else str(exc.detail)
+        known = {404: msgid("There is no such page."), 413: msgid("The request is too large.")}
+        text = known.get(exc.status_code, str(exc.detail))
         return _tell(request, exc.status_code, text)
 
 

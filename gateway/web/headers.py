@@ -1,8 +1,13 @@
-"""Security headers on every answer. No inline script or style anywhere, nothing from another host."""
+"""Security headers on every answer, and a limit on what is taken in.
+
+No inline script or style anywhere, nothing from another host.
+"""
 
 from __future__ import annotations
 
+from fastapi import HTTPException
 from starlette.datastructures import MutableHeaders
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 POLICY = "; ".join(
@@ -56,3 +61,34 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, with_headers)
+
+
+BODY_BYTES = 64 * 1024
+"""Largest request body; every form and every API request is far below."""
+
+
+class BodyLimit:
+    """Answers 413 to a larger body, whether its length was announced or not."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        if not announced.isdigit() or int(announced) > BODY_BYTES:
+            await PlainTextResponse("too large\n", 413)(scope, receive, send)
+            return
+        taken = 0
+
+        async def limited() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > BODY_BYTES:
+                raise HTTPException(413)
+            return message
+
+        await self._app(scope, limited, send)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -80,8 +82,6 @@ async def test_a_route_outside_the_table_is_refused_to_everybody(station: Statio
     async def forgotten() -> str:
         return "secret"
 
-    import httpx
-
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         answer = await client.get("/forgotten")
     assert answer.status_code == 403
@@ -98,6 +98,20 @@ async def test_every_answer_carries_the_security_headers(station: Station) -> No
             for name, value in POLICY.items():
                 assert headers[name].startswith(value), (path, name)
             assert "unsafe" not in headers["content-security-policy"]
+
+
+async def test_a_body_too_large_is_refused_announced_or_not(station: Station) -> None:
+    """Before anybody is signed in, memory is not for strangers to fill."""
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(200):
+            yield b"x=" + b"y" * 1022
+
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    async with station.gateway(), serving(station) as address, Browser(address) as browser:
+        assert (await browser.post("/sign-in", data={"password": "x" * 70_000})).status_code == 413
+        assert (await browser.post("/sign-in", content=endless(), headers=form)).status_code == 413
+        assert (await browser.get("/healthz")).status_code == 200
 
 
 def test_no_template_holds_a_script_or_style_of_its_own() -> None:
