@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import yaml
 
 from contract.messages import Batch, Reading, encode
@@ -110,7 +110,7 @@ def make_batches(plan: Plan, count: int, readings_each: int, seed: int = 1) -> l
     return made
 
 
-def _walk(plan: Plan, ids: list[str], chance: random.Random):  # type: ignore[no-untyped-def] # an endless generator
+def _walk(plan: Plan, ids: list[str], chance: random.Random) -> Iterator[Reading]:
     round_ms = START_MS
     while True:
         for device in ids:
@@ -121,8 +121,3 @@ def _walk(plan: Plan, ids: list[str], chance: random.Random):  # type: ignore[no
                     value = round(middle + chance.uniform(-spread, spread), 1)
                 yield Reading(f"{device}/{name}", round_ms + chance.randrange(1000), value)
         round_ms += 10_000
-
-
-def decode_json(text: str) -> Any:
-    """JSON text as plain data."""
-    return msgspec.json.decode(text)
