@@ -17,7 +17,8 @@ from contract.configfile import Section
 from contract.errors import ConfigError
 from contract.mqtt import MqttSettings
 from contract.profile import ProfileLibrary
-from contract.site import Site, load_site
+from contract.site import ModbusRtuLine, Site, load_site
+from edge_agents.field.capacity import find_overload
 from edge_agents.settings import AgentSettings
 from gateway.history.settings import EmbeddedSettings, HistorySettings
 from gateway.settings import GatewaySettings
@@ -95,6 +96,20 @@ def _agent_problems(path: Path, agent: AgentSettings) -> Iterator[str]:
     if site.agent(agent.agent_id) is None:
         known = ", ".join(entry.id for entry in site.agents)
         yield f"{path}: agent.agent_id: got {agent.agent_id!r}, want one of {known} ({agent.site_file})."
+    yield from _overloaded_lines(agent, site, library)
+
+
+def _overloaded_lines(agent: AgentSettings, site: Site, library: ProfileLibrary) -> Iterator[str]:
+    """Serial lines of this agent whose reads cannot meet their periods."""
+    node = configfile.read_node(agent.site_file)
+    for a, entry in enumerate(site.agents):
+        for n, line in enumerate(entry.lines):
+            if entry.id != agent.agent_id or not isinstance(line, ModbusRtuLine):
+                continue
+            problem = find_overload(line, library)
+            if problem is not None:
+                number, key = configfile.locate(node, ("agents", a, "lines", n))
+                yield f"{agent.site_file}:{number}: {key} ({line.id}): {problem}"
 
 
 def _gateway_problems(path: Path, gateway: GatewaySettings) -> Iterator[str]:
