@@ -41,7 +41,7 @@ class GatewayProcess:
 
     def start(self) -> subprocess.Popen[str]:
         """Start it; `listening` tells when it is up."""
-        settings = {"sites": [str(write_site(self.folder))], "data_dir": str(self.data_dir), "checkpoint_s": 0.5}
+        settings = {"sites": [str(write_site(self.folder))], "data_dir": str(self.data_dir), "checkpoint_s": 600}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.gateway.gateway_process", json.dumps(settings), str(self._port)],
             stderr=subprocess.PIPE,

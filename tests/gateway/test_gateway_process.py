@@ -103,6 +103,36 @@ async def test_nothing_is_lost_or_doubled_when_the_gateway_is_killed_at_random(
     check.close()
 
 
+async def test_picture_is_whole_when_the_gateway_was_killed_before_a_checkpoint(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    """Values and open alarms come back from the inbox and the ledger; nothing is raised again."""
+    agent = Publisher(broker.port)
+    now_ms = time.time_ns() // 1_000_000
+    with GatewayProcess(tmp_path, broker.port) as gateway:
+        await gateway.listening()
+        sending = asyncio.create_task(agent.run(), name="publisher")
+        try:
+            for number in range(3):
+                agent.seal("telemetry", Reading(PRESSURE, now_ms + number, 150.0 + number))
+            agent.seal("alarm", Reading(FIRE, now_ms, "fire"))
+            await until(lambda: agent.done)
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+        gateway.kill()
+        gateway.start()
+        await gateway.listening()
+        async with ControlClient(tmp_path / "data" / SOCKET) as client:
+            snapshot = await anext(client.subscribe())
+        assert snapshot.data["values"] == {
+            f"shuiye/{PRESSURE}": [now_ms + 2, 152.0, "good"],
+            f"shuiye/{FIRE}": [now_ms, "fire", "good"],
+        }
+        assert [(alarm["rule"], alarm["active"]) for alarm in snapshot.data["alarms"]] == [("panel-fire", True)]
+        assert gateway.stop()[0] == 0
+
+
 async def test_second_gateway_ends_at_once_when_the_folder_is_taken(tmp_path: Path, broker: Mosquitto) -> None:
     """It says which process holds the folder, and the first goes on."""
     with GatewayProcess(tmp_path, broker.port) as first:
