@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import sqlite3
 from collections import Counter, deque
 from collections.abc import Callable
 from functools import partial
@@ -350,6 +351,9 @@ class Pipeline:
         turn.finish()
         self._oldest_ms = min(self._oldest_ms, turn.oldest_ms)
         self._checkpoint(turn)
+        if self._fault is not None and not turn.changes:
+            # Nothing to write proves nothing: a mark that is written says that the trouble is over.
+            turn.changes.steps.append(_mark)
         self._note = None
         return turn
 
@@ -414,6 +418,10 @@ async def _wait(event: asyncio.Event, wait_s: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(wait_s):
             await event.wait()
+
+
+def _mark(connection: sqlite3.Connection) -> None:
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('mark', '')")
 
 
 def _refuse(waiting: _Waiting, text: str) -> None:

@@ -12,7 +12,7 @@ from contract.messages import AgentState, Batch, Gap, Lane, Reading, Receipt, en
 from contract.topics import DEFAULT_ROOT
 from gateway.control.feed import Feed
 from gateway.ingest.door import Arrival
-from gateway.installation import load_installation
+from gateway.installation import Installation, load_installation
 from gateway.ledger.reader import LedgerReader
 from gateway.ledger.store import FILE, Store
 from gateway.pipeline import Pipeline
@@ -131,7 +131,13 @@ async def until(true: Callable[[], Any], within_s: float = 20.0) -> None:
 
 
 @asynccontextmanager
-async def open_bench(folder: Path, clock: Clock | None = None, **settings: Any) -> AsyncIterator[Bench]:
+async def open_bench(
+    folder: Path,
+    clock: Clock | None = None,
+    *,
+    load: Callable[[GatewaySettings], Installation] = load_installation,
+    **settings: Any,
+) -> AsyncIterator[Bench]:
     """A pipeline on the ledger in `folder/data`."""
     clock = clock or Clock()
     made = GatewaySettings(sites=[write_site(folder)], data_dir=folder / "data", **settings)
@@ -143,9 +149,7 @@ async def open_bench(folder: Path, clock: Clock | None = None, **settings: Any) 
             benches[0].receipts.append((site, agent, receipt))
             benches[0].when_told(receipt)
 
-        pipeline = Pipeline(
-            store, load_installation(made), made, root=DEFAULT_ROOT, feed=feed, receipts=note, now_ms=clock.now
-        )
+        pipeline = Pipeline(store, load(made), made, root=DEFAULT_ROOT, feed=feed, receipts=note, now_ms=clock.now)
         benches.append(Bench(pipeline, feed, store, clock))
         async with pipeline:
             try:

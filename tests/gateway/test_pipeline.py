@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,11 @@ from contract.topics import DEFAULT_ROOT
 from gateway.control.client import ControlError
 from gateway.control.protocol import Ask, Op
 from gateway.ingest.door import Arrival
+from gateway.installation import Installation, load_installation
 from gateway.ledger.audit import verify
+from gateway.ledger.records import ApprovedDevice
+from gateway.settings import GatewaySettings
+from rules.engine import Engine
 from tests.gateway.harness import (
     FIRE,
     PRESSURE,
@@ -297,3 +302,51 @@ async def test_started_and_stopped_stand_in_the_audit_when_the_gateway_ran(tmp_p
     with ledger(tmp_path) as reader:
         actions = [row.action for row in reader.audit()]
         assert actions == ["gateway.stop", "agent.epoch", "gateway.start"]
+
+
+class FragileEngine(Engine):
+    """An engine with a fault of its own: one value makes it fail half way."""
+
+    def observe(self, site: str, readings: list[Reading], received_ms: int, offset_ms: int = 0) -> list[Reading]:
+        strangers = super().observe(site, readings, received_ms, offset_ms)
+        if any(reading.value == 666.0 for reading in readings):
+            raise ZeroDivisionError("a fault of ours")
+        return strangers
+
+
+class FragileInstallation(Installation):
+    """The installation with that engine."""
+
+    def engine(self, approved: Iterable[ApprovedDevice]) -> Engine:
+        made = FragileEngine(self.rules)
+        for site in self.sites.values():
+            made.add_site(site)
+        return made
+
+
+def load_fragile(settings: GatewaySettings) -> Installation:
+    found = load_installation(settings)
+    return FragileInstallation(found.sites, found.rules, found.library)
+
+
+async def test_other_messages_go_on_when_one_makes_the_judging_itself_fail(tmp_path: Path) -> None:
+    """The one message is found and set aside, with its sample; nothing it half did remains; all others are taken."""
+    bad = arrival(batch(2, Reading(PRESSURE, START_MS + 2, 666.0)))
+    async with open_bench(tmp_path, load=load_fragile) as bench:
+        for each in (
+            arrival(batch(1, Reading(PRESSURE, START_MS + 1, 1.0))),
+            bad,
+            arrival(batch(1, Reading(FIRE, START_MS, "fire"), lane="alarm")),
+        ):
+            bench.pipeline.offer(each)
+        await until(lambda: bench.pipeline.status()["pending"] == 0)
+        assert bench.last.refused == [digest(bad.payload)]
+        (row,) = bench.reader.quarantine()
+        assert (row.reason, row.sample) == ("fault", bad.payload)
+        assert [a.rule for a in bench.reader.open_alarms()] == ["panel-fire"]
+        # The agent puts the batch aside and sends a gap in its place.
+        gap = Gap(2, 1, START_MS + 2, START_MS + 2, "refused")
+        await bench.take(arrival(batch(2, gaps=[gap])), arrival(batch(3, Reading(PRESSURE, START_MS + 3, 3.0))))
+        assert bench.last.telemetry == 3
+        assert [reading.value for _, reading in bench.reader.stored()] == ["fire", 1.0, 3.0]
+        await until(lambda: bench.pipeline.status()["ledger_fault"] is None)
