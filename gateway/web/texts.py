@@ -120,13 +120,13 @@ def decimals(point: Point) -> int:
     """Decimals worth showing: those the device resolves."""
     if not point.is_number:
         return 0
-    if point.device_unit is not None:
-        return 2
     unit = unit_of(point.name)
     if unit is not None and unit.suffix == "kpa":
         # A tenth of a kPa is noise on a gauge that swings by whole ones; three digits are what an eye takes in.
-        return 1 if point.scale < 1 else 0
-    return max(0, -math.floor(math.log10(point.scale))) if point.scale < 1 else 0
+        return 1 if point.scale < 1 or point.device_unit is not None else 0
+    if point.device_unit is not None:
+        return 2
+    return min(2, max(0, -math.floor(math.log10(point.scale)))) if point.scale < 1 else 0
 
 
 def choose_language(cookie: str | None, accept: str | None, default: Language) -> Language:

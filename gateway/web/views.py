@@ -124,6 +124,11 @@ class Board:
     severities: Counter[str] = field(default_factory=Counter)
     waiting: int = 0
 
+    @property
+    def top(self) -> AlarmCard | None:
+        """The alarm that holds and is worst, where nothing burns."""
+        return next((card for card in self.alarms if card.active), None)
+
 
 def alarm_card(alarm: AlarmView, inventory: Inventory, texts: Texts) -> AlarmCard:
     """An alarm with its rule's words; a rule that is no longer loaded shows its id."""
@@ -343,7 +348,8 @@ def judge(
     if cause:
         return "unknown", _cause_text(cause, texts)
     if current is None:
-        return "unknown", texts("never reported")
+        # A printer that has not printed has nothing to report; a measurement that never came is unknown.
+        return ("good", "") if is_text else ("unknown", texts("never reported"))
     if current.quality != q.GOOD:
         kind = q.kind(current.quality)
         status: Status = kind if kind in ("uncertain", "bad", "test", "unknown") else "bad"  # type: ignore[assignment]  # narrowed by the tuple
