@@ -318,6 +318,7 @@ class FragileInstallation(Installation):
     """The installation with that engine."""
 
     def engine(self, approved: Iterable[ApprovedDevice]) -> Engine:
+        assert not list(approved)
         made = FragileEngine(self.rules)
         for site in self.sites.values():
             made.add_site(site)
