@@ -14,6 +14,7 @@ from contract import configfile
 from contract.configfile import Section
 from contract.errors import ConfigError
 from contract.profile import Ident, Point, Profile, ProfileLibrary, Text
+from contract.topics import is_ident
 
 
 class DeviceEntry(Section):
@@ -42,7 +43,16 @@ class _Line(Section):
     """What hangs on it."""
 
 
-class ModbusTcpLine(_Line):
+class _PolledLine(_Line):
+    retries: int = Field(default=1, ge=0, le=5)
+    """How often a damaged or missing answer is asked for again at once, of a device that has been answering. A silent
+    device is not asked again before its turn."""
+    dead_share: float = Field(default=0.1, ge=0.01, le=0.5)
+    """Largest share of the line's time that silent devices may take; 0.1 is one tenth. Less keeps the others steadier,
+    more notices sooner that a device is back."""
+
+
+class ModbusTcpLine(_PolledLine):
     """Devices behind one Modbus TCP endpoint."""
 
     kind: Literal["modbus_tcp"]
@@ -61,11 +71,25 @@ class _SerialLine(_Line):
     stop_bits: Literal[1, 2] = 1
 
 
-class ModbusRtuLine(_SerialLine):
+class ModbusRtuLine(_SerialLine, _PolledLine):
     """Devices on one RS-485 line."""
 
     kind: Literal["modbus_rtu"]
     timeout_s: float = Field(default=0.5, gt=0, le=60)
+    """Wait for an answer at most this long."""
+
+
+class ModbusRtuTcpLine(_PolledLine):
+    """Devices on an RS-485 line behind a serial server that passes RTU frames through over TCP."""
+
+    kind: Literal["modbus_rtu_tcp"]
+    host: str
+    """Address of the serial server."""
+    port: int = Field(ge=1, le=65535)
+    """TCP port of the server's serial port."""
+    baud: int = Field(default=9600, ge=300, le=1_500_000)
+    """Speed set in the serial server; gives the pause between two frames."""
+    timeout_s: float = Field(default=1.0, gt=0, le=60)
     """Wait for an answer at most this long."""
 
 
@@ -81,7 +105,7 @@ class PrinterLine(_SerialLine):
         return self
 
 
-Line = Annotated[ModbusTcpLine | ModbusRtuLine | PrinterLine, Field(discriminator="kind")]
+Line = Annotated[ModbusTcpLine | ModbusRtuLine | ModbusRtuTcpLine | PrinterLine, Field(discriminator="kind")]
 
 
 class AgentEntry(Section):
@@ -96,7 +120,7 @@ class Placed(NamedTuple):
     """A device with everything known of it."""
 
     agent: str
-    line: ModbusTcpLine | ModbusRtuLine | PrinterLine
+    line: ModbusTcpLine | ModbusRtuLine | ModbusRtuTcpLine | PrinterLine
     entry: DeviceEntry
     profile: Profile
 
@@ -141,6 +165,11 @@ class Site(Section):
         return next((agent for agent in self.agents if agent.id == agent_id), None)
 
 
+def line_device(line_id: str) -> str:
+    """The device under whose name a line reports its own health."""
+    return f"line-{line_id}"
+
+
 def load_site(path: Path, library: ProfileLibrary) -> Site:
     """Read and check a site file.
 
@@ -178,7 +207,10 @@ def _problems(site: Site, library: ProfileLibrary, path: Path, node: yaml.Node |
             if line.id in lines:
                 yield f"{at(*where_line, 'id')}: got {line.id!r} again (first at {lines[line.id]}), want it once."
             lines.setdefault(line.id, at(*where_line, "id"))
-            port = f"{line.host}:{line.port}" if isinstance(line, ModbusTcpLine) else f"{agent.id}:{line.port}"
+            if not is_ident(line_device(line.id)):
+                yield f"{at(*where_line, 'id')}: got {len(line.id)} characters, want at most {48 - len('line-')}."
+            # One owner an endpoint, whatever is spoken on it.
+            port = f"{line.host if isinstance(line, ModbusTcpLine | ModbusRtuTcpLine) else agent.id}:{line.port}"
             if port in ports:
                 yield (
                     f"{at(*where_line, 'port')}: got {line.port!r}, which {ports[port]} uses. "
@@ -188,6 +220,8 @@ def _problems(site: Site, library: ProfileLibrary, path: Path, node: yaml.Node |
             units: dict[int, str] = {}
             for d, entry in enumerate(line.devices):
                 where_device = (*where_line, "devices", d)
+                if entry.id.startswith("line-"):
+                    yield f"{at(*where_device, 'id')}: got {entry.id!r}; line-... names a line's own health. Rename it."
                 if entry.id in devices:
                     yield (
                         f"{at(*where_device, 'id')}: got {entry.id!r} again (first at {devices[entry.id]}), "
@@ -202,7 +236,7 @@ def _problems(site: Site, library: ProfileLibrary, path: Path, node: yaml.Node |
                     continue
                 profile = library[entry.profile]
                 if (profile.printer is not None) != isinstance(line, PrinterLine):
-                    want = "printer" if profile.printer is not None else "modbus_tcp or modbus_rtu"
+                    want = "printer" if profile.printer is not None else "modbus_tcp, modbus_rtu or modbus_rtu_tcp"
                     yield (
                         f"{at(*where_device, 'profile')}: got {entry.profile!r} on a {line.kind} line, "
                         f"want a {want} line."
@@ -229,9 +263,11 @@ __all__ = [
     "DeviceEntry",
     "Line",
     "ModbusRtuLine",
+    "ModbusRtuTcpLine",
     "ModbusTcpLine",
     "Placed",
     "PrinterLine",
     "Site",
+    "line_device",
     "load_site",
 ]

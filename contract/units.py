@@ -30,6 +30,7 @@ _UNITS = (
     Unit("a", "A", "电流", "current"),
     Unit("ma", "mA", "电流", "current"),
     Unit("s", "s", "时间", "time"),
+    Unit("ms", "ms", "时间", "time"),
     Unit("count", "", "次数", "count"),
 )
 UNITS = {unit.suffix: unit for unit in _UNITS}
@@ -46,6 +47,9 @@ FACTORS: dict[tuple[str, str], float] = {
     ("m", "m"): 1.0,
     ("cm", "m"): 0.01,
     ("mm", "m"): 0.001,
+    ("mV", "v"): 0.001,
+    ("V", "v"): 1.0,
+    ("mA", "a"): 0.001,
 }
 """(unit the device reports, suffix on the wire) -> factor. mH2O at 9.80665 m/s2 and 1000 kg/m3."""
 
