@@ -19,6 +19,7 @@ from contract import configfile
 from contract.configfile import Section
 from contract.errors import ConfigError
 from contract.messages import Lane, Value
+from contract.mqtt_device import MqttFrame, MqttJson, MqttVector
 from contract.topics import IDENT
 from contract.units import FACTORS, unit_of
 
@@ -81,7 +82,7 @@ class Point(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Point:
-        if self.type == "bit" and self.bit is None:
+        if self.type == "bit" and self.bit is None and self.register_ is not None:
             raise ValueError(f"point {self.name}: got type bit without `bit`, want 0..15. Name the bit.")
         if (self.type == "state") != (self.states is not None):
             raise ValueError(f"point {self.name}: want `states` exactly with type state.")
@@ -108,6 +109,31 @@ class Point(Section):
 ONLINE_POINT = Point.model_validate(
     {"name": ONLINE, "title": {"zh": "在线", "en": "Online"}, "lane": "alarm", "type": "bit", "bit": 0}
 )
+
+
+def _health(name: str, zh: str, en: str, deadband: float) -> Point:
+    return Point.model_validate({"name": name, "title": {"zh": zh, "en": en}, "deadband": deadband})
+
+
+HEALTH_POINTS = (
+    _health("response_ms", "应答时间", "Answer time", 20.0),
+    _health("errors_count", "通信错误次数", "Communication errors", 1.0),
+)
+"""Points every polled device has beside those of its profile: how its line sees it. `response_ms` is the 95th
+percentile since the last report; `errors_count` counts from the agent's start. Telemetry lane, at most one a minute."""
+BUILT_IN = {point.name: point for point in (ONLINE_POINT, *HEALTH_POINTS)}
+"""Points the agent makes itself, by name."""
+LINE_POINTS = (
+    _health("busy_pct", "线路占用率", "Share of line time used", 5.0),
+    _health("timeouts_count", "无应答次数", "Requests without an answer", 1.0),
+    _health("bad_frames_count", "错误帧次数", "Damaged and foreign frames", 1.0),
+    _health("late_count", "迟到应答次数", "Late answers", 1.0),
+    _health("retries_count", "重试次数", "Retries", 1.0),
+    _health("reconnects_count", "重新连接次数", "Reconnections", 1.0),
+    _health("drift_ms", "轮询滞后", "Delay of the schedule", 100.0),
+)
+"""Points of a line's own health, reported as the device `line-<id>`. Counts are from the agent's start; `busy_pct`
+and `drift_ms` (how late the latest of the reads began) are of the last minute."""
 
 
 class Repeat(Section):
@@ -187,7 +213,7 @@ class Profile(Section):
 
     id: Ident
     title: Text
-    category: Literal["hydrant", "water", "pump", "extinguisher", "panel", "station", "transmitter"]
+    category: Literal["hydrant", "water", "pump", "extinguisher", "panel", "detector", "station", "transmitter", "line"]
     source: str = Field(min_length=8)
     """Where the map and the ranges come from."""
     requirements: list[str] = []
@@ -199,11 +225,13 @@ class Profile(Section):
     """A value is reported at least this often, changed or not."""
     modbus: Modbus | None = None
     printer: Printer | None = None
+    mqtt_json: MqttJson | None = None
+    mqtt_frame: MqttFrame | None = None
     points: list[Point] = []
     repeat: Repeat | None = None
     repeat_name: str | None = None
     """Filled from `repeat.point.name`."""
-    test_vector: ModbusVector | PrinterVector
+    test_vector: ModbusVector | PrinterVector | MqttVector
 
     @model_validator(mode="before")
     @classmethod
@@ -216,8 +244,8 @@ class Profile(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Profile:
-        if (self.modbus is None) == (self.printer is None):
-            raise ValueError("want exactly one of `modbus` and `printer`.")
+        if sum(part is not None for part in (self.modbus, self.printer, self.mqtt_json, self.mqtt_frame)) != 1:
+            raise ValueError("want exactly one of `modbus`, `printer`, `mqtt_json` and `mqtt_frame`.")
         names = [point.name for point in self.points]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
@@ -226,7 +254,21 @@ class Profile(Section):
             for point in [*self.points, *([self.repeat.point] if self.repeat else [])]:
                 if point.register_ is None:
                     raise ValueError(f"point {point.name}: got no register, want one. Name its address.")
+        if self.mqtt_json is not None:
+            check_fields(self.mqtt_json, self.points)
         return self
+
+    @property
+    def topic(self) -> str | None:
+        """Topic pattern of a sensor that sends on a broker by itself; None for every other device."""
+        sender = self.mqtt_json or self.mqtt_frame
+        return None if sender is None else sender.topic
+
+    @property
+    def max_age_s(self) -> float:
+        """A message older than this on arrival says nothing of now."""
+        sender = self.mqtt_json or self.mqtt_frame
+        return (None if sender is None else sender.max_age_s) or self.max_silence_s
 
     @cached_property
     def _by_name(self) -> dict[str, Point]:
@@ -247,8 +289,8 @@ class Profile(Section):
 
     def point(self, name: str) -> Point | None:
         """The point of that name, made from the pattern where need be; None when the profile has none."""
-        if name == ONLINE:
-            return ONLINE_POINT
+        if name in BUILT_IN:
+            return BUILT_IN[name]
         found = self._by_name.get(name)
         if found is None and self.repeat is not None and self.repeat_name is not None:
             # A device may have more repeated points than the profile's default.
@@ -264,6 +306,40 @@ class Profile(Section):
                 {"name": name, "title": title.model_dump(), "lane": "alarm", "type": "state", "states": states}
             )
         return found
+
+
+def check_fields(mapping: MqttJson, points: list[Point]) -> None:
+    """Raises ValueError when a JSON mapping and the points of its profile contradict each other."""
+    known = {point.name: point for point in points}
+    if known.keys() != mapping.fields.keys():
+        odd = sorted(known.keys() ^ mapping.fields.keys())
+        raise ValueError(f"mqtt_json.fields: got {odd} on one side only, want one field for each point.")
+    for name, field in mapping.fields.items():
+        point, unit = known[name], unit_of(name)
+        if point.is_number and field.values is not None:
+            raise ValueError(f"mqtt_json.fields.{name}.values: got values for a number. Take them out.")
+        if field.unit is not None and (unit is None or (field.unit, unit.suffix) not in FACTORS):
+            raise ValueError(f"mqtt_json.fields.{name}.unit: no factor from {field.unit!r} to this point.")
+        if point.type == "state":
+            words = set((point.states or {}).values())
+            odd = sorted(map(str, set((field.values or {}).values()) - words))
+            if odd or not field.values:
+                raise ValueError(f"mqtt_json.fields.{name}.values: got {odd}, want words of {sorted(words)}.")
+        if point.type == "bit" and not all(isinstance(value, bool) for value in (field.values or {}).values()):
+            raise ValueError(f"mqtt_json.fields.{name}.values: want true or false for a truth.")
+
+
+# Not read from a file and no device of anybody's: made without the checks of a profile file (registers, vector).
+LINE_PROFILE = Profile.model_construct(
+    id="line",
+    title=Text(zh="通信线路", en="Communication line"),
+    category="line",
+    source="The agent's own measurement of a line it polls.",
+    max_silence_s=600.0,
+    points=list(LINE_POINTS),
+    test_vector=ModbusVector(registers={}, values={}),
+)
+"""What a line reports of itself."""
 
 
 def load_profile(path: Path) -> Profile:
@@ -312,6 +388,10 @@ def matches(pattern: str, profile_id: str, point: str) -> bool:
 
 
 __all__ = [
+    "BUILT_IN",
+    "HEALTH_POINTS",
+    "LINE_POINTS",
+    "LINE_PROFILE",
     "ONLINE",
     "ONLINE_POINT",
     "Modbus",
