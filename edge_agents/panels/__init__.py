@@ -1,0 +1,1 @@
+"""Alarm panels: one receiver a protocol, from bytes to events. Pure; what may be sent is a list, tested as such."""

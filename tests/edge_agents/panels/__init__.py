@@ -1,0 +1,1 @@
+"""Receivers, report and line of alarm panels."""
