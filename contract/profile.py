@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +20,8 @@ from contract.configfile import Section
 from contract.errors import ConfigError
 from contract.messages import Lane, Value
 from contract.mqtt_device import MqttFrame, MqttJson, MqttVector
+from contract.panel import address_title
+from contract.panel_profile import STATES, Panel, PanelVector
 from contract.topics import IDENT
 from contract.units import FACTORS, unit_of
 
@@ -225,13 +227,14 @@ class Profile(Section):
     """A value is reported at least this often, changed or not."""
     modbus: Modbus | None = None
     printer: Printer | None = None
+    panel: Panel | None = None
     mqtt_json: MqttJson | None = None
     mqtt_frame: MqttFrame | None = None
     points: list[Point] = []
     repeat: Repeat | None = None
     repeat_name: str | None = None
     """Filled from `repeat.point.name`."""
-    test_vector: ModbusVector | PrinterVector | MqttVector
+    test_vector: ModbusVector | PrinterVector | PanelVector | MqttVector
 
     @model_validator(mode="before")
     @classmethod
@@ -244,8 +247,9 @@ class Profile(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Profile:
-        if sum(part is not None for part in (self.modbus, self.printer, self.mqtt_json, self.mqtt_frame)) != 1:
-            raise ValueError("want exactly one of `modbus`, `printer`, `mqtt_json` and `mqtt_frame`.")
+        parts = (self.modbus, self.printer, self.panel, self.mqtt_json, self.mqtt_frame)
+        if sum(part is not None for part in parts) != 1:
+            raise ValueError("want exactly one of `modbus`, `printer`, `panel`, `mqtt_json` and `mqtt_frame`.")
         names = [point.name for point in self.points]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
@@ -287,6 +291,11 @@ class Profile(Section):
             made.append(template.model_copy(update={"name": name, "title": title, "register_": register}))
         return [*self.points, *made]
 
+    @property
+    def is_listened_to(self) -> bool:
+        """Whether its points are those it speaks of, known only once it has."""
+        return self.printer is not None or self.panel is not None
+
     def point(self, name: str) -> Point | None:
         """The point of that name, made from the pattern where need be; None when the profile has none."""
         if name in BUILT_IN:
@@ -301,11 +310,15 @@ class Profile(Section):
             title = Text(
                 zh=f"回路 {int(name[1:4])} 地址 {int(name[5:8])}", en=f"Loop {int(name[1:4])} point {int(name[5:8])}"
             )
-            states = dict(enumerate(self.printer.states))
-            found = Point.model_validate(
-                {"name": name, "title": title.model_dump(), "lane": "alarm", "type": "state", "states": states}
-            )
+            found = _state_point(name, title, self.printer.states)
+        if found is None and self.panel is not None and (words := address_title(name)) is not None:
+            found = _state_point(name, Text(zh=words[0], en=words[1]), STATES)
         return found
+
+
+def _state_point(name: str, title: Text, states: Iterable[str]) -> Point:
+    raw = {"name": name, "title": title.model_dump(), "lane": "alarm", "type": "state"}
+    return Point.model_validate({**raw, "states": dict(enumerate(states))})
 
 
 def check_fields(mapping: MqttJson, points: list[Point]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, Self
 
 import yaml
 from pydantic import Field, PrivateAttr, model_validator
@@ -13,6 +13,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from contract import configfile
 from contract.configfile import Section
 from contract.errors import ConfigError
+from contract.panel_profile import UNCALLABLE
 from contract.profile import Ident, Point, Profile, ProfileLibrary, Text
 from contract.topics import is_ident
 
@@ -29,7 +30,7 @@ class DeviceEntry(Section):
     place: Text | None = None
     """Where it hangs."""
     unit_id: int | None = Field(default=None, ge=1, le=247)
-    """Modbus address; set on the device's switch."""
+    """Modbus address, or a panel's controller number; set on the device."""
     poll_s: float | None = Field(default=None, ge=0.1, le=86400)
     """Period of a poll; the profile's when absent."""
     points: int | None = Field(default=None, ge=1, le=2000)
@@ -105,7 +106,37 @@ class PrinterLine(_SerialLine):
         return self
 
 
-Line = Annotated[ModbusTcpLine | ModbusRtuLine | ModbusRtuTcpLine | PrinterLine, Field(discriminator="kind")]
+class _OnePanel(_Line):
+    @model_validator(mode="after")
+    def _one_device(self) -> Self:
+        if len(self.devices) != 1:
+            raise ValueError(f"line {self.id}: got {len(self.devices)} devices, want 1. One port is one panel.")
+        return self
+
+
+class PanelSerialLine(_SerialLine, _OnePanel):
+    """A panel's serial port in the protocol of its profile."""
+
+    kind: Literal["panel_serial"]
+
+
+class PanelTcpLine(_OnePanel):
+    """A panel or transmitter that connects to us."""
+
+    kind: Literal["panel_tcp"]
+    listen: str = "127.0.0.1"
+    """Own address to listen on; 0.0.0.0 is every one."""
+    port: int = Field(ge=1, le=65535)
+    """Port to listen on."""
+    transport: Literal["tcp", "udp", "both"] = "tcp"
+    """What they use."""
+
+
+Line = Annotated[
+    ModbusTcpLine | ModbusRtuLine | ModbusRtuTcpLine | PrinterLine | PanelSerialLine | PanelTcpLine,
+    Field(discriminator="kind"),
+]
+PANEL_LINES = (PanelSerialLine, PanelTcpLine)
 
 
 class AgentEntry(Section):
@@ -120,7 +151,7 @@ class Placed(NamedTuple):
     """A device with everything known of it."""
 
     agent: str
-    line: ModbusTcpLine | ModbusRtuLine | ModbusRtuTcpLine | PrinterLine
+    line: Line
     entry: DeviceEntry
     profile: Profile
 
@@ -235,8 +266,8 @@ def _problems(site: Site, library: ProfileLibrary, path: Path, node: yaml.Node |
                     )
                     continue
                 profile = library[entry.profile]
-                if (profile.printer is not None) != isinstance(line, PrinterLine):
-                    want = "printer" if profile.printer is not None else "modbus_tcp, modbus_rtu or modbus_rtu_tcp"
+                if not _fits(profile, line):
+                    want = _wanted(profile)
                     yield (
                         f"{at(*where_device, 'profile')}: got {entry.profile!r} on a {line.kind} line, "
                         f"want a {want} line."
@@ -254,8 +285,25 @@ def _problems(site: Site, library: ProfileLibrary, path: Path, node: yaml.Node |
                         )
                     else:
                         units[entry.unit_id] = entry.id
+                if profile.panel is not None and profile.panel.driver == "gst_crt" and entry.unit_id in UNCALLABLE:
+                    yield (
+                        f"{at(*where_device, 'unit_id')}: got {entry.unit_id}, want none of {list(UNCALLABLE)}. "
+                        "Calling it would send a byte that controls the panel; set another address."
+                    )
                 if entry.points is not None and profile.repeat is None:
                     yield f"{at(*where_device, 'points')}: {entry.profile!r} has no repeated points. Take it out."
+
+
+def _fits(profile: Profile, line: Line) -> bool:
+    if profile.panel is not None:
+        return isinstance(line, PANEL_LINES)
+    return (profile.printer is not None) == isinstance(line, PrinterLine) and not isinstance(line, PANEL_LINES)
+
+
+def _wanted(profile: Profile) -> str:
+    if profile.panel is not None:
+        return "panel_serial or panel_tcp"
+    return "printer" if profile.printer is not None else "modbus_tcp, modbus_rtu or modbus_rtu_tcp"
 
 
 __all__ = [
@@ -265,6 +313,8 @@ __all__ = [
     "ModbusRtuLine",
     "ModbusRtuTcpLine",
     "ModbusTcpLine",
+    "PanelSerialLine",
+    "PanelTcpLine",
     "Placed",
     "PrinterLine",
     "Site",
