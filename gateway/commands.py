@@ -136,7 +136,6 @@ def _approve(args: _Approve, actor: str, turn: Turn, kept: Kept | None) -> Any:
     state.engine.add_device(args.site, unknown.agent, args.device, state.installation.library[args.profile])
     state.approved[key] = device
     state.owners.setdefault(key, unknown.agent)
-    state.door.forget()
     del state.unknown[key]
     turn.new_devices[key] = unknown
     _release(unknown, device, turn, kept)

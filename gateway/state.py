@@ -121,9 +121,9 @@ class WorkingState:
         self.next_quarantine = max(saved.quarantine.values(), default=0) + 1
         self.users = saved.users
         self.owners = installation.owners(saved.approved)
-        self.door = Door(root, lambda site, device: self.owners.get((site, device)))
         self.offsets: dict[tuple[str, str], deque[int]] = {}
         self.engine = installation.engine(saved.approved)
+        self.door = Door(root, lambda site, device: self.owners.get((site, device)), self.engine.points)
         self.engine.restore(
             saved.rule_states,
             ((point, *value) for point, value in saved.values.items()),

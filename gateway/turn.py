@@ -87,11 +87,12 @@ class Turn:
         for lost in verdict.lost:
             self.changes.lost.append((*lane, lost))
         offset_ms = self._hear(batch.site, batch.agent, batch.sent_ms, accepted.received_ms)
-        self._apply(batch, accepted.readings, accepted.received_ms, offset_ms)
+        self._apply(accepted, offset_ms)
 
-    def _apply(self, batch: Batch, raw: bytes, received_ms: int, offset_ms: int) -> None:
+    def _apply(self, accepted: Accepted, offset_ms: int) -> None:
+        batch, raw, received_ms, found = accepted
         readings = batch.readings
-        strangers = self.state.engine.observe(batch.site, readings, received_ms, -offset_ms)
+        strangers = self.state.engine.observe(batch.site, readings, received_ms, -offset_ms, found)
         if strangers:
             known = self.state.engine.knows
             readings = [r for r in readings if known(batch.site, r.point.partition("/")[0])]

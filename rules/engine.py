@@ -26,6 +26,8 @@ from contract.site import Site
 from rules.memory import Agent, Device, Effects, LastValue, RuleState, Transition, Watch
 from rules.model import Absence, AgentLost, Rule, State, Threshold
 
+MOST_POINTS = 4096
+"""Points of one device; a device that names more is not believed."""
 LATE_MS = 60_000
 """A decision about a moment longer ago than this is marked retrospective."""
 
@@ -40,6 +42,7 @@ class Engine:
     def __init__(self, rules: Mapping[str, Rule]) -> None:
         self._rules = rules
         self._slots: dict[str, dict[str, LastValue]] = {}
+        self._of_agent: dict[tuple[str, str], dict[str, LastValue]] = {}
         self._devices: dict[tuple[str, str], Device] = {}
         self._profiles: dict[tuple[str, str], Profile] = {}
         self._agents: dict[tuple[str, str], Agent] = {}
@@ -76,8 +79,12 @@ class Engine:
             shortest = min(_after_ms(rule) for rule in absence)
             # A value is repeated within max_silence_s; twice that is the least silence that means anything.
             made.after_ms = max(shortest, 2 * made.silence_ms)
-            made.heard_ms = self._now_ms
+            made.since_ms = self._now_ms
             self._schedule(self._now_ms + made.after_ms, made)
+
+    def points(self, site: str, agent: str) -> dict[str, LastValue]:
+        """The known points `device/point` of an agent's devices; the same object for ever, and it grows."""
+        return self._of_agent.setdefault((site, agent), {})
 
     def knows(self, site: str, device: str) -> bool:
         """Whether the device stands in a site file or was approved."""
@@ -115,9 +122,9 @@ class Engine:
             site, _, point = key.partition("/")
             slot = self._slots.get(site, {}).get(point) or self._add_late_point(site, point)
             if slot is not None:
-                slot.observed_ms, slot.received_ms, slot.value, slot.quality = observed_ms, received_ms, value, quality
+                slot.last, slot.received_ms = Reading(point, observed_ms, value, quality), received_ms
         for device in self._devices.values():
-            device.heard_ms = now_ms
+            device.since_ms = now_ms
             if device.watches:
                 self._schedule(now_ms + device.after_ms, device)
         for site, name, online, _heard_ms in agents:
@@ -143,41 +150,44 @@ class Engine:
 
     # --- what happens --------------------------------------------------------------------------------------------
 
-    def observe(self, site: str, readings: list[Reading], received_ms: int, offset_ms: int = 0) -> list[Reading]:
+    def observe(
+        self,
+        site: str,
+        readings: list[Reading],
+        received_ms: int,
+        offset_ms: int = 0,
+        found: list[LastValue | None] | None = None,
+    ) -> list[Reading]:
         """Apply readings of one site in order; gives back those of devices nobody knows.
 
         Args:
             offset_ms: to add to the agent's times to get the gateway's.
+            found: the readings' points, for a caller who has looked them up already.
         """
         self._now_ms = max(self._now_ms, received_ms)
-        slots = self._slots.get(site)
-        if slots is None:
-            return list(readings)
+        if found is None:
+            slots = self._slots.get(site, {})
+            found = [slots.get(reading.point) for reading in readings]
         strangers: list[Reading] = []
-        for reading in readings:
-            point, observed_ms, value, quality = reading.point, reading.observed_ms, reading.value, reading.quality
-            slot = slots.get(point)
+        for reading, slot in zip(readings, found, strict=True):
             if slot is None:
-                slot = self._add_late_point(site, point)
+                slot = self._add_late_point(site, reading.point)
                 if slot is None:
                     strangers.append(reading)
                     continue
-            slot.observed_ms = observed_ms
+            slot.last = reading
             slot.received_ms = received_ms
-            slot.value = value
-            slot.quality = quality
-            slot.device.heard_ms = received_ms
             if slot.watches:
-                if slot.calm and quality == GOOD:
+                value = reading.value
+                if slot.calm and reading.quality == GOOD:
                     if value.__class__ is float:
                         if slot.low <= value <= slot.high:
                             continue
                     elif value not in slot.alarming:
                         continue
-                at_ms = observed_ms + offset_ms
-                at_ms = min(at_ms, received_ms)
+                at_ms = min(reading.observed_ms + offset_ms, received_ms)
                 for watch in slot.watches:
-                    self._judge(watch, value, quality, at_ms, received_ms)
+                    self._judge(watch, value, reading.quality, at_ms, received_ms)
         return strangers
 
     def agent_heard(self, site: str, agent: str, online: bool, heard_ms: int) -> None:
@@ -187,7 +197,6 @@ class Engine:
         known.heard_ms = heard_ms
         if online and not known.online:
             known.returned_ms = heard_ms
-            self._hear_devices_of(site, agent, heard_ms)
         known.online = online
         for watch in known.watches:
             self._step(watch, not online, online, heard_ms, heard_ms, {"online": online, "heard_ms": heard_ms})
@@ -325,13 +334,14 @@ class Engine:
             # The agent's loss is the one cause; looked at again once it is back.
             self._schedule(now_ms + device.after_ms, device)
             return
-        silent_ms = max(device.heard_ms, agent.returned_ms) + device.after_ms
+        heard_ms = device.heard_ms
+        silent_ms = max(heard_ms, device.since_ms, agent.returned_ms) + device.after_ms
         for watch in device.watches:
             if silent_ms <= now_ms:
-                self._step(watch, True, False, silent_ms, now_ms, {"heard_ms": device.heard_ms})
+                self._step(watch, True, False, silent_ms, now_ms, {"heard_ms": heard_ms})
             elif watch.phase != "rest" and "heard_ms" in watch.detail:
                 # It was silence, not the device's own `online`, that raised this; a reading ends it.
-                self._step(watch, False, True, device.heard_ms, now_ms, {"heard_ms": device.heard_ms})
+                self._step(watch, False, True, heard_ms, now_ms, {"heard_ms": heard_ms})
         waiting = any(watch.phase != "rest" for watch in device.watches)
         self._schedule(now_ms + 1000 if waiting else max(silent_ms, now_ms + 1000), device)
 
@@ -349,11 +359,6 @@ class Engine:
     def _schedule_agent(self, agent: Agent) -> None:
         if agent.watches and agent.timer == 0:
             self._schedule(agent.heard_ms + min(_after_ms(watch.rule) for watch in agent.watches), agent)
-
-    def _hear_devices_of(self, site: str, agent: str, now_ms: int) -> None:
-        for (device_site, _), device in self._devices.items():
-            if device_site == site and device.agent == agent:
-                device.heard_ms = max(device.heard_ms, now_ms)
 
     # --- making --------------------------------------------------------------------------------------------------
 
@@ -380,7 +385,9 @@ class Engine:
                 for rule in self._rules.values()
                 if rule.when.kind == "absence" and rule.applies(profile.id, "*")
             )
-        slot = LastValue(device, watches)
+        slot = LastValue(watches)
+        device.points.append(slot)
+        self.points(site, device.agent)[f"{device_id}/{name}"] = slot
         if name == ONLINE and watches:
             slot.alarming |= {False}
         for watch in watches:
@@ -392,8 +399,11 @@ class Engine:
         """A point the profile makes on demand (a printed address), or one it does not have: kept, without rules."""
         device_id, _, name = point.partition("/")
         device = self._devices.get((site, device_id))
-        if device is None or not name:
+        if device is None or not name or len(device.points) >= MOST_POINTS:
             return None
+        known = self._slots[site].get(point)
+        if known is not None:  # named twice in one batch
+            return known
         return self._add_point(self._slots[site], site, device_id, device, self._profiles[site, device_id], name)
 
     def _watch(self, rule: Rule, subject: str, site: str, device: str | None) -> Watch:

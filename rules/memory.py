@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-from contract.messages import Value
+from contract.messages import Reading, Value
 from rules.model import Rule, State, Threshold
 
 _INF = float("inf")
+NEVER_HEARD = Reading("-/-", 0, None, "unknown:never_heard")
 
 
 class RuleState(NamedTuple):
@@ -44,42 +45,35 @@ class Effects(NamedTuple):
 
 
 class Device:
-    """A known device: when it was last heard of, and the rules about its absence."""
+    """A known device: its points, and the rules about its absence."""
 
-    __slots__ = ("after_ms", "agent", "heard_ms", "silence_ms", "timer", "watches")
+    __slots__ = ("after_ms", "agent", "points", "silence_ms", "since_ms", "timer", "watches")
 
     def __init__(self, agent: str, silence_ms: int) -> None:
         self.agent = agent
-        self.heard_ms = 0
         self.silence_ms = silence_ms
+        self.since_ms = 0
+        """Silence counts from here at the earliest."""
         self.after_ms = 0
         self.timer = 0
+        self.points: list[LastValue] = []
         self.watches: tuple[Watch, ...] = ()
+
+    @property
+    def heard_ms(self) -> int:
+        """When a reading of it last arrived, or the start of the count."""
+        return max((point.received_ms for point in self.points), default=0) or self.since_ms
 
 
 class LastValue:
     """The current picture of one point, and the rules that watch it."""
 
-    __slots__ = (
-        "alarming",
-        "calm",
-        "device",
-        "high",
-        "low",
-        "observed_ms",
-        "quality",
-        "received_ms",
-        "value",
-        "watches",
-    )
+    __slots__ = ("alarming", "calm", "high", "last", "low", "received_ms", "watches")
 
-    def __init__(self, device: Device, watches: tuple[Watch, ...]) -> None:
-        self.device = device
+    def __init__(self, watches: tuple[Watch, ...]) -> None:
         self.watches = watches
-        self.observed_ms = 0
+        self.last = NEVER_HEARD
         self.received_ms = 0
-        self.value: Value = None
-        self.quality = "unknown:never_heard"
         # A number within [low, high], and a word not in `alarming`, changes nothing while every watch is at rest.
         self.calm = True
         thresholds = [w.rule.when for w in watches if isinstance(w.rule.when, Threshold)]
@@ -88,6 +82,21 @@ class LastValue:
         self.alarming = frozenset(
             word for w in watches if isinstance(w.rule.when, State) for word in w.rule.when.equals
         )
+
+    @property
+    def observed_ms(self) -> int:
+        """When the value was measured, ms UTC by the agent's clock; 0 when never."""
+        return self.last.observed_ms
+
+    @property
+    def value(self) -> Value:
+        """The value; None when there is none."""
+        return self.last.value
+
+    @property
+    def quality(self) -> str:
+        """Its quality."""
+        return self.last.quality
 
 
 class Watch:

@@ -6,7 +6,7 @@ topic), `value`. A refused message is counted and kept for inspection; it never 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -15,10 +15,10 @@ import msgspec
 from contract.errors import MessageError
 from contract.messages import LANES, AgentState, Batch, decode_batch, decode_state, digest
 from contract.topics import Address, is_ident, parse
+from rules.memory import LastValue
 
 SAMPLE_BYTES = 4096
 """How much of a refused message is kept."""
-_POINTS = 200_000
 _TOPICS = 10_000
 _EPOCH = 64
 
@@ -33,11 +33,12 @@ class Arrival(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """A batch that speaks for its own agent. `readings` is their JSON as it came."""
+    """A batch that speaks for its own agent. `readings` is their JSON as it came, `found` their points, where known."""
 
     batch: Batch
     readings: bytes
     received_ms: int
+    found: list[LastValue | None]
 
 
 class Told(NamedTuple):
@@ -86,20 +87,19 @@ class Door:
     Args:
         root: first part of every topic.
         owner: agent a (site, device) belongs to; None for a device nobody knows.
+        points: known points of a (site, agent); what stands there needs no further check.
     """
 
-    def __init__(self, root: str, owner: Callable[[str, str], str | None]) -> None:
+    def __init__(
+        self,
+        root: str,
+        owner: Callable[[str, str], str | None],
+        points: Callable[[str, str], Mapping[str, LastValue]],
+    ) -> None:
         self._root = root
         self._owner = owner
-        # Points seen right once: naming one again costs a look-up, not a check.
-        self._known: dict[tuple[str, str], set[str]] = {}
-        self._known_count = 0
+        self._points = points
         self._addresses: dict[str, Address] = {}
-
-    def forget(self) -> None:
-        """Look at every point anew: who owns what has changed."""
-        self._known.clear()
-        self._known_count = 0
 
     def admit(self, arrival: Arrival) -> Accepted | Told | Refusal:
         """Judge one message."""
@@ -125,32 +125,27 @@ class Door:
             _check_epoch(batch.epoch)
             if batch.lane != address.channel:
                 raise MessageError("identity", f"got lane {batch.lane!r} on topic {address.channel!r}, want the same")
-            self._check_points(batch)
-            return Accepted(batch, bytes(_envelope.decode(arrival.payload).readings), arrival.received_ms)
+            found = self._find_points(batch)
+            return Accepted(batch, bytes(_envelope.decode(arrival.payload).readings), arrival.received_ms, found)
         except MessageError as exc:
             return _refusal(arrival, site, agent, exc, lane)
 
-    def _check_points(self, batch: Batch) -> None:
-        known = self._known.get((batch.site, batch.agent))
-        if known is None:
-            known = self._known[batch.site, batch.agent] = set()
-        if known.issuperset(map(_point_of, batch.readings)):
-            return
-        fresh = set(map(_point_of, batch.readings)) - known
-        for point in fresh:
-            device, _, name = point.partition("/")
-            if not (is_ident(device) and is_ident(name)):
-                raise MessageError("value", f"got point {point[:80]!r}, want device/point of [a-z0-9_-]")
-            owner = self._owner(batch.site, device)
-            if owner is not None and owner != batch.agent:
-                raise MessageError(
-                    "identity", f"got device {device!r} from agent {batch.agent!r}, want it from {owner!r}"
-                )
-        self._known_count += len(fresh)
-        if self._known_count > _POINTS:
-            self.forget()
-        else:
-            known |= fresh
+    def _find_points(self, batch: Batch) -> list[LastValue | None]:
+        find = self._points(batch.site, batch.agent).get
+        found = list(map(find, map(_point_of, batch.readings)))
+        if None in found:
+            for reading, known in zip(batch.readings, found, strict=True):
+                if known is None:
+                    self._check_point(batch, reading.point)
+        return found
+
+    def _check_point(self, batch: Batch, point: str) -> None:
+        device, _, name = point.partition("/")
+        if not (is_ident(device) and is_ident(name)):
+            raise MessageError("value", f"got point {point[:80]!r}, want device/point of [a-z0-9_-]")
+        owner = self._owner(batch.site, device)
+        if owner is not None and owner != batch.agent:
+            raise MessageError("identity", f"got device {device!r} from agent {batch.agent!r}, want it from {owner!r}")
 
 
 def _same(site: str, agent: str, claimed_site: str, claimed_agent: str) -> None:

@@ -16,7 +16,7 @@ OWNERS = {("shuiye", "hydrant-01"): "edge1", ("shuiye", "tank-01"): "edge2"}
 
 
 def make_door() -> Door:
-    return Door(DEFAULT_ROOT, lambda site, device: OWNERS.get((site, device)))
+    return Door(DEFAULT_ROOT, lambda site, device: OWNERS.get((site, device)), lambda _site, _agent: {})
 
 
 def refuse(topic: str, payload: bytes) -> Refusal:
@@ -115,14 +115,13 @@ def test_stranger_passes_the_door_when_nobody_owns_the_device() -> None:
     assert isinstance(make_door().admit(arrival(batch(1, Reading("new-01/x", START_MS, 1.0)))), Accepted)
 
 
-def test_owner_is_checked_anew_when_the_door_was_told_to_forget() -> None:
+def test_owner_is_checked_anew_when_a_device_was_approved() -> None:
     """An approval changes who owns what."""
     owners: dict[tuple[str, str], str] = {}
-    door = Door(DEFAULT_ROOT, lambda site, device: owners.get((site, device)))
+    door = Door(DEFAULT_ROOT, lambda site, device: owners.get((site, device)), lambda _site, _agent: {})
     message = arrival(batch(1, Reading("new-01/x", START_MS, 1.0)))
     assert isinstance(door.admit(message), Accepted)
     owners["shuiye", "new-01"] = "edge2"
-    door.forget()
     assert isinstance(door.admit(message), Refusal)
 
 

@@ -21,6 +21,7 @@ from gateway.ledger.audit import verify
 from gateway.ledger.records import ApprovedDevice
 from gateway.settings import GatewaySettings
 from rules.engine import Engine
+from rules.memory import LastValue
 from tests.gateway.harness import (
     FIRE,
     PRESSURE,
@@ -307,8 +308,15 @@ async def test_started_and_stopped_stand_in_the_audit_when_the_gateway_ran(tmp_p
 class FragileEngine(Engine):
     """An engine with a fault of its own: one value makes it fail half way."""
 
-    def observe(self, site: str, readings: list[Reading], received_ms: int, offset_ms: int = 0) -> list[Reading]:
-        strangers = super().observe(site, readings, received_ms, offset_ms)
+    def observe(
+        self,
+        site: str,
+        readings: list[Reading],
+        received_ms: int,
+        offset_ms: int = 0,
+        found: list[LastValue | None] | None = None,
+    ) -> list[Reading]:
+        strangers = super().observe(site, readings, received_ms, offset_ms, found)
         if any(reading.value == 666.0 for reading in readings):
             raise ZeroDivisionError("a fault of ours")
         return strangers
