@@ -54,6 +54,7 @@ class Recorder:
         self._seal_s = seal_ms / 1000
         self._bounds: dict[Lane, int] = {"alarm": reserve_edges, "telemetry": TELEMETRY_BOUND}
         self._waiting: dict[Lane, deque[Reading]] = {"alarm": deque(), "telemetry": deque()}
+        self._keep: dict[str, bytes] = {}
         self._lost: dict[Lane, Loss | None] = {"alarm": None, "telemetry": None}
         self._sealed = sealed
         self._monotonic = monotonic
@@ -66,6 +67,7 @@ class Recorder:
         for lane, readings in (("alarm", reports.alarm), ("telemetry", reports.telemetry)):
             if readings:
                 self._take(lane, readings)  # type: ignore[arg-type]  # mypy widens the tuple's literals to str
+        self._keep.update(reports.keep)
         if reports.alarm:
             self._wake.set()
 
@@ -73,6 +75,11 @@ class Recorder:
     def waiting(self) -> int:
         """Readings not yet on disk."""
         return sum(len(queue) for queue in self._waiting.values())
+
+    @property
+    def alarms_waiting(self) -> int:
+        """Alarm readings not yet on disk; while there are some, nothing that depends on them is acknowledged."""
+        return len(self._waiting["alarm"])
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -99,7 +106,7 @@ class Recorder:
 
     async def _write(self, lane: Lane) -> bool:
         queue = self._waiting[lane]
-        while queue or self._lost[lane]:
+        while queue or self._lost[lane] or (lane == "telemetry" and self._keep):
             readings = [queue[n] for n in range(min(len(queue), MAX_WRITE))]
             loss, self._lost[lane] = self._lost[lane], None
             keep = {}
@@ -107,11 +114,17 @@ class Recorder:
                 keep = {
                     KEPT + r.point: msgspec.json.encode(Reported(r.value, r.quality, r.observed_ms)) for r in readings
                 }
+            handed: dict[str, bytes] = {}
+            if lane == "telemetry" and len(readings) == len(queue) and not self._waiting["alarm"]:
+                # State handed over with readings says that these are taken: it must not be on disk before them.
+                handed, self._keep = self._keep, {}
+                keep = handed
             append = asyncio.create_task(self._outbox.append(lane, readings, keep, loss), name=f"recorder.{lane}")
             try:
                 await asyncio.shield(append)
             except RetryLater as exc:
                 self._lost[lane] = _add(loss, self._lost[lane])
+                self._keep = handed | self._keep
                 if self.fault is None:
                     log.warning("outbox: %s. Alarms are kept in memory; free some space.", exc)
                 self.fault = str(exc)
@@ -123,6 +136,7 @@ class Recorder:
                     self._drop_written(lane, readings)
                 else:
                     self._lost[lane] = _add(loss, self._lost[lane])
+                    self._keep = handed | self._keep
                 raise
             # Readings given up while the append was under way came off the front: they are on disk now.
             self._drop_written(lane, readings)

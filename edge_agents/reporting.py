@@ -8,6 +8,7 @@ survives a restart (see `Reported`), so that a restart neither repeats nor loses
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -26,10 +27,11 @@ class Observation(NamedTuple):
 
 
 class Reports(NamedTuple):
-    """Readings to hand on, by lane."""
+    """Readings to hand on, by lane. keep: state that goes to disk with them or after them, never before."""
 
     alarm: list[Reading]
     telemetry: list[Reading]
+    keep: Mapping[str, bytes] = MappingProxyType({})
 
 
 class Reported(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -135,7 +137,7 @@ class DeviceReport:
         if (
             last is not None
             and last.quality == seen.quality
-            and _is_near(seen.value, last.value, rule.deadband)
+            and is_near(seen.value, last.value, rule.deadband)
             and not self._is_silent(last, now_ms)
         ):
             return
@@ -156,7 +158,7 @@ def next_observed_ms(last: Reported | None, now_ms: int) -> int:
     return now_ms
 
 
-def _is_near(value: Value, last: Value, deadband: float) -> bool:
+def is_near(value: Value, last: Value, deadband: float) -> bool:
     """Whether a value is too close to the last one reported to be worth a reading."""
     if isinstance(value, float) and isinstance(last, float):
         return value == last or abs(value - last) < deadband
