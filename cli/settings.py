@@ -17,8 +17,8 @@ from contract.configfile import Section
 from contract.errors import ConfigError
 from contract.mqtt import MqttSettings
 from contract.profile import ProfileLibrary
-from contract.site import ModbusRtuLine, Site, load_site
-from edge_agents.field.capacity import find_overload
+from contract.site import Site, load_site
+from edge_agents.field.capacity import RtuLine, find_overload
 from edge_agents.settings import AgentSettings
 from gateway.history.settings import EmbeddedSettings, HistorySettings
 from gateway.settings import GatewaySettings
@@ -104,7 +104,7 @@ def _overloaded_lines(agent: AgentSettings, site: Site, library: ProfileLibrary)
     node = configfile.read_node(agent.site_file)
     for a, entry in enumerate(site.agents):
         for n, line in enumerate(entry.lines):
-            if entry.id != agent.agent_id or not isinstance(line, ModbusRtuLine):
+            if entry.id != agent.agent_id or not isinstance(line, RtuLine):
                 continue
             problem = find_overload(line, library)
             if problem is not None:

@@ -15,12 +15,13 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from contract.profile import ProfileLibrary
-from contract.site import ModbusRtuLine
+from contract.site import ModbusRtuLine, ModbusRtuTcpLine
 from edge_agents.drivers.modbus import Block, plan_reads
 
 REQUEST_CHARS = 8
 ANSWER_CHARS = 5
 """Unit, function, byte count and CRC around the data of an answer."""
+RtuLine = ModbusRtuLine | ModbusRtuTcpLine
 LEAST_SILENCE_S = 0.00175
 """From 19200 baud on the standard fixes the silence between frames."""
 
@@ -78,9 +79,9 @@ class Load(NamedTuple):
         return self.units * self.unit_s / self.period_s
 
 
-def speed_of(line: ModbusRtuLine) -> Speed:
-    """The speed a site file gives a line."""
-    return Speed(line.baud, line.parity, line.stop_bits)
+def speed_of(line: RtuLine) -> Speed:
+    """The speed a site file gives a line; behind a serial server the fastest framing, 8N1."""
+    return Speed(line.baud, line.parity, line.stop_bits) if isinstance(line, ModbusRtuLine) else Speed(line.baud)
 
 
 def answer_chars(block: Block) -> int:
@@ -102,7 +103,7 @@ def units_carried(blocks: Iterable[BlockTime], period_s: float, lost_s: float = 
     return int(period_s / unit_s + 1e-9)
 
 
-def loads_of(line: ModbusRtuLine, library: ProfileLibrary, turnaround_s: float | None = None) -> list[Load]:
+def loads_of(line: RtuLine, library: ProfileLibrary, turnaround_s: float | None = None) -> list[Load]:
     """What the devices of a line cost, those that are read alike together."""
     speed = speed_of(line)
     counts: Counter[tuple[str, float, int | None]] = Counter()
@@ -118,7 +119,7 @@ def loads_of(line: ModbusRtuLine, library: ProfileLibrary, turnaround_s: float |
     return loads
 
 
-def find_overload(line: ModbusRtuLine, library: ProfileLibrary) -> str | None:
+def find_overload(line: RtuLine, library: ProfileLibrary) -> str | None:
     """Why a line cannot meet its periods even if every unit answered at once, with the arithmetic; None when it can."""
     loads = loads_of(line, library)
     share = sum(load.share for load in loads)
