@@ -35,6 +35,8 @@ class DeviceEntry(Section):
     """Period of a poll; the profile's when absent."""
     points: int | None = Field(default=None, ge=1, le=2000)
     """How many repeated points this device has (a panel's size); the profile's when absent."""
+    address: str | None = Field(default=None, pattern=r"^[^/+#\x00]{1,64}$")
+    """Id of a sensor that sends on a broker by itself, as it stands in its topic."""
 
 
 class _Line(Section):
@@ -132,11 +134,29 @@ class PanelTcpLine(_OnePanel):
     """What they use."""
 
 
+class MqttLine(_Line):
+    """Sensors that send on a broker by themselves; it is listened to, nothing is ever published there."""
+
+    kind: Literal["mqtt"]
+    host: str
+    """Address of the broker."""
+    port: int = Field(default=1883, ge=1, le=65535)
+    """Port of the broker."""
+    username: str | None = None
+    """Name to sign in with."""
+    password_file: Path | None = None
+    """File holding the password, one line."""
+    ca_file: Path | None = None
+    """CA certificate; with it the connection is TLS."""
+
+
 Line = Annotated[
-    ModbusTcpLine | ModbusRtuLine | ModbusRtuTcpLine | PrinterLine | PanelSerialLine | PanelTcpLine,
+    ModbusTcpLine | ModbusRtuLine | ModbusRtuTcpLine | PrinterLine | PanelSerialLine | PanelTcpLine | MqttLine,
     Field(discriminator="kind"),
 ]
 PANEL_LINES = (PanelSerialLine, PanelTcpLine)
+HOSTED_LINES = (ModbusTcpLine, ModbusRtuTcpLine, MqttLine)
+"""Lines that are somebody else's endpoint."""
 
 
 class AgentEntry(Section):
@@ -241,7 +261,7 @@ def _problems(site: Site, library: ProfileLibrary, path: Path, node: yaml.Node |
             if not is_ident(line_device(line.id)):
                 yield f"{at(*where_line, 'id')}: got {len(line.id)} characters, want at most {48 - len('line-')}."
             # One owner an endpoint, whatever is spoken on it.
-            port = f"{line.host if isinstance(line, ModbusTcpLine | ModbusRtuTcpLine) else agent.id}:{line.port}"
+            port = f"{line.host if isinstance(line, HOSTED_LINES) else agent.id}:{line.port}"
             if port in ports:
                 yield (
                     f"{at(*where_line, 'port')}: got {line.port!r}, which {ports[port]} uses. "
@@ -249,6 +269,7 @@ def _problems(site: Site, library: ProfileLibrary, path: Path, node: yaml.Node |
                 )
             ports.setdefault(port, at(*where_line, "port"))
             units: dict[int, str] = {}
+            addresses: dict[tuple[str, str], str] = {}
             for d, entry in enumerate(line.devices):
                 where_device = (*where_line, "devices", d)
                 if entry.id.startswith("line-"):
@@ -285,6 +306,9 @@ def _problems(site: Site, library: ProfileLibrary, path: Path, node: yaml.Node |
                         )
                     else:
                         units[entry.unit_id] = entry.id
+                problem = _address_problem(profile, entry, addresses)
+                if problem is not None:
+                    yield f"{at(*where_device, 'address')}: {problem}"
                 if profile.panel is not None and profile.panel.driver == "gst_crt" and entry.unit_id in UNCALLABLE:
                     yield (
                         f"{at(*where_device, 'unit_id')}: got {entry.unit_id}, want none of {list(UNCALLABLE)}. "
@@ -294,15 +318,35 @@ def _problems(site: Site, library: ProfileLibrary, path: Path, node: yaml.Node |
                     yield f"{at(*where_device, 'points')}: {entry.profile!r} has no repeated points. Take it out."
 
 
+def _address_problem(profile: Profile, entry: DeviceEntry, taken: dict[tuple[str, str], str]) -> str | None:
+    """What is wrong with the address of a sensor; enters it in `taken` when nothing is."""
+    if profile.topic is None:
+        return None if entry.address is None else f"{entry.profile!r} sends on no topic. Take it out."
+    if entry.address is None:
+        return (
+            f"got nothing, want the sensor's id as it stands in {profile.topic}. Read it on the sensor, or in the "
+            "agent's status file under strangers."
+        )
+    key = (profile.topic, entry.address)
+    if key in taken:
+        return f"got {entry.address!r}, which {taken[key]} has on this line. Enter each sensor once."
+    taken[key] = entry.id
+    return None
+
+
 def _fits(profile: Profile, line: Line) -> bool:
     if profile.panel is not None:
         return isinstance(line, PANEL_LINES)
+    if profile.topic is not None or isinstance(line, MqttLine):
+        return profile.topic is not None and isinstance(line, MqttLine)
     return (profile.printer is not None) == isinstance(line, PrinterLine) and not isinstance(line, PANEL_LINES)
 
 
 def _wanted(profile: Profile) -> str:
     if profile.panel is not None:
         return "panel_serial or panel_tcp"
+    if profile.topic is not None:
+        return "mqtt"
     return "printer" if profile.printer is not None else "modbus_tcp, modbus_rtu or modbus_rtu_tcp"
 
 
@@ -313,6 +357,7 @@ __all__ = [
     "ModbusRtuLine",
     "ModbusRtuTcpLine",
     "ModbusTcpLine",
+    "MqttLine",
     "PanelSerialLine",
     "PanelTcpLine",
     "Placed",
