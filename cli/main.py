@@ -100,7 +100,7 @@ def web_run(config: Config = DEFAULT) -> None:
     from gateway.web.app import run
 
     assert settings.gateway is not None
-    _run(run(settings.web, settings.gateway, settings.history))
+    _run(run(settings.web, settings.gateway, settings.history, ready=lambda address: print(address, flush=True)))
 
 
 @app.command()

@@ -21,10 +21,12 @@ import gc
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from contract.errors import RetryLater, WeizhanError
 from contract.messages import Receipt
@@ -32,10 +34,11 @@ from contract.mqtt import MqttSettings
 from gateway.control.client import SOCKET
 from gateway.control.feed import Feed
 from gateway.control.server import ControlServer
-from gateway.history.base import History
+from gateway.history.base import History, Row
 from gateway.history.mirror import Mirror
 from gateway.history.opening import open_history
 from gateway.history.settings import HistorySettings
+from gateway.ingest.door import SAMPLE_BYTES, Refusal
 from gateway.ingest.subscriber import Subscriber
 from gateway.installation import load_installation
 from gateway.ledger.mirror_source import InboxSource
@@ -111,7 +114,11 @@ async def open_gateway(
 
         source = await enter(InboxSource(store, MIRROR, _warn_damaged))
         history = open_history(history_settings, settings.data_dir)
-        mirror = Mirror(source, history, now_ms, keep_days=history_settings.keep_days)
+
+        def set_aside(rows: Sequence[Row], why: str) -> None:
+            pipeline.set_aside(refused_rows(rows, why, now_ms()))
+
+        mirror = Mirror(source, history, now_ms, keep_days=history_settings.keep_days, refused=set_aside)
         retention = Retention(store, int(settings.inbox_keep_days * DAY_MS), now_ms)
 
         def tell(site: str, agent: str, receipt: Receipt) -> None:
@@ -163,6 +170,13 @@ async def _watch_passwords(store: Store, settings: GatewaySettings, now_ms: Call
             if await remove_used_file(store, settings.data_dir, now_ms()):
                 await asyncio.Event().wait()
         await asyncio.sleep(5)
+
+
+def refused_rows(rows: Sequence[Row], why: str, now_ms: int) -> Refusal:
+    """Rows the history will never take, as something for the quarantine; they stay in the inbox as well."""
+    sample = b"\n".join(msgspec.json.encode(row) for row in rows[:20])[:SAMPLE_BYTES]
+    source = f"history/{rows[0].site}" if rows else "history"
+    return Refusal(source, "", "", "", "history", why[:300], len(sample), sample, "", now_ms)
 
 
 def _warn_damaged(row_id: int) -> None:

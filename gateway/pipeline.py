@@ -29,7 +29,7 @@ from gateway import commands
 from gateway.control.client import ControlError
 from gateway.control.feed import Feed, Subscriber
 from gateway.control.protocol import Ask, Problem
-from gateway.ingest.door import Arrival, faulty
+from gateway.ingest.door import Arrival, Refusal, faulty
 from gateway.ingest.lane import Lane
 from gateway.installation import Installation
 from gateway.ledger.changes import encode_value
@@ -43,6 +43,8 @@ GROUP = 256
 """Messages in one commit at most."""
 ASKS = 256
 """Commands that may wait; a further one is answered `unavailable`."""
+ASIDE = 256
+"""Refusals of later stages that may wait; further ones stay in that stage's own count."""
 TICK_S = 1.0
 REWIND_S = 0.5
 """A hole is told to its agent once in this long: what is in flight behind it shows the same hole."""
@@ -95,6 +97,7 @@ class Pipeline:
         self._telemetry = Lane(settings.queue_messages, settings.queue_bytes)
         self._again: list[Arrival] = []
         self._asks: deque[_Waiting] = deque()
+        self._aside: deque[Refusal] = deque()
         self._flight: _Flight | None = None
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -145,6 +148,12 @@ class Pipeline:
         if not telemetry or len(self._telemetry) >= GROUP:
             self._urgent.set()
         return True
+
+    def set_aside(self, refusal: Refusal) -> None:
+        """Keep something a later stage could not take where people look for refused things: the quarantine."""
+        if len(self._aside) < ASIDE:
+            self._aside.append(refusal)
+        self._wake.set()
 
     async def ask(self, ask: Ask) -> Any:
         """Do a command; gives its result once it is durable. Raises ControlError."""
@@ -301,7 +310,7 @@ class Pipeline:
         self._fault = None
 
     def _waiting(self) -> int:
-        return len(self._again) + len(self._alarm) + len(self._telemetry) + len(self._asks)
+        return len(self._again) + len(self._alarm) + len(self._telemetry) + len(self._asks) + len(self._aside)
 
     async def _gather(self) -> None:
         """Wait until there is something to do: messages, commands, a timer."""
@@ -343,6 +352,8 @@ class Pipeline:
         for waiting in asks:
             if isinstance(waiting.ask, Ask):
                 self._execute(waiting, turn, kept)
+        while self._aside:
+            turn.refuse(self._aside.popleft(), message=False)
         for arrival in arrivals:
             if arrival.topic.startswith(FAULTY):
                 turn.refuse(faulty(self._root, arrival._replace(topic=arrival.topic[len(FAULTY) :])))

@@ -133,9 +133,10 @@ class Turn:
             self.state.unknown[key] = self.new_devices[key] = device
             self.changes.unknown_devices[key] = device[2:]
 
-    def refuse(self, refusal: Refusal) -> None:
-        """Put a message into quarantine; its digest may be told once that is durable."""
-        self._drop(refusal.reason)
+    def refuse(self, refusal: Refusal, *, message: bool = True) -> None:
+        """Put a message (or what a later stage refused) into quarantine; its digest may be told once durable."""
+        if message:
+            self._drop(refusal.reason)
         quarantine = self.state.quarantine
         key = (refusal.source, refusal.reason)
         if key not in quarantine:

@@ -41,6 +41,6 @@ WORDS: dict[str, tuple[str, ...]] = {
     "event": ("raise", "clear", "acknowledge"),
     "headline": ("fire", "critical", "unknown", "warning", "normal"),
     "role": ("duty", "maintainer", "inspector", "administrator"),
-    "line": ("modbus_tcp", "modbus_rtu", "printer"),
-    "reason": ("oversized", "undecodable", "topic", "identity", "value"),
+    "line": ("modbus_tcp", "modbus_rtu", "modbus_rtu_tcp", "printer", "panel_serial", "panel_tcp", "mqtt"),
+    "reason": ("oversized", "undecodable", "topic", "identity", "value", "fault", "history"),
 }

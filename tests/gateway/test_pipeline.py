@@ -13,8 +13,10 @@ import pytest
 
 from contract.messages import Gap, Reading, Receipt, digest
 from contract.topics import DEFAULT_ROOT
+from gateway.app import refused_rows
 from gateway.control.client import ControlError
 from gateway.control.protocol import Ask, Op
+from gateway.history.base import Row
 from gateway.ingest.door import Arrival
 from gateway.installation import Installation, load_installation
 from gateway.ledger.audit import verify
@@ -359,3 +361,18 @@ async def test_other_messages_go_on_when_one_makes_the_judging_itself_fail(tmp_p
         assert bench.last.telemetry == 3
         assert [reading.value for _, reading in bench.reader.stored()] == ["fire", 1.0, 3.0]
         await until(lambda: bench.pipeline.status()["ledger_fault"] is None)
+
+
+async def test_rows_the_history_refuses_are_kept_where_people_look(tmp_path: Path) -> None:
+    """They are counted and sampled in the quarantine, and no message is counted for them."""
+    rows = [Row("shuiye", "hydrant-01", "pressure_kpa", START_MS, 152.3, "good")]
+    async with open_bench(tmp_path) as bench:
+        for _ in range(3):
+            bench.pipeline.set_aside(refused_rows(rows, "field type conflict", START_MS))
+        await until(lambda: [row.count for row in bench.reader.quarantine()] == [3])
+        (row,) = bench.reader.quarantine()
+        status = bench.pipeline.status()
+
+    assert (row.source, row.reason, row.detail) == ("history/shuiye", "history", "field type conflict")
+    assert b"hydrant-01" in row.sample
+    assert (status["received"], status["dropped"], status["pending"]) == (0, {}, 0)
