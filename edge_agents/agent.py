@@ -28,9 +28,12 @@ from contract.errors import ConfigError, RetryLater, StartError, WeizhanError
 from contract.messages import Request
 from contract.mqtt import MqttSettings
 from contract.profile import ProfileLibrary
-from contract.site import AgentEntry, ModbusRtuLine, ModbusTcpLine, Placed, PrinterLine, Site, load_site
+from contract.site import AgentEntry, Line, PanelSerialLine, PanelTcpLine, Placed, PrinterLine, Site, load_site
 from edge_agents.bus.line import ModbusLine, PolledDevice
 from edge_agents.bus.modbus import ModbusPort
+from edge_agents.bus.panel import PanelLine
+from edge_agents.bus.panel_line import new_panel_line
+from edge_agents.bus.panel_tcp import PanelListener
 from edge_agents.bus.printer import ListeningLine
 from edge_agents.drivers.modbus import ReadPlan, plan_reads
 from edge_agents.drivers.printer import PrinterDecoder
@@ -148,11 +151,14 @@ class Agent:
     def _new_line(
         self,
         site: Site,
-        line: ModbusTcpLine | ModbusRtuLine | PrinterLine,
+        line: Line,
         kept: dict[str, Reported],
         plans: dict[PlanKey, tuple[ReadPlan, tuple[ReportRule, ...]]],
-    ) -> ModbusLine | ListeningLine:
+    ) -> ModbusLine | ListeningLine | PanelLine | PanelListener:
         placed = [device for device in site.placed() if device.line is line]
+        if isinstance(line, PanelSerialLine | PanelTcpLine):
+            recorder = self.recorder
+            return new_panel_line(placed[0], kept, recorder.record, lambda: not recorder.alarms_waiting, self._now_ms)
         if isinstance(line, PrinterLine):
             profile = placed[0].profile
             assert profile.printer is not None

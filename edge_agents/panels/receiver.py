@@ -61,6 +61,10 @@ class Receiver:
     tick_ms: ClassVar[int] = 1000
     """How often `due` wants to be asked."""
 
+    def sibling(self) -> Receiver:
+        """A receiver for a further connection of the same panel; itself where there can be only one."""
+        return self
+
     def permits(self, data: bytes) -> bool:
         """Whether these bytes may be sent; asked at the one place that writes."""
         return data in self.ALLOWED

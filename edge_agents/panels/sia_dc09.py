@@ -70,6 +70,12 @@ class SiaReceiver(FrameReceiver):
         self._owed: list[Transmission] = []
         self._is_closing = False
 
+    def sibling(self) -> SiaReceiver:
+        """A receiver for a further connection; what came on one and comes again on another is a repeat."""
+        made = SiaReceiver(many_accounts=self._many, insists_on_time=self._insists)
+        made._repeats = self._repeats
+        return made
+
     def permits(self, data: bytes) -> bool:
         """ACK, DUH and NAK, whole and with nothing behind them."""
         return _ANSWER.fullmatch(data) is not None

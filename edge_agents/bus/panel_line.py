@@ -1,0 +1,35 @@
+"""Makes the line of a panel from its place in the site."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from contract.site import PanelSerialLine, PanelTcpLine, Placed
+from edge_agents.bus.panel import PanelLine
+from edge_agents.bus.panel_tcp import PanelListener
+from edge_agents.panels.drivers import new_receiver
+from edge_agents.panels.report import PanelEvents
+from edge_agents.reporting import Reported, Reports
+
+
+def new_panel_line(
+    placed: Placed,
+    kept: Mapping[str, Reported],
+    record: Callable[[Reports], None],
+    is_durable: Callable[[], bool],
+    now_ms: Callable[[], int],
+) -> PanelLine | PanelListener:
+    """The line of one panel, with what was last reported of it. Raises ConfigError for options that cannot be."""
+    panel, line = placed.profile.panel, placed.line
+    assert panel is not None
+    options: dict[str, Any] = dict(panel.options)
+    if panel.driver == "gst_crt" and placed.entry.unit_id is not None:
+        options["controller"] = placed.entry.unit_id
+    receiver = new_receiver(panel.driver, options)
+    report = PanelEvents(placed.entry.id, panel, placed.profile.max_silence_s)
+    report.restore(kept)
+    if isinstance(line, PanelSerialLine):
+        return PanelLine(line, receiver, report, record, is_durable, now_ms)
+    assert isinstance(line, PanelTcpLine)
+    return PanelListener(line, receiver, report, record, is_durable, now_ms)
