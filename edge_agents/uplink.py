@@ -1,4 +1,4 @@
-"""The one module that knows aiomqtt: sends what the outbox holds, deletes what the gateway says it has committed.
+"""The connection to the gateway: sends what the outbox holds, deletes what the gateway says it has committed.
 
 A fresh client for each connection; QoS 1. The broker's acknowledgement only paces the sending: aiomqtt acknowledges
 incoming messages before we read them and drops beyond its queue, so nothing may rest on either. Receipts are
@@ -15,7 +15,6 @@ import contextlib
 import logging
 import random
 import socket
-import ssl
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -38,19 +37,21 @@ from contract.messages import (
     encode,
 )
 from contract.mqtt import MqttSettings
+from edge_agents.mqtt_client import (
+    BACKOFF_S,
+    CONNECT_S,
+    CONNECTION_ERRORS,
+    INCOMING_BOUND,
+    STABLE_S,
+    connected,
+    subscribe,
+    tls_context,
+)
 from edge_agents.outbox import Outbox
 from edge_agents.outbox_file import WINDOW_ROWS, Row
 from edge_agents.window import SendWindow
 
 log = logging.getLogger(__name__)
-BACKOFF_S = (0.2, 5.0)
-STABLE_S = 5.0
-"""A connection that held so long starts the back-off anew, so that two agents of one name do not flap."""
-CONNECT_S = 10.0
-CONNECT_STOP_S = 3.0
-"""Longest a stop waits for a connection that is being made."""
-INCOMING_BOUND = 1000
-"""Incoming messages held. aiomqtt drops beyond it: safe for receipts (cumulative) and requests (asked again)."""
 
 
 class Identity(NamedTuple):
@@ -113,7 +114,7 @@ class Uplink:
             began_s = self._monotonic()
             try:
                 await self._connection()
-            except (aiomqtt.MqttError, OSError, RetryLater, TimeoutError) as exc:
+            except CONNECTION_ERRORS as exc:
                 self._note_fault(f"{type(exc).__name__}: {exc}")
             finally:
                 self.is_connected = False
@@ -148,27 +149,11 @@ class Uplink:
 
     async def _connection(self) -> None:
         client = await self._new_client()
-        connecting = asyncio.create_task(client.__aenter__(), name="uplink.connect")
-        try:
-            await asyncio.shield(connecting)
-        except asyncio.CancelledError:
-            # aiomqtt does not bear being cancelled while it connects: let it finish, then leave.
-            await asyncio.wait([connecting], timeout=CONNECT_STOP_S)
-            if not connecting.done():
-                connecting.cancel()
-            elif not connecting.cancelled() and connecting.exception() is None:
-                await _leave(client)
-            raise
-        try:
+        async with connected(client, "uplink"):
             await self._serve(client)
-        finally:
-            await _leave(client)
 
     async def _serve(self, client: aiomqtt.Client) -> None:
-        for channel in topics.DOWN:
-            codes = await client.subscribe(self._topic(channel), qos=1)
-            if any((code if isinstance(code, int) else code.value) >= 0x80 for code in codes):
-                raise RetryLater(f"broker refused the subscription to {self._topic(channel)}. Check its access list.")
+        await subscribe(client, map(self._topic, topics.DOWN))
         for lane in LANES:
             self._windows[lane].go_back()
         await self._publish_state(client, online=True)
@@ -195,9 +180,6 @@ class Uplink:
 
     async def _new_client(self) -> aiomqtt.Client:
         mqtt, who = self._mqtt, self._identity
-        context = None
-        if mqtt.ca_file is not None:
-            context = await asyncio.to_thread(ssl.create_default_context, cafile=str(mqtt.ca_file))
         will = encode(await self.state(online=False))
         return aiomqtt.Client(
             mqtt.host,
@@ -208,7 +190,8 @@ class Uplink:
             clean_session=True,
             keepalive=mqtt.keepalive_s,
             will=aiomqtt.Will(self._topic("state"), will, qos=1, retain=True),
-            tls_context=context,
+            tls_context=await tls_context(mqtt.ca_file),
+            # Dropping beyond it is safe for receipts (cumulative) and requests (asked again).
             max_queued_incoming_messages=INCOMING_BOUND,
             timeout=CONNECT_S,
             # Without it a small message waits up to 40 ms for the acknowledgement of the one before.
@@ -339,16 +322,6 @@ class Uplink:
         elif fault is None and self._fault is not None:
             log.info("broker %s:%d: connected again", self._mqtt.host, self._mqtt.port)
         self._fault = fault
-
-
-async def _leave(client: aiomqtt.Client) -> None:
-    """End the connection, whatever is left of it."""
-    with contextlib.suppress(aiomqtt.MqttError, OSError):
-        await client.__aexit__(None, None, None)
-    # aiomqtt leaves the way it ended in a private future; unread it would be logged as a forgotten exception.
-    ended = getattr(client, "_disconnected", None)
-    if isinstance(ended, asyncio.Future) and ended.done() and not ended.cancelled():
-        ended.exception()
 
 
 async def _wait(event: asyncio.Event, timeout_s: float | None) -> None:
