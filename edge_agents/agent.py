@@ -29,8 +29,8 @@ from contract.messages import Request
 from contract.mqtt import MqttSettings
 from contract.profile import ProfileLibrary
 from contract.site import AgentEntry, Line, PanelSerialLine, PanelTcpLine, Placed, PrinterLine, Site, load_site
-from edge_agents.bus.line import ModbusLine, PolledDevice
-from edge_agents.bus.modbus import ModbusPort
+from edge_agents.bus.line import LineRules, ModbusLine, PolledDevice
+from edge_agents.bus.modbus import FrameCounters, ModbusPort, PolledLine
 from edge_agents.bus.panel import PanelLine
 from edge_agents.bus.panel_line import new_panel_line
 from edge_agents.bus.panel_tcp import PanelListener
@@ -167,7 +167,18 @@ class Agent:
             decoder = PrinterDecoder(profile.printer)
             return ListeningLine(line, decoder, report, self.recorder.record, self._now_ms)
         devices = [self._new_device(device, plans, kept) for device in placed]
-        return ModbusLine(line.id, devices, lambda: ModbusPort(line), self.recorder.record, self._now_ms)
+        assert isinstance(line, PolledLine)
+        polled, frames = line, FrameCounters()
+        rules = LineRules(line.retries, line.dead_share, self._settings.misses)
+        return ModbusLine(
+            line.id,
+            devices,
+            lambda: ModbusPort(polled, counters=frames),
+            self.recorder.record,
+            self._now_ms,
+            rules=rules,
+            frames=frames,
+        )
 
     def _new_device(
         self,

@@ -55,6 +55,9 @@ class ReportRule(NamedTuple):
         return cls(point.name, point.lane == "alarm", point.deadband if point.is_number else 0.0)
 
 
+STEP_MS = 5000
+"""A clock this far behind the last reading was set back; less is jitter."""
+ERAS = 4
 ONLINE_RULE = ReportRule(ONLINE, True, 0.0)
 
 
@@ -118,6 +121,11 @@ class DeviceReport:
             return Reports([], [])
         return self._all(False, q.GOOD, q.unknown("no_answer"), now_ms)
 
+    def overdue(self, now_ms: int) -> Reports:
+        """Readings when there has been no answer for too long, however often it was asked: everything is unknown."""
+        self._misses = max(self._misses, self._allowed)
+        return self._all(False, q.GOOD, q.unknown("no_answer"), now_ms)
+
     def line_down(self, now_ms: int) -> Reports:
         """Readings when the line itself cannot be opened: nothing can be said of the device."""
         return self._all(None, q.unknown("line"), q.unknown("line"), now_ms)
@@ -152,10 +160,19 @@ class DeviceReport:
 
 
 def next_observed_ms(last: Reported | None, now_ms: int) -> int:
-    """The time of a new reading: now, made unique for the point. After a real step back of the clock it stands."""
-    if last is not None and 0 <= last.observed_ms - now_ms < 5000:
-        return last.observed_ms + 1
-    return now_ms
+    """The time of a new reading: now, to 4 ms, unique for the point.
+
+    A clock that stepped back really (by 5 s or more) runs through times that were used already. So the remainder by 4
+    tells the eras between such steps apart: it moves on by one with each, and readings of four eras never meet.
+    """
+    if last is None:
+        return now_ms - now_ms % ERAS
+    ahead_ms, era = last.observed_ms - now_ms, last.observed_ms % ERAS
+    if ahead_ms >= STEP_MS:
+        era = (era + 1) % ERAS
+    elif ahead_ms > -ERAS:
+        return last.observed_ms + ERAS
+    return now_ms - now_ms % ERAS + era
 
 
 def is_near(value: Value, last: Value, deadband: float) -> bool:

@@ -1,7 +1,8 @@
 """The owner of one Modbus line: opens it, polls by the schedule, turns answers into reports.
 
 An alarm edge is reported only after a second read of the same block says the same; a CRC-16 lets one random frame in
-65,536 through, and a contact may bounce.
+65,536 through, and a contact may bounce. A device that has given no answer for its allowed number of periods has no
+data, whether or not there was time to ask it as often.
 """
 
 from __future__ import annotations
@@ -11,21 +12,30 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from contract import quality as q
 from contract.errors import DeviceError, RetryLater
-from edge_agents.bus.modbus import Port
-from edge_agents.drivers.modbus import ReadGroup, ReadPlan, decode_group
+from edge_agents.bus.health import DeviceHealth, HealthReport, LineCounters
+from edge_agents.bus.modbus import FrameCounters, Port
+from edge_agents.drivers.modbus import Block, ReadGroup, ReadPlan, decode_group
 from edge_agents.reporting import DeviceReport, Observation, Reports
 from edge_agents.schedule import ALARM, REST, Job, LineSchedule
 
 log = logging.getLogger(__name__)
-BACKOFF_S = (0.2, 30.0)
+BACKOFF_S = (0.2, 4.0)
 DOWN_AFTER = 3
 """Failed attempts to open after which the devices' points are unknown:line."""
 SILENT_ERRORS = ("no_answer", "late_answer", "bad_answer", "busy", "line")
 """Causes that leave a device without an answer; an exception response is an answer."""
+DEAF_S = 5.0
+DEAF_AFTER = 4
+"""So many requests without a byte heard, for so long: the connection is opened again, it may be half open."""
+OVERDUE_FLOOR_S = 5.0
+OVERDUE_EARLY = 0.25
+"""Share of a period by which "no data" is said before the allowed number of periods is full."""
+HELD_UP_S = 5.0
+"""A longer pause between two steps means that this process was held up, not the devices."""
 
 
 @dataclass(slots=True)
@@ -40,18 +50,14 @@ class PolledDevice:
     report: DeviceReport
 
 
-@dataclass(slots=True)
-class LineCounters:
-    """What happened on a line since the start."""
+@dataclass(frozen=True, slots=True)
+class LineRules:
+    """How a line deals with trouble; see the site file's line."""
 
-    reads: int = 0
-    errors: dict[str, int] = field(default_factory=dict)
-    disagreements: int = 0
-    opened: int = 0
-
-    def count(self, cause: str) -> None:
-        """One more error of this cause."""
-        self.errors[cause] = self.errors.get(cause, 0) + 1
+    retries: int = 1
+    dead_share: float = 0.1
+    misses: int = 3
+    """Periods without an answer after which a device has no data."""
 
 
 class ModbusLine:
@@ -64,6 +70,8 @@ class ModbusLine:
         record: takes reports; never waits.
         now_ms: wall clock.
         monotonic: seconds.
+        rules: retries and limits.
+        frames: what the ports count into.
     """
 
     def __init__(
@@ -74,6 +82,9 @@ class ModbusLine:
         record: Callable[[Reports], None],
         now_ms: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
+        *,
+        rules: LineRules | None = None,
+        frames: FrameCounters | None = None,
     ) -> None:
         self.id = line_id
         self._devices = devices
@@ -81,13 +92,29 @@ class ModbusLine:
         self._record = record
         self._now_ms = now_ms
         self._monotonic = monotonic
+        self._rules = rules if rules is not None else LineRules()
         self._wake = asyncio.Event()
+        start_s = monotonic()
         self._schedule = LineSchedule(
             [device.poll_s for device in devices],
             [[ALARM if group.is_alarm else REST for group in device.plan.groups] for device in devices],
-            monotonic(),
+            start_s,
+            dead_share=self._rules.dead_share,
         )
+        periods = max(self._rules.misses - OVERDUE_EARLY, 2 - OVERDUE_EARLY)
+        self._overdue_s = [max(OVERDUE_FLOOR_S, periods * device.poll_s) for device in devices]
+        self._answered_s = [start_s] * len(devices)
+        self._group_misses = [[0] * len(device.plan.groups) for device in devices]
+        self._failures = 0
+        self._is_down = False
+        self._look_s = start_s
+        self._unheard_since_s = start_s
+        self._unheard = 0
+        self.health = [DeviceHealth() for _ in devices]
+        self._health_report = HealthReport(line_id, [device.id for device in devices], start_s)
         self.counters = LineCounters()
+        self.frames = frames if frames is not None else FrameCounters()
+        """What the line's connections count; the same object as the ports have."""
         self.is_open = False
 
     def request(self, device_id: str | None) -> None:
@@ -99,94 +126,200 @@ class ModbusLine:
 
     def status(self) -> dict[str, object]:
         """Counters for the status file."""
-        counters = self.counters
+        counters, frames = self.counters, self.frames
         return {
             "open": self.is_open,
             "opened": counters.opened,
             "reads": counters.reads,
+            "retries": counters.retries,
             "errors": dict(counters.errors),
             "disagreements": counters.disagreements,
+            "frames": {
+                "requests": frames.requests,
+                "timeouts": frames.timeouts,
+                "damaged": frames.damaged,
+                "foreign": frames.foreign,
+                "late": frames.late,
+                "echoed": frames.echoed,
+            },
+            "devices": {
+                device.id: {"breaker": self._schedule.breaker(number), **self.health[number].status()}
+                for number, device in enumerate(self._devices)
+            },
         }
 
     async def run(self) -> None:
         """Poll until cancelled."""
-        failures, pause_s = 0, BACKOFF_S[0]
+        pause_s, is_deaf = BACKOFF_S[0], False
         while True:
             port = self._new_port()
             try:
                 await port.open()
-                if failures >= DOWN_AFTER:
-                    log.info("line %s: open again", self.id)
-                failures, pause_s, self.is_open = 0, BACKOFF_S[0], True
+                self.is_open = True
                 self.counters.opened += 1
-                self._schedule.revive(self._monotonic())
-                await self._poll(port)
+                if not is_deaf:
+                    self._schedule.revive(self._monotonic())
+                self._failures += 1  # until something is heard: one that takes us and hangs up is no better than none
+                is_deaf = await self._poll(port)
+                self._fail(f"line {self.id}: got a connection that is closed before any answer. Trying again.")
             except RetryLater as exc:
-                failures += 1
+                is_deaf = False
+                self._failures += 1
                 self.counters.count("line")
-                if failures == DOWN_AFTER:
-                    log.warning("%s", exc)
-                if failures >= DOWN_AFTER:
-                    self._mark_down()
+                self._fail(str(exc))
             finally:
                 self.is_open = False
                 port.close()
+            if self._failures == 0:
+                pause_s = BACKOFF_S[0]
             await asyncio.sleep(pause_s * random.uniform(0.75, 1.0))  # noqa: S311  # jitter, no secret
             pause_s = min(pause_s * 2, BACKOFF_S[1])
 
-    async def _poll(self, port: Port) -> None:
-        """Poll until the connection is lost."""
+    def _fail(self, why: str) -> None:
+        """After so many failures in a row nothing can be said of the devices."""
+        if self._failures >= DOWN_AFTER:
+            if not self._is_down:
+                log.warning("%s", why)
+                self._is_down = True
+            self._mark_down()
+
+    def _recover(self) -> None:
+        """The connection carries something, or at least stays."""
+        self._failures = 0
+        if self._is_down:
+            log.info("line %s: open again", self.id)
+            self._is_down = False
+
+    async def _poll(self, port: Port) -> bool:
+        """Poll until the connection is lost; True when it was given up because nothing at all is heard on it."""
+        now_s = self._monotonic()
+        self._start_over(now_s)
+        self._unheard_since_s, self._unheard = now_s, 0
         while port.is_open:
-            job, wake_s = self._schedule.next_job(self._monotonic())
+            now_s = self._monotonic()
+            self._look_around(now_s)
+            if self._unheard >= DEAF_AFTER and now_s - self._unheard_since_s >= DEAF_S:
+                self._recover()
+                return True
+            job, wake_s = self._schedule.next_job(now_s)
             if job is None:
                 self._wake.clear()
+                wait_s = min(wake_s - now_s, 1.0)
+                timer = asyncio.get_running_loop().call_later(max(0.0, wait_s), self._wake.set)
                 try:
-                    async with asyncio.timeout(max(0.0, min(wake_s - self._monotonic(), 1.0))):
-                        await self._wake.wait()
-                except TimeoutError:
-                    pass
+                    await self._wake.wait()
+                finally:
+                    timer.cancel()
                 continue
+            self.counters.worst_drift_s = max(self.counters.worst_drift_s, 0.0 if job.is_probe else job.late_s)
             await self._do(port, job)
+        return False
+
+    def _start_over(self, now_s: float) -> None:
+        """Nobody is overdue at this moment: the silence so far was not the devices'."""
+        self._look_s = now_s
+        self._answered_s = [now_s] * len(self._devices)
+
+    def _look_around(self, now_s: float) -> None:
+        """Say which devices have no data any more; report the figures when their minute is over."""
+        if now_s - self._look_s > HELD_UP_S:
+            self._start_over(now_s)
+        if now_s - self._look_s < 0.2:
+            return
+        self._look_s = now_s
+        for number, answered_s in enumerate(self._answered_s):
+            if now_s - answered_s > self._overdue_s[number]:
+                self._record(self._devices[number].report.overdue(self._now_ms()))
+                self._answered_s[number] = now_s  # said once, and once more each so often
+        if now_s >= self._health_report.due_s:
+            readings = self._health_report.report(self.health, self.counters, self.frames, now_s, self._now_ms())
+            self._record(Reports([], readings))
 
     async def _do(self, port: Port, job: Job) -> None:
         device = self._devices[job.device]
         group = device.plan.groups[job.group]
         began_s = self._monotonic()
+        again = False
         try:
-            seen, now_ms = await self._read(port, device, group)
+            seen, now_ms = await self._read(port, job, device, group)
             edges = device.report.edges(seen)
-            again = False
             if edges:
-                seen, again = await self._confirm(port, device, group, seen, edges)
+                seen, again = await self._confirm(port, job, seen, edges)
         except DeviceError as exc:
-            self.counters.count(exc.cause)
-            now_s = self._monotonic()
+            self._count_failure(job, exc)
             if exc.cause in SILENT_ERRORS:
-                if exc.cause != "line":
-                    self._schedule.missed(job, now_s, now_s - began_s)
-                    self._record(device.report.missed(self._now_ms()))
+                self._miss(port, job, exc, began_s)
                 return
-            seen = [Observation(read.at, None, q.bad(exc.cause)) for read in group.points]
-            now_ms, again = self._now_ms(), False
+            seen, now_ms = [Observation(read.at, None, q.bad(exc.cause)) for read in group.points], self._now_ms()
+        now_s = self._monotonic()
+        self._answered_s[job.device] = now_s
+        self._unheard_since_s, self._unheard = now_s, 0
+        self._recover()
+        self._group_misses[job.device][job.group] = 0
         self._record(device.report.answered(seen, now_ms))
-        self._schedule.answered(job, self._monotonic())
+        self._schedule.answered(job, now_s)
         if again:
-            self._schedule.repeat(job, self._monotonic())
+            self._schedule.repeat(job, now_s)
 
-    async def _read(self, port: Port, device: PolledDevice, group: ReadGroup) -> tuple[list[Observation], int]:
+    def _count_failure(self, job: Job, exc: DeviceError) -> None:
+        self.counters.count(exc.cause)
+        self.health[job.device].fail(exc.cause)
+
+    def _miss(self, port: Port, job: Job, exc: DeviceError, began_s: float) -> None:
+        """A group was not answered: hold the device back; without an answer for long it, or the group, is unknown."""
+        if exc.cause == "line":
+            return
+        device, now_s = self._devices[job.device], self._monotonic()
+        self._unheard = self._unheard + 1 if exc.cause == "no_answer" else 0
+        if self._unheard == 0:
+            self._unheard_since_s = now_s
+        self._schedule.missed(job, now_s, now_s - began_s)
+        if (ready_s := port.ready_s(device.unit_id)) > now_s:
+            self._schedule.hold(job.device, ready_s)
+        misses = self._group_misses[job.device]
+        misses[job.group] += 1
+        if self._schedule.misses(job.device):
+            self._record(device.report.missed(self._now_ms()))
+        elif misses[job.group] >= self._rules.misses:
+            # The rest of the device answers: only these points are unknown.
+            unread = [Observation(read.at, None, q.unknown(exc.cause)) for read in device.plan.groups[job.group].points]
+            self._record(device.report.answered(unread, self._now_ms()))
+
+    async def _read(
+        self, port: Port, job: Job, device: PolledDevice, group: ReadGroup
+    ) -> tuple[list[Observation], int]:
         registers: dict[int, int] = {}
         for block in group.blocks:
-            words = await port.read(device.unit_id, block, device.plan.answer_s)
-            self.counters.reads += 1
+            words = await self._read_block(port, job, device, block)
             registers.update(zip(range(block.address, block.address + block.size), words, strict=True))
         decoded = decode_group(group, registers, device.word_order)
         return [Observation(read.at, *result) for read, result in decoded], self._now_ms()
 
+    async def _read_block(self, port: Port, job: Job, device: PolledDevice, block: Block) -> list[int]:
+        """The words of a block; a damaged answer is asked for again."""
+        is_known_good = self._schedule.misses(job.device) == 0
+        for retries_left in range(self._rules.retries if is_known_good else 0, -1, -1):
+            began_s = self._monotonic()
+            try:
+                words = await port.read(device.unit_id, block, device.plan.answer_s, is_probe=not is_known_good)
+            except DeviceError as exc:
+                now_s = self._monotonic()
+                if not retries_left or exc.cause != "bad_answer" or port.ready_s(device.unit_id) > now_s:
+                    raise
+                self._count_failure(job, exc)
+                self.counters.retries += 1
+                continue
+            self.counters.reads += 1
+            self.health[job.device].answer(self._monotonic() - began_s, self._now_ms())
+            return words
+        raise AssertionError("unreachable")
+
     async def _confirm(
-        self, port: Port, device: PolledDevice, group: ReadGroup, first: list[Observation], edges: set[int]
+        self, port: Port, job: Job, first: list[Observation], edges: set[int]
     ) -> tuple[list[Observation], bool]:
         """A second read; where it agrees the edge stands, where not the point is left out and read again at once."""
-        second, _ = await self._read(port, device, group)
+        device = self._devices[job.device]
+        second, _ = await self._read(port, job, device, device.plan.groups[job.group])
         before = {seen.at: seen for seen in first}
         doubtful = {seen.at for seen in second if seen.at in edges and seen != before[seen.at]}
         # An edge that only the second read shows waits for the next read, which confirms it.

