@@ -24,7 +24,7 @@ from edge_agents.bus.line import DOWN_AFTER
 from edge_agents.foreign.drivers import decoder_of
 from edge_agents.foreign.message import Decode
 from edge_agents.foreign.refused import RefusedFile
-from edge_agents.foreign.report import ForeignReport
+from edge_agents.foreign.report import ForeignReport, Kept
 from edge_agents.mqtt_client import (
     BACKOFF_S,
     CONNECT_S,
@@ -35,7 +35,7 @@ from edge_agents.mqtt_client import (
     subscribe,
     tls_context,
 )
-from edge_agents.reporting import Reports
+from edge_agents.reporting import Reported, Reports
 
 log = logging.getLogger(__name__)
 REFRESH_S = 2.0
@@ -74,9 +74,11 @@ class _Counters:
     refused: dict[str, int] = field(default_factory=dict)
 
 
-def new_sensor(placed: Placed, now_ms: int) -> Sensor:
-    """A sensor nothing is known of yet."""
-    return Sensor(placed, decoder_of(placed.profile), ForeignReport(placed.entry.id, placed.profile, now_ms))
+def restored_sensor(placed: Placed, now_ms: int, kept: Mapping[str, Reported], own: Kept | None) -> Sensor:
+    """A sensor as it was reported before a restart; nothing kept: nothing is known of it yet."""
+    report = ForeignReport(placed.entry.id, placed.profile, now_ms)
+    report.restore(kept, own)
+    return Sensor(placed, decoder_of(placed.profile), report)
 
 
 class SensorLine:
