@@ -28,15 +28,27 @@ from contract.errors import ConfigError, RetryLater, StartError, WeizhanError
 from contract.messages import Request
 from contract.mqtt import MqttSettings
 from contract.profile import ProfileLibrary
-from contract.site import AgentEntry, Line, PanelSerialLine, PanelTcpLine, Placed, PrinterLine, Site, load_site
+from contract.site import (
+    AgentEntry,
+    Line,
+    MqttLine,
+    PanelSerialLine,
+    PanelTcpLine,
+    Placed,
+    PrinterLine,
+    Site,
+    load_site,
+)
 from edge_agents.bus.line import LineRules, ModbusLine, PolledDevice
 from edge_agents.bus.modbus import FrameCounters, ModbusPort, PolledLine
+from edge_agents.bus.mqtt import SensorLine, restored_sensor
 from edge_agents.bus.panel import PanelLine
 from edge_agents.bus.panel_line import new_panel_line
 from edge_agents.bus.panel_tcp import PanelListener
 from edge_agents.bus.printer import ListeningLine
 from edge_agents.drivers.modbus import ReadPlan, plan_reads
 from edge_agents.drivers.printer import PrinterDecoder
+from edge_agents.foreign import report as foreign
 from edge_agents.outbox import Outbox
 from edge_agents.panel_report import PanelReport
 from edge_agents.recorder import KEPT, Recorder
@@ -73,6 +85,7 @@ class Agent:
         self._stack = contextlib.AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._waits = False
+        self._kept_sensors: dict[str, foreign.Kept] = {}
         self.restarts = 0
         """Parts that failed and were started again."""
 
@@ -137,15 +150,17 @@ class Agent:
     async def _restore(self, site: Site, entry: AgentEntry) -> dict[str, Reported]:
         """What was last reported before this start; points of devices that are no longer ours are forgotten."""
         ours = {placed.entry.id for placed in site.placed() if placed.agent == entry.id}
-        kept, foreign = {}, []
+        kept, strange = {}, []
         for key, value in (await self.outbox.kept()).items():
-            point = key.removeprefix(KEPT)
+            point, sensor = key.removeprefix(KEPT), key.removeprefix(foreign.KEPT)
             if key.startswith(KEPT) and point.partition("/")[0] in ours:
                 kept[point] = msgspec.json.decode(value, type=Reported)
+            elif key.startswith(foreign.KEPT) and sensor in ours:
+                self._kept_sensors[sensor] = msgspec.json.decode(value, type=foreign.Kept)
             else:
-                foreign.append(key)
-        if foreign:
-            await self.outbox.forget(foreign)
+                strange.append(key)
+        if strange:
+            await self.outbox.forget(strange)
         return kept
 
     def _new_line(
@@ -154,11 +169,16 @@ class Agent:
         line: Line,
         kept: dict[str, Reported],
         plans: dict[PlanKey, tuple[ReadPlan, tuple[ReportRule, ...]]],
-    ) -> ModbusLine | ListeningLine | PanelLine | PanelListener:
+    ) -> ModbusLine | ListeningLine | PanelLine | PanelListener | SensorLine:
         placed = [device for device in site.placed() if device.line is line]
         if isinstance(line, PanelSerialLine | PanelTcpLine):
             recorder = self.recorder
             return new_panel_line(placed[0], kept, recorder.record, lambda: not recorder.alarms_waiting, self._now_ms)
+        if isinstance(line, MqttLine):
+            now_ms = self._now_ms()
+            sensors = [restored_sensor(one, now_ms, kept, self._kept_sensors.get(one.entry.id)) for one in placed]
+            name = f"{site.site}-{self._settings.agent_id}-{line.id}"
+            return SensorLine(line, name, sensors, self._settings.data_dir, self.recorder.record, self._now_ms)
         if isinstance(line, PrinterLine):
             profile = placed[0].profile
             assert profile.printer is not None
