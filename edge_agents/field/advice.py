@@ -28,8 +28,8 @@ def findings(diagnosis: Diagnosis, speed: Speed) -> Iterator[str]:
     if counts.echoes:
         yield (
             f"echo: got our own request back {counts.echoes} times of {counts.asked}, want never. The adapter listens "
-            "while it sends: set its RS-485 direction control (2-wire, echo off) or use another; the agent takes an "
-            "echo for a bad answer."
+            "while it sends: set its RS-485 direction control (2-wire, echo off). The agent passes echoes over, other "
+            "tools do not."
         )
     if counts.foreign_frames:
         yield (

@@ -16,11 +16,9 @@ from typing import NamedTuple
 
 from contract.profile import ProfileLibrary
 from contract.site import ModbusRtuLine, ModbusRtuTcpLine
+from edge_agents.bus.rtu import FRAME_BYTES, REQUEST_BYTES
 from edge_agents.drivers.modbus import Block, plan_reads
 
-REQUEST_CHARS = 8
-ANSWER_CHARS = 5
-"""Unit, function, byte count and CRC around the data of an answer."""
 RtuLine = ModbusRtuLine | ModbusRtuTcpLine
 LEAST_SILENCE_S = 0.00175
 """From 19200 baud on the standard fixes the silence between frames."""
@@ -86,14 +84,14 @@ def speed_of(line: RtuLine) -> Speed:
 
 def answer_chars(block: Block) -> int:
     """Characters of the answer to a read."""
-    return ANSWER_CHARS + (math.ceil(block.size / 8) if block.function in (1, 2) else 2 * block.size)
+    return FRAME_BYTES + (math.ceil(block.size / 8) if block.function in (1, 2) else 2 * block.size)
 
 
 def time_block(block: Block, speed: Speed, turnaround_s: float | None = None) -> BlockTime:
     """Line time of one read. Without a measured turnaround: the 3.5 characters after which a unit may answer at all."""
     turnaround_s = speed.silence_s if turnaround_s is None else turnaround_s
     return BlockTime(
-        REQUEST_CHARS * speed.char_s, turnaround_s, answer_chars(block) * speed.char_s, speed.silence_s
+        REQUEST_BYTES * speed.char_s, turnaround_s, answer_chars(block) * speed.char_s, speed.silence_s
     )  # fmt: skip
 
 

@@ -11,8 +11,9 @@ import statistics
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
+from edge_agents.bus.rtu import REQUEST_BYTES
 from edge_agents.field import advice
-from edge_agents.field.capacity import REQUEST_CHARS, BlockTime, Speed, units_carried
+from edge_agents.field.capacity import BlockTime, Speed, units_carried
 from edge_agents.field.frames import Piece, tell_apart
 from edge_agents.field.wire import Chunk, Exchange
 
@@ -195,7 +196,7 @@ class _Tally:
             unit.timeouts += 1
 
     def _wire_s(self, piece: Piece) -> float:
-        return (REQUEST_CHARS + piece.end - piece.start) * self.observed.speed.char_s
+        return (REQUEST_BYTES + piece.end - piece.start) * self.observed.speed.char_s
 
     def _answered(self, unit: UnitSeen, piece: Piece, at_s: float) -> None:
         unit.turnaround_ms.append(max(0.0, at_s - self._wire_s(piece)) * 1000)
@@ -238,7 +239,7 @@ def _advise_timeout(every_ms: list[float], observed: Observed) -> float | None:
     if not every_ms:
         return None
     worst_s = every_ms[-1] / 1000
-    wire_s = REQUEST_CHARS * observed.speed.char_s + observed.longest_answer_s
+    wire_s = REQUEST_BYTES * observed.speed.char_s + observed.longest_answer_s
     return math.ceil((worst_s + max(MARGIN * worst_s, LEAST_MARGIN_S) + wire_s) * 1000) / 1000
 
 
@@ -254,7 +255,7 @@ def _unit_time(every_ms: list[float], tally: _Tally, timeout_s: float | None) ->
     if gap_s > speed.silence_s:
         failed = 0  # they came of a silence too short, which the advised one ends
     parts = {
-        "request": REQUEST_CHARS * speed.char_s,
+        "request": REQUEST_BYTES * speed.char_s,
         "turnaround": statistics.fmean(every_ms) / 1000,
         "answer": statistics.fmean(tally.answer_s),
         "silence": gap_s,

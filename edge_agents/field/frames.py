@@ -4,7 +4,7 @@
     answer    0 unit  1 function      2 byte count        3.. data            last two CRC-16
     exception 0 unit  1 function+128  2 code                                  3-4 CRC-16
 
-CRC-16: 0xA001, start 0xFFFF, low byte first. Source: MODBUS over serial line V1.02, 2.5.1.
+Source: MODBUS over serial line V1.02, 2.5.1.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from edge_agents.bus.rtu import READS, REQUEST_BYTES, crc_of
 from edge_agents.drivers.modbus import Block
 from edge_agents.field.capacity import answer_chars
 
 Kind = Literal["echo", "answer", "exception", "request", "other", "damaged", "noise"]
-READS = (1, 2, 3, 4)
-"""The only functions these tools ever send."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +35,12 @@ class Piece:
     function: int = 0
 
 
-def crc16(data: bytes) -> int:
-    """CRC-16/Modbus; 0 over a frame with its own CRC."""
-    crc = 0xFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
-    return crc
-
-
 def read_request(unit_id: int, block: Block) -> bytes:
     """The request for a block. Raises ValueError for anything that is not a read of one unit."""
     if block.function not in READS or not 1 <= unit_id <= 247:
         raise ValueError(f"got function {block.function} to unit {unit_id}, want 1..4 to 1..247.")
     body = bytes((unit_id, block.function)) + block.address.to_bytes(2, "big") + block.size.to_bytes(2, "big")
-    return body + crc16(body).to_bytes(2, "little")
+    return body + crc_of(body).to_bytes(2, "little")
 
 
 def tell_apart(data: bytes, unit_id: int = 0, block: Block | None = None) -> list[Piece]:
@@ -94,7 +83,7 @@ def _piece_at(data: bytes, at: int, request: bytes, unit_id: int, block: Block |
     unit, function = data[at], data[at + 1]
     for length, is_request in _lengths(data, at, function):
         frame = data[at : at + length]
-        if len(frame) < length or crc16(frame) != 0:
+        if len(frame) < length or crc_of(frame) != 0:
             continue
         return Piece(_kind(frame, is_request, unit_id, block), at, at + length, unit, function)
     return None
@@ -105,9 +94,9 @@ def _lengths(data: bytes, at: int, function: int) -> list[tuple[int, bool]]:
     if function & 0x80:
         return [(5, False)]
     if function in READS:
-        return [(5 + data[at + 2], False), (8, True)]
+        return [(5 + data[at + 2], False), (REQUEST_BYTES, True)]
     if function in (5, 6):
-        return [(8, True)]
+        return [(REQUEST_BYTES, True)]
     if function in (15, 16):
         return [(9 + data[at + 6], True) if len(data) > at + 6 else (8, False), (8, False)]
     return []
