@@ -48,8 +48,7 @@ class _Line(Section):
 
 class _PolledLine(_Line):
     retries: int = Field(default=1, ge=0, le=5)
-    """How often a damaged or missing answer is asked for again at once, of a device that has been answering. A silent
-    device is not asked again before its turn."""
+    """How often a damaged answer is asked for again at once. After a missing one the device waits for its turn."""
     dead_share: float = Field(default=0.1, ge=0.01, le=0.5)
     """Largest share of the line's time that silent devices may take; 0.1 is one tenth. Less keeps the others steadier,
     more notices sooner that a device is back."""
@@ -210,6 +209,11 @@ class Site(Section):
             for line in agent.lines:
                 for entry in line.devices:
                     yield Placed(agent.id, line, entry, self._library[entry.profile])
+
+    def own_devices(self) -> Iterator[tuple[str, str]]:
+        """(agent, device) of what reports its own health beside the devices: each polled line (`LINE_PROFILE`)."""
+        for agent in self.agents:
+            yield from ((agent.id, line_device(line.id)) for line in agent.lines if isinstance(line, _PolledLine))
 
     def agent(self, agent_id: str) -> AgentEntry | None:
         """The agent of that id."""

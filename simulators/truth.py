@@ -35,9 +35,11 @@ from typing import TypedDict
 import msgspec
 
 from contract.messages import Value
-from contract.profile import ONLINE
+from contract.profile import BUILT_IN, LINE_POINTS
 from contract.quality import GOOD
 
+AGENTS_OWN = frozenset(BUILT_IN) | {point.name for point in LINE_POINTS}
+"""Points that no simulated device has: the agent makes them."""
 EARLY_MS = 50
 """A reading may carry a time this much before the change: two processes read one clock."""
 LATE_MS = 1500
@@ -191,12 +193,13 @@ def judge_readings(truth: Truth, stored: Iterable[tuple[str, int, Value]]) -> Re
     A value is produced when it was good and read twice, or printed. It is lost when no reading of it is stored with a
     time from..to (and the tolerances above). When a point left a value and came back to it and what lay between was
     never stored nor read twice, a product reporting by exception saw no change: that counts as one value.
-    `online`, which the agent makes itself, is left out. Judge when `truth.end_ms` is set: before that the values that
+    What the agent makes itself (`online`, health of devices and lines) is left out. Judge when `truth.end_ms` is set:
+    before that the values that
     hold now are not in the file, so they are neither produced nor can a reading of them be wrong.
     """
     rows: dict[str, list[tuple[int, Value]]] = defaultdict(list)
     for point, observed_ms, value in stored:
-        if point.rpartition("/")[2] != ONLINE:
+        if point.rpartition("/")[2] not in AGENTS_OWN:
             rows[point].append((observed_ms, value))
     segments: dict[str, list[Segment]] = defaultdict(list)
     for segment in truth.segments:
