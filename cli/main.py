@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cli.processes import CONFIG_EXIT
-from contract.errors import ConfigError, StartError, WeizhanError
+from cli.failures import errors
+from cli.line import line
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,30 +25,24 @@ gateway = typer.Typer(no_args_is_help=True, help="The gateway: decides and remem
 web = typer.Typer(no_args_is_help=True, help="The pages.")
 history = typer.Typer(no_args_is_help=True, help="The time series.")
 audit = typer.Typer(no_args_is_help=True, help="The audit chain.")
-for group, name in ((edge, "edge"), (gateway, "gateway"), (web, "web"), (history, "history"), (audit, "audit")):
+for group, name in (
+    (edge, "edge"),
+    (gateway, "gateway"),
+    (web, "web"),
+    (history, "history"),
+    (audit, "audit"),
+    (line, "line"),
+):
     app.add_typer(group, name=name)
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="Configuration file.")]
 DEFAULT = Path("weizhan.yaml")
 
 
-@contextmanager
-def _errors() -> Iterator[None]:
-    """What is wrong goes to stderr as its own text, without a traceback."""
-    try:
-        yield
-    except (ConfigError, StartError) as exc:
-        print(exc, file=sys.stderr, flush=True)
-        raise typer.Exit(CONFIG_EXIT) from exc
-    except WeizhanError as exc:
-        print(exc, file=sys.stderr, flush=True)
-        raise typer.Exit(1) from exc
-
-
 def _run(service: Coroutine[Any, Any, None]) -> None:
     import uvloop
 
-    with _errors():
+    with errors():
         uvloop.run(service)
 
 
@@ -58,7 +51,7 @@ def check(config: Annotated[Path, typer.Argument(help="Configuration file.")] = 
     """Check a configuration as a start would, and say what is wrong: file, line, got, wanted, what to do."""
     from cli.settings import load_checked
 
-    with _errors():
+    with errors():
         settings = load_checked(config)
     parts = [name for name in ("agent", "gateway") if getattr(settings, name) is not None]
     print(f"{config}: good ({', '.join(parts) or 'no agent, no gateway'}).")
@@ -69,7 +62,7 @@ def edge_run(config: Config = DEFAULT) -> None:
     """Run the edge agent of this configuration."""
     from cli.settings import load_checked
 
-    with _errors():
+    with errors():
         settings = load_checked(config, "agent")
     from edge_agents.agent import run
 
@@ -82,7 +75,7 @@ def gateway_run(config: Config = DEFAULT) -> None:
     """Run the gateway of this configuration: the one process that writes the ledger."""
     from cli.settings import load_checked
 
-    with _errors():
+    with errors():
         settings = load_checked(config, "gateway")
     from gateway.app import run
 
@@ -95,7 +88,7 @@ def web_run(config: Config = DEFAULT) -> None:
     """Run the pages."""
     from cli.settings import load_checked
 
-    with _errors():
+    with errors():
         settings = load_checked(config, "gateway")
     from gateway.web.app import run
 
@@ -109,7 +102,7 @@ def up(config: Config = DEFAULT) -> None:
     from cli.settings import load_checked
     from cli.up import run_up
 
-    with _errors():
+    with errors():
         settings = load_checked(config)
         asyncio.run(run_up(config, settings))
 
@@ -129,7 +122,7 @@ def demo(
     from cli.demo import DemoOptions, run_demo
 
     options = DemoOptions(seconds=seconds, story=story, seed=seed, port=port, folder=data)
-    with _errors():
+    with errors():
         outcome = asyncio.run(run_demo(options))
     if outcome is None:
         return
@@ -155,7 +148,7 @@ def history_export(
     from cli.export import Range, export_history
     from cli.settings import load_checked
 
-    with _errors():
+    with errors():
         settings = load_checked(config, "gateway")
         span = Range.parse(start, end)
         rows = asyncio.run(export_history(settings, site, point, span, output, bucket_s))
@@ -168,7 +161,7 @@ def audit_verify(config: Config = DEFAULT) -> None:
     from cli.settings import load_checked
     from gateway.ledger.audit import verify
 
-    with _errors():
+    with errors():
         settings = load_checked(config, "gateway")
     assert settings.gateway is not None
     broken = verify(settings.gateway.data_dir / "ledger.sqlite")
