@@ -155,6 +155,7 @@ async def _through_pipeline(settings: GatewaySettings, batches: list[Sent]) -> R
             root=DEFAULT_ROOT,
             feed=Feed(),
             receipts=note,
+            requests=lambda *_: None,
             now_ms=clock.now,
         )
         async with pipeline:

@@ -136,11 +136,10 @@ class AgentState(msgspec.Struct, kw_only=True):
 
 
 class Request(msgspec.Struct, kw_only=True):
-    """Gateway to agent. `poll` asks for a read of a device now; `clock` tells the gateway's time."""
+    """Gateway to agent. `poll` asks for a read of a device now, before everything that is only due."""
 
-    kind: Literal["poll", "clock"]
-    device: str | None = None
-    now_ms: int | None = None
+    kind: Literal["poll"]
+    device: str
 
 
 M = TypeVar("M")

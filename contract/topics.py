@@ -4,7 +4,7 @@
     {root}/{site}/{agent}/telemetry   agent -> gateway  batches of the telemetry lane
     {root}/{site}/{agent}/state       agent -> gateway  retained; also the last will
     {root}/{site}/{agent}/receipt     gateway -> agent  what is durable at the gateway
-    {root}/{site}/{agent}/request     gateway -> agent  poll now, clock
+    {root}/{site}/{agent}/request     gateway -> agent  read a device now
 
 An agent may publish only below its own `{root}/{site}/{agent}/`; the gateway checks the payload's
 identity against the topic again.

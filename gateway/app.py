@@ -125,7 +125,16 @@ async def open_gateway(
             subscriber.tell(site, agent, receipt)
             mirror.wake()
 
-        pipeline = Pipeline(store, installation, settings, root=mqtt.root, feed=feed, receipts=tell, now_ms=now_ms)
+        pipeline = Pipeline(
+            store,
+            installation,
+            settings,
+            root=mqtt.root,
+            feed=feed,
+            receipts=tell,
+            requests=lambda *told: subscriber.request(*told),
+            now_ms=now_ms,
+        )
         subscriber = Subscriber(mqtt, pipeline.offer, now_ms)
         gateway = Gateway(pipeline, subscriber, mirror, retention, passwords)
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from contract.messages import Reading, Value, encode_readings
+from contract.messages import Reading, Request, Value, encode_readings
 from contract.topics import is_ident
 from gateway.control.client import ControlError
 from gateway.control.protocol import Ask, Problem
@@ -38,6 +38,11 @@ class _Approve(msgspec.Struct, forbid_unknown_fields=True):
     profile: str
     title_zh: _Name
     title_en: _Name
+
+
+class _Read(msgspec.Struct, forbid_unknown_fields=True):
+    site: str
+    device: str
 
 
 class _Dismiss(msgspec.Struct, forbid_unknown_fields=True):
@@ -167,6 +172,18 @@ def _release(unknown: UnknownDevice, device: ApprovedDevice, turn: Turn, kept: K
     turn.stored += len(readings)
 
 
+def _read(args: _Read, actor: str, turn: Turn, _: Kept | None) -> Any:
+    agent = turn.state.owners.get((args.site, args.device))
+    if agent is None:
+        raise _no("not_found", f"device {args.site}/{args.device}: got no such device.")
+    known = turn.state.agents.get((args.site, agent))
+    if known is None or not known.online:
+        raise _no("unavailable", f"agent {args.site}/{agent}: got no connection to it. Try again when it is back.")
+    turn.requests.append((args.site, agent, Request(kind="poll", device=args.device)))
+    turn.changes.add_audit(actor, "device.read", f"{args.site}/{args.device}")
+    return {}
+
+
 def _dismiss(args: _Dismiss, actor: str, turn: Turn, _: Kept | None) -> Any:
     found = next((key for key, row_id in turn.state.quarantine.items() if row_id == args.id), None)
     if found is None:
@@ -236,6 +253,7 @@ def _no(code: str, text: str) -> ControlError:
 _COMMANDS: dict[str, tuple[type[msgspec.Struct], Callable[..., Any]]] = {
     "alarm.acknowledge": (_Acknowledge, _acknowledge),
     "device.approve": (_Approve, _approve),
+    "device.read": (_Read, _read),
     "quarantine.dismiss": (_Dismiss, _dismiss),
     "user.set_password": (_SetPassword, _set_password),
     "session.open": (_OpenSession, _open_session),

@@ -24,7 +24,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from contract.errors import RetryLater
-from contract.messages import Receipt
+from contract.messages import Receipt, Request
 from gateway import commands
 from gateway.control.client import ControlError
 from gateway.control.feed import Feed, Subscriber
@@ -71,7 +71,7 @@ class Pipeline:
     """Judges, commits, tells. `async with` builds the working state and runs it.
 
     Args:
-        receipts: takes what may be told to an agent (site, agent, receipt); must not wait.
+        receipts, requests: take what may be told to an agent (site, agent, message); must not wait.
         now_ms: wall clock, ms UTC.
     """
 
@@ -84,6 +84,7 @@ class Pipeline:
         root: str,
         feed: Feed,
         receipts: Callable[[str, str, Receipt], None],
+        requests: Callable[[str, str, Request], None],
         now_ms: Callable[[], int],
     ) -> None:
         self._store = store
@@ -92,6 +93,7 @@ class Pipeline:
         self._root = root
         self._feed = feed
         self._receipts = receipts
+        self._requests = requests
         self._now_ms = now_ms
         self._alarm = Lane(settings.queue_messages, settings.queue_bytes)
         self._telemetry = Lane(settings.queue_messages, settings.queue_bytes)
@@ -404,6 +406,8 @@ class Pipeline:
         for key, receipt in turn.receipts.items():
             receipt.rewind = key in rewinding
             self._receipts(key[0], key[1], receipt)
+        for request in turn.requests:
+            self._requests(*request)
         self._feed.publish(turn.events() if self._feed.count else ())
         for answer, result in turn.results:
             if not answer.done():

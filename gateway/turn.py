@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from contract.messages import Batch, Reading, Receipt, encode_readings
+from contract.messages import Batch, Reading, Receipt, Request, encode_readings
 from gateway.alarms import lifecycle
 from gateway.control.protocol import AgentView, AlarmView, Event
 from gateway.ingest.door import Accepted, Arrival, Refusal, Told
@@ -37,6 +37,7 @@ class Turn:
         self.now_ms = now_ms
         self.changes = Changes(now_ms)
         self.receipts: dict[tuple[str, str, str], Receipt] = {}
+        self.requests: list[tuple[str, str, Request]] = []
         self.holes: set[tuple[str, str, str, str]] = set()
         self.readings: list[tuple[str, list[Reading]]] = []
         self.touched_alarms: dict[int, AlarmView] = {}

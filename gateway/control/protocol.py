@@ -26,6 +26,7 @@ Op = Literal[
     "status",
     "alarm.acknowledge",
     "device.approve",
+    "device.read",
     "quarantine.dismiss",
     "user.set_password",
     "session.open",
@@ -36,9 +37,9 @@ Op = Literal[
 """What may be asked. Arguments:
 
 alarm.acknowledge {alarm_id, note}; device.approve {site, device, profile, title_zh, title_en};
-quarantine.dismiss {id}; user.set_password {name, password_hash} (ends a one-time password);
-session.open {token_hash, user, expires_ms}; session.close {token_hash}; sign_in.failed {name, address};
-exported {what, range} (an export was handed out: audited).
+device.read {site, device} (asks the agent to read it now); quarantine.dismiss {id};
+user.set_password {name, password_hash} (ends a one-time password); session.open {token_hash, user, expires_ms};
+session.close {token_hash}; sign_in.failed {name, address}; exported {what, range} (an export was handed out).
 """
 
 LIMIT = 1024 * 1024

@@ -15,13 +15,14 @@ import logging
 import random
 import socket
 import uuid
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiomqtt
 
-from contract.messages import Receipt, encode
+from contract.messages import Receipt, Request, encode
 from contract.mqtt import MqttSettings
 from contract.topics import UP, topic
 from gateway.ingest.door import Arrival
@@ -30,6 +31,8 @@ from gateway.tasks import end_task
 BACKOFF_S = (0.2, 5.0)
 ENTER_S = 3.0
 """A stop waits this long for a connection that is being made."""
+REQUESTS = 100
+"""Requests that may wait to be sent. One that is lost is asked again by the person who sees no new value."""
 REFUSED = 64
 """Digests in one receipt at most; the others are told when their payload comes again."""
 _log = logging.getLogger(__name__)
@@ -48,6 +51,7 @@ class Subscriber:
         self._deliver = deliver
         self._now_ms = now_ms
         self._receipts: dict[_Key, Receipt] = {}
+        self._requests: deque[tuple[str, str, Request]] = deque()
         self._to_send = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._entering: asyncio.Task[Any] | None = None
@@ -74,6 +78,12 @@ class Subscriber:
         receipt.refused = receipt.refused[-REFUSED:]
         self._receipts[key] = receipt
         self._to_send.set()
+
+    def request(self, site: str, agent: str, request: Request) -> None:
+        """Send a request as soon as can be; a broker that is away, or too many at once, lose it."""
+        if self.connected and len(self._requests) < REQUESTS:
+            self._requests.append((site, agent, request))
+            self._to_send.set()
 
     async def _run(self) -> None:
         pause_s, down = BACKOFF_S[0], False
@@ -155,6 +165,9 @@ class Subscriber:
             while True:
                 await self._to_send.wait()
                 self._to_send.clear()
+                while self._requests:
+                    site, agent, request = self._requests.popleft()
+                    await client.publish(topic(root, site, agent, "request"), encode(request), qos=1)
                 while self._receipts:
                     key = next(iter(self._receipts))
                     receipt = self._receipts.pop(key)

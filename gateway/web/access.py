@@ -21,6 +21,7 @@ ANYONE = frozenset({"anyone"})
 """Without a sign-in."""
 SIGNED_IN = frozenset(ROLES)
 ACKNOWLEDGE = frozenset({"duty", "administrator"})
+READ_NOW = frozenset({"duty", "maintainer", "administrator"})
 APPROVE = frozenset({"maintainer", "administrator"})
 
 ROUTES: dict[tuple[str, str], frozenset[str]] = {
@@ -38,6 +39,7 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/devices/{site}/{device}"): SIGNED_IN,
     ("GET", "/alarms"): SIGNED_IN,
     ("GET", "/alarms/{alarm_id}"): SIGNED_IN,
+    ("POST", "/devices/{site}/{device}/read"): READ_NOW,
     ("POST", "/alarms/{alarm_id}/acknowledge"): ACKNOWLEDGE,
     ("GET", "/api/v1/openapi.json"): SIGNED_IN,
     ("GET", "/api/v1/session"): SIGNED_IN,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import msgspec
 from fastapi import APIRouter, Form, Query
@@ -178,6 +179,13 @@ async def alarm_page(request: Request, alarm_id: int) -> Response:
         transitions=await web.read(web.ledger.transitions, alarm_id),
         inputs=_inputs(alarm.inputs, found, texts),
     )
+
+
+@router.post("/devices/{site}/{device}/read")
+async def read_device(request: Request, site: str, device: str) -> Response:
+    """Ask the agent to read a device now; the values come by the stream."""
+    await web_of(request).link.ask("device.read", person_of(request).name, site=site, device=device)
+    return RedirectResponse(f"/devices/{quote(site)}/{quote(device)}", 303)
 
 
 @router.post("/alarms/{alarm_id}/acknowledge")

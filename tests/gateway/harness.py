@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from contract.messages import AgentState, Batch, Gap, Lane, Reading, Receipt, encode
+from contract.messages import AgentState, Batch, Gap, Lane, Reading, Receipt, Request, encode
 from contract.topics import DEFAULT_ROOT
 from gateway.control.feed import Feed
 from gateway.ingest.door import Arrival
@@ -108,6 +108,7 @@ class Bench:
         self.store = store
         self.clock = clock
         self.reader = LedgerReader(store.path)
+        self.requests: list[tuple[str, str, Request]] = []
         self.receipts: list[tuple[str, str, Receipt]] = []
         self.when_told: Callable[[Receipt], Any] = repr
 
@@ -145,11 +146,16 @@ async def open_bench(
     async with Store(made.data_dir) as store:
         benches: list[Bench] = []
 
+        def asked(site: str, agent: str, request: Request) -> None:
+            benches[0].requests.append((site, agent, request))
+
         def note(site: str, agent: str, receipt: Receipt) -> None:
             benches[0].receipts.append((site, agent, receipt))
             benches[0].when_told(receipt)
 
-        pipeline = Pipeline(store, load(made), made, root=DEFAULT_ROOT, feed=feed, receipts=note, now_ms=clock.now)
+        pipeline = Pipeline(
+            store, load(made), made, root=DEFAULT_ROOT, feed=feed, receipts=note, requests=asked, now_ms=clock.now
+        )
         benches.append(Bench(pipeline, feed, store, clock))
         async with pipeline:
             try:

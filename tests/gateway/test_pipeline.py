@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from contract.messages import Gap, Reading, Receipt, digest
+from contract.messages import Gap, Reading, Receipt, Request, digest
 from contract.topics import DEFAULT_ROOT
 from gateway.app import refused_rows
 from gateway.control.client import ControlError
@@ -376,3 +376,18 @@ async def test_rows_the_history_refuses_are_kept_where_people_look(tmp_path: Pat
     assert (row.source, row.reason, row.detail) == ("history/shuiye", "history", "field type conflict")
     assert b"hydrant-01" in row.sample
     assert (status["received"], status["dropped"], status["pending"]) == (0, {}, 0)
+
+
+async def test_read_now_goes_to_the_device_s_agent_once_it_is_written_down(tmp_path: Path) -> None:
+    """A person's request is audited and sent to the one agent that can read the device."""
+    async with open_bench(tmp_path) as bench:
+        with pytest.raises(ControlError, match="agent shuiye/edge1: got no connection to it"):
+            await ask(bench, "device.read", site="shuiye", device="hydrant-01")
+        with pytest.raises(ControlError, match="device shuiye/nowhere: got no such device"):
+            await ask(bench, "device.read", site="shuiye", device="nowhere")
+        await bench.take(arrival(state()))
+
+        await ask(bench, "device.read", site="shuiye", device="hydrant-01")
+
+        assert bench.requests == [("shuiye", "edge1", Request(kind="poll", device="hydrant-01"))]
+        assert [row.subject for row in bench.reader.audit() if row.action == "device.read"] == ["shuiye/hydrant-01"]
