@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import termios
 import time
 from collections.abc import Callable
 
@@ -20,6 +21,8 @@ from edge_agents.reporting import Reports
 
 log = logging.getLogger(__name__)
 REFRESH_S = 1.0
+CMSPAR = 0o10000000000
+"""Flag of mark and space parity in Linux; `termios` does not name it."""
 READ_BYTES = 1024
 BUFFER_BOUND = 16 * 1024
 """Bytes taken from the port and not yet decoded; beyond it they wait in the kernel."""
@@ -39,7 +42,7 @@ class PanelPort:
             self._port = serial.Serial(
                 line.port, line.baud, parity=line.parity, stopbits=line.stop_bits, timeout=0, exclusive=True
             )
-        except (OSError, ValueError) as exc:  # SerialException is an OSError; ValueError: a baud it cannot set
+        except (OSError, ValueError, termios.error) as exc:  # SerialException is an OSError; others: a baud or parity
             raise RetryLater(f"line {line.id}: {exc}. Check cable and port; trying again.") from exc
         descriptor: int = self._port.fileno()
         return descriptor
@@ -57,14 +60,21 @@ class PanelPort:
             if mark is not None:
                 # The UART takes the parity of the moment a byte leaves: drain before it changes, and after.
                 self._port.flush()
-                self._port.parity = serial.PARITY_MARK if mark else serial.PARITY_SPACE
+                self.switch_parity(self._port, mark=mark)
             self._port.write(data)
             self._port.flush()
-        except (OSError, ValueError) as exc:
+        except (OSError, ValueError, termios.error) as exc:
             what = "cannot send" if mark is None else "cannot send with mark or space parity"
             raise RetryLater(
                 f"line {self._line.id}: {what}: {exc}. Use a port that can, or mend the cable; trying again."
             ) from exc
+
+    def switch_parity(self, port: serial.Serial, *, mark: bool) -> None:
+        """Set the ninth bit of what is sent from now on. Raises ValueError when the port does not do it."""
+        port.parity = serial.PARITY_MARK if mark else serial.PARITY_SPACE
+        # A driver without it takes the setting and leaves it out: the panel would never hear its address.
+        if not termios.tcgetattr(port.fileno())[2] & CMSPAR:
+            raise ValueError("the port does not know mark and space parity")
 
     def close(self) -> None:
         """Close it. Idempotent."""
@@ -84,6 +94,7 @@ class PanelLine:
         is_durable: whether everything recorded so far is on disk.
         now_ms: wall clock.
         monotonic: seconds.
+        new_port: makes the port.
     """
 
     def __init__(
@@ -95,9 +106,10 @@ class PanelLine:
         is_durable: Callable[[], bool],
         now_ms: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
+        new_port: Callable[[PanelSerialLine], PanelPort] = PanelPort,
     ) -> None:
         self.id = line.id
-        self._port = PanelPort(line)
+        self._port = new_port(line)
         self._report = report
         self._record = record
         self._now_ms = now_ms

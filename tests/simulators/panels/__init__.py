@@ -1,0 +1,1 @@
+"""Simulated panels against the receivers, over real lines."""
