@@ -93,21 +93,24 @@ class ForeignReport:
         out = Reports([], [])
         said_ms = message.time_ms
         is_wrong = said_ms is not None and not EARLIEST_MS <= said_ms <= received_ms + FUTURE_MS
-        own_ms = None if said_ms is None or is_wrong else min(said_ms, received_ms)
-        at_ms = received_ms if own_ms is None else own_ms
+        own_ms = None if is_wrong else said_ms
+        at_ms = received_ms if own_ms is None else min(own_ms, received_ms)
         current = message.current
         if own_ms is None and is_retained:
             current = [_doubt(seen, "retained") for seen in current]
         elif is_wrong:
             current = [_doubt(seen, "clock") for seen in current]
         is_old = received_ms - at_ms > self._age_ms
-        repeats, late = self._take_cached(message.cached if own_ms is not None else [], out)
+        repeats, late = self._take_cached(message.cached if own_ms is not None else [], received_ms, out)
         is_repeat = own_ms is not None and self._is_repeat(own_ms, current)
         if is_repeat:
             self._confirm(current if is_retained and not is_old else [], received_ms, out)
         else:
             for seen in current:
-                self._take(seen, at_ms, None if is_old else received_ms, late, out)
+                if own_ms is None:
+                    self._judge(seen, received_ms, out)
+                else:
+                    self._take(seen, at_ms, None if is_old else received_ms, late, out)
                 if not is_old:
                     self._held[seen.point] = seen
         self._repeat_present(late, out)
@@ -118,14 +121,14 @@ class ForeignReport:
             out = out._replace(keep={KEPT + self._device: msgspec.json.encode(Kept(self.heard_ms, list(self._seen)))})
         return Taken(out, repeats + is_repeat, int(is_wrong))
 
-    def _take_cached(self, cached: list[Sample], out: Reports) -> tuple[int, set[str]]:
+    def _take_cached(self, cached: list[Sample], received_ms: int, out: Reports) -> tuple[int, set[str]]:
         """Values with their own times; returns how many were known, and the points that got history."""
         repeats, late = 0, set[str]()
         for time_ms, seen in cached:
             if self._is_repeat(time_ms, [seen]):
                 repeats += 1
             elif time_ms >= EARLIEST_MS:
-                self._take(seen, time_ms, None, late, out)
+                self._take(seen, min(time_ms, received_ms), None, late, out)
         return repeats, late
 
     def _take(self, seen: Measured, at_ms: int, now_ms: int | None, late: set[str], out: Reports) -> None:
@@ -134,7 +137,7 @@ class ForeignReport:
         is_newest = at_ms >= self._newest.get(seen.point, at_ms)
         self._newest[seen.point] = max(at_ms, self._newest.get(seen.point, at_ms))
         if is_newest and (last is None or at_ms >= last.observed_ms):
-            self._judge(seen, at_ms, out)
+            self._judge(seen, at_ms, out, is_own=True)
             return
         self._put(seen.point, Reported(seen.value, seen.quality, at_ms), out)
         late.add(seen.point)
@@ -219,7 +222,8 @@ class ForeignReport:
             self._last[name] = again
             self._put(name, again, out)
 
-    def _judge(self, seen: Measured, at_ms: int, out: Reports) -> None:
+    def _judge(self, seen: Measured, at_ms: int, out: Reports, *, is_own: bool = False) -> None:
+        """`is_own`: the time is the sensor's and not our clock's; it stands to the millisecond."""
         last, rule = self._last.get(seen.point), self._rules[seen.point]
         if (
             last is not None
@@ -228,7 +232,11 @@ class ForeignReport:
             and 0 <= at_ms - last.observed_ms + FUTURE_MS < self._silence_ms // 2 + FUTURE_MS
         ):
             return
-        made = Reported(seen.value, seen.quality, next_observed_ms(last, at_ms))
+        if is_own:
+            observed_ms = at_ms if last is None else max(at_ms, last.observed_ms + 1)
+        else:
+            observed_ms = next_observed_ms(last, at_ms)
+        made = Reported(seen.value, seen.quality, observed_ms)
         self._last[seen.point] = made
         self._put(seen.point, made, out)
 
