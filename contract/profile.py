@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from contract import configfile
 from contract.configfile import Section
@@ -234,6 +234,7 @@ class Profile(Section):
     repeat: Repeat | None = None
     repeat_name: str | None = None
     """Filled from `repeat.point.name`."""
+    _titles: dict[str, Text] = PrivateAttr(default_factory=dict)
     test_vector: ModbusVector | PrinterVector | PanelVector | MqttVector
 
     @model_validator(mode="before")
@@ -291,6 +292,12 @@ class Profile(Section):
             made.append(template.model_copy(update={"name": name, "title": title, "register_": register}))
         return [*self.points, *made]
 
+    def with_titles(self, titles: Mapping[str, Text]) -> Profile:
+        """The same profile for a panel whose addresses have names of their own."""
+        copy = self.model_copy()
+        copy._titles = dict(titles)
+        return copy
+
     @property
     def is_listened_to(self) -> bool:
         """Whether its points are those it speaks of, known only once it has."""
@@ -312,7 +319,7 @@ class Profile(Section):
             )
             found = _state_point(name, title, self.printer.states)
         if found is None and self.panel is not None and (words := address_title(name)) is not None:
-            found = _state_point(name, Text(zh=words[0], en=words[1]), STATES)
+            found = _state_point(name, self._titles.get(name) or Text(zh=words[0], en=words[1]), STATES)
         return found
 
 

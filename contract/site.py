@@ -14,6 +14,7 @@ from contract import configfile
 from contract.configfile import Section
 from contract.errors import ConfigError
 from contract.panel_profile import UNCALLABLE
+from contract.point_map import load_point_map
 from contract.profile import Ident, Point, Profile, ProfileLibrary, Text
 from contract.topics import is_ident
 
@@ -35,6 +36,8 @@ class DeviceEntry(Section):
     """Period of a poll; the profile's when absent."""
     points: int | None = Field(default=None, ge=1, le=2000)
     """How many repeated points this device has (a panel's size); the profile's when absent."""
+    point_map: str | None = None
+    """Of a panel: CSV or XLSX file of addresses and their places, beside the site file or absolute."""
     address: str | None = Field(default=None, pattern=r"^[^/+#\x00]{1,64}$")
     """Id of a sensor that sends on a broker by itself, as it stands in its topic."""
 
@@ -196,6 +199,7 @@ class Site(Section):
     """Name for people."""
     agents: list[AgentEntry] = Field(min_length=1)
     _library: ProfileLibrary = PrivateAttr()
+    _titled: dict[str, Profile] = PrivateAttr(default_factory=dict)
     _content_hash: str = PrivateAttr(default="")
 
     @property
@@ -208,7 +212,8 @@ class Site(Section):
         for agent in self.agents:
             for line in agent.lines:
                 for entry in line.devices:
-                    yield Placed(agent.id, line, entry, self._library[entry.profile])
+                    profile = self._titled.get(entry.id) or self._library[entry.profile]
+                    yield Placed(agent.id, line, entry, profile)
 
     def own_devices(self) -> Iterator[tuple[str, str]]:
         """(agent, device) of what reports its own health beside the devices: each polled line (`LINE_PROFILE`)."""
@@ -239,8 +244,20 @@ def load_site(path: Path, library: ProfileLibrary) -> Site:
     if problems:
         raise ConfigError("\n".join(problems))
     site._library = library
-    site._content_hash = hashlib.sha256(site.model_dump_json(by_alias=True).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(site.model_dump_json(by_alias=True).encode())
+    for entry, titles in _point_titles(site, path):
+        site._titled[entry.id] = library[entry.profile].with_titles(titles)
+        digest.update(repr(sorted((name, title.zh, title.en) for name, title in titles.items())).encode())
+    site._content_hash = digest.hexdigest()[:16]
     return site
+
+
+def _point_titles(site: Site, path: Path) -> Iterator[tuple[DeviceEntry, dict[str, Text]]]:
+    for agent in site.agents:
+        for entry in (entry for line in agent.lines for entry in line.devices if entry.point_map is not None):
+            points = load_point_map(path.parent / str(entry.point_map))
+            titles = {name: point.title for name, point in points.items()}
+            yield entry, {name: Text(zh=zh, en=en) for name, (zh, en) in titles.items()}
 
 
 def _problems(site: Site, library: ProfileLibrary, path: Path, node: yaml.Node | None) -> Iterator[str]:
@@ -318,6 +335,8 @@ def _problems(site: Site, library: ProfileLibrary, path: Path, node: yaml.Node |
                         f"{at(*where_device, 'unit_id')}: got {entry.unit_id}, want none of {list(UNCALLABLE)}. "
                         "Calling it would send a byte that controls the panel; set another address."
                     )
+                if entry.point_map is not None and profile.panel is None:
+                    yield f"{at(*where_device, 'point_map')}: {entry.profile!r} is no panel. Take it out."
                 if entry.points is not None and profile.repeat is None:
                     yield f"{at(*where_device, 'points')}: {entry.profile!r} has no repeated points. Take it out."
 
