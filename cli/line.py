@@ -42,7 +42,8 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Tell how a line behaves: answer times, errors, echo, another master; advise timeout, gap and number of units."""
-    from cli import line_report, line_tools
+    from cli import line_tools
+    from cli.line_report import diagnosis_json, print_diagnosis
     from edge_agents.field.doctor import diagnose
 
     with errors():
@@ -64,9 +65,9 @@ def doctor(
         observed = asyncio.run(line_tools.examine_line(target, rounds, listen))
     diagnosis = diagnose(observed, period)
     if as_json:
-        print(json.dumps(line_report.diagnosis_json(target, diagnosis), ensure_ascii=False, indent=2))
+        print(json.dumps(diagnosis_json(target, diagnosis), ensure_ascii=False, indent=2))
     else:
-        line_report.print_diagnosis(target, diagnosis)
+        print_diagnosis(target, diagnosis)
     if diagnosis.turnaround is None:
         raise typer.Exit(1)
 
@@ -86,7 +87,8 @@ def scan(
     as_json: AsJson = False,
 ) -> None:
     """Find the units of a line and suggest profiles for each, with the reasons."""
-    from cli import line_report, line_tools
+    from cli import line_tools
+    from cli.line_report import print_scan, scan_json
 
     with errors():
         speeds = line_tools.parse_speeds(baud_list, parity_list, stop_bits)
@@ -94,9 +96,9 @@ def scan(
         timeout = line_tools.within("--timeout", timeout, 0.01, 10)
         found = asyncio.run(line_tools.scan_line(port, speeds, wanted, timeout, profiles or [], go_on=everything))
     if as_json:
-        print(json.dumps(line_report.scan_json(found), ensure_ascii=False, indent=2))
+        print(json.dumps(scan_json(found), ensure_ascii=False, indent=2))
     else:
-        line_report.print_scan(port, found)
+        print_scan(port, found)
     if not any(one.units for one in found):
         raise typer.Exit(1)
 
@@ -125,7 +127,8 @@ def learn(
     as_json: AsJson = False,
 ) -> None:
     """Find the register and scale behind what a gauge shows, and write a profile for it."""
-    from cli import line_learn, line_report, line_tools
+    from cli import line_learn, line_tools
+    from cli.line_report import learned_json, print_learned
 
     with errors():
         job = line_learn.Job(
@@ -141,6 +144,6 @@ def learn(
         learned = asyncio.run(line_learn.run_learn(job))
         written = None if write is None else line_learn.write_candidate(write, job, learned, pick)
     if as_json:
-        print(json.dumps(line_report.learned_json(learned, written), ensure_ascii=False, indent=2))
+        print(json.dumps(learned_json(learned, written), ensure_ascii=False, indent=2))
     else:
-        line_report.print_learned(learned, written)
+        print_learned(learned, written)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -206,6 +207,8 @@ async def modbus_port(port: str, speed: Speed, timeout_s: float) -> AsyncIterato
     """An open connection as the agent has it, closed at the end. Raises StartError when the port cannot be used."""
     # Opened once by ourselves first: that error says who holds the port.
     (await asyncio.to_thread(open_serial, port, speed)).close()
+    # pymodbus prints each missing answer when nobody listens to its log; the reports here say it better.
+    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
     connection = ModbusPort(line_for(port, speed, timeout_s))
     try:
         await connection.open()

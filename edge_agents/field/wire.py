@@ -173,7 +173,9 @@ def open_serial(path: str, speed: Speed) -> Any:
     except ValueError as exc:
         raise StartError(f"{path}: got {speed}, which the port cannot do ({exc}). Choose another speed.") from exc
     except OSError as exc:  # serial.SerialException is one
-        number = exc.errno if exc.errno is not None else getattr(exc.__context__, "errno", None)
+        number = exc.errno
+        if number is None and exc.__context__ is not None and exc.__context__.args:
+            number = exc.__context__.args[0]  # termios.error keeps it there
         raise StartError(_refused(path, number, exc)) from exc
 
 
