@@ -265,7 +265,7 @@ def _point_row(point: Point, name: str) -> str:
         f"`{name}`",
         f"{point.title.en} {point.title.zh}",
         "" if point.register_ is None else str(point.register_),
-        "text" if point.text else point.type,
+        "text" if point.text else "number" if point.register_ is None and point.is_number else point.type,
         value,
         unit.symbol if unit else "",
         "" if point.range is None else f"{point.range[0]:g} … {point.range[1]:g}",
@@ -286,9 +286,21 @@ def _profile(profile: Profile) -> Iterator[str]:
         modbus = profile.modbus
         how += f" with function {modbus.function}, at most {modbus.max_block} registers a read"
         how += f", {modbus.word_order}-endian words" if modbus.word_order == "little" else ""
+    if profile.topic is not None:
+        form = (
+            "JSON"
+            if profile.mqtt_json
+            else f"{profile.mqtt_frame.driver} frames as hex text"
+            if profile.mqtt_frame
+            else ""
+        )
+        how = f"Listened to on a broker, topic `{profile.topic}`, {form}; nothing is sent"
     if profile.printer:
         how = f"Listened to ({profile.printer.encoding}); nothing is sent"
-    yield from ("", f"{how}; every value is reported at least every {profile.max_silence_s:g} s.", "")
+    often = f"every value is reported at least every {profile.max_silence_s:g} s"
+    if profile.topic is not None:
+        often = f"without a message for {profile.max_silence_s:g} s it is offline and its points are unknown"
+    yield from ("", f"{how}; {often}.", "")
     yield "| point | title | register | type | value | unit | range | missing | deadband | lane |"
     yield "|---|---|---|---|---|---|---|---|---|---|"
     for point in profile.points:
@@ -297,12 +309,39 @@ def _profile(profile: Profile) -> Iterator[str]:
         yield _point_row(profile.repeat.point, profile.repeat_name)
         repeat = profile.repeat
         yield from ("", f"`{{n}}` counts 1 to {repeat.count} unless the site says so, {repeat.step} register(s) apart.")
+    yield from _message(profile)
     if profile.printer:
         yield from ("", "| printed (RE2) | state of the point |", "|---|---|")
         for pattern in profile.printer.patterns:
             means = "all points back to normal" if pattern.resets else pattern.state or "recorded only"
             yield f"| `{_cell(pattern.pattern)}` | {means} |"
     yield ""
+
+
+def _message(profile: Profile) -> Iterator[str]:
+    """What of a sensor's message goes where."""
+    if profile.mqtt_json:
+        if profile.mqtt_json.time:
+            yield from ("", f"Measured at `{profile.mqtt_json.time.path}` ({profile.mqtt_json.time.unit}).")
+        yield from (
+            "",
+            "| point | path | said -> means | unit | no value | always there |",
+            "|---|---|---|---|---|---|",
+        )
+        for name, field in profile.mqtt_json.fields.items():
+            means = ", ".join(f"{said} -> {yaml_text(value)}" for said, value in (field.values or {}).items())
+            scale = f"x {field.scale:g}" * (field.scale != 1) + f" {field.offset:+g}" * (field.offset != 0)
+            unit = " ".join(part for part in (scale, field.unit) if part)
+            missing = ", ".join(map(yaml_text, field.missing))
+            cells = (f"`{name}`", f"`{field.path}`", means, unit, missing, "no" if field.optional else "yes")
+            yield "| " + " | ".join(map(_cell, cells)) + " |"
+    if profile.mqtt_frame:
+        yield from ("", "| unit or type code | pressure |", "|---|---|")
+        for code, unit_of_code in profile.mqtt_frame.units.items():
+            scale = (
+                "scale not published" if unit_of_code.unit is None else f"{unit_of_code.scale:g} {unit_of_code.unit}"
+            )
+            yield f"| {code} | {scale} |"
 
 
 def profiles_page(library: ProfileLibrary) -> str:
