@@ -96,6 +96,11 @@ class SerialWire:
             self._serial.close()
             self._serial = None
 
+    @property
+    def unclaimed(self) -> int:
+        """Bytes heard since the last exchange."""
+        return sum(len(chunk.data) for chunk in self._chunks)
+
     async def ask(self, unit_id: int, block: Block, listen_s: float, gap_s: float) -> Exchange:
         """Send a read `gap_s` after the last byte; listen until it is answered and quiet, at most `listen_s`."""
         wait_s = self._heard_s + gap_s - self._monotonic()
@@ -148,7 +153,7 @@ class SerialWire:
             # Readable without bytes is a hang-up; the loop would call again for ever.
             self._lost = self._lost or OSError(errno.EIO, "hung up")
             asyncio.get_running_loop().remove_reader(self._serial.fileno())
-        elif sum(len(chunk.data) for chunk in self._chunks) < _MOST_BYTES:
+        elif self.unclaimed < _MOST_BYTES:
             self._chunks.append(Chunk(self._monotonic(), data))
             self._heard_s = self._monotonic()
         self._came.set()

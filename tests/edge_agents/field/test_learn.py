@@ -138,11 +138,11 @@ def test_first_answer_gives_right_values_when_two_readings_were_taken() -> None:
     """Narrow and wide words round the same number cannot be told apart, but either gives the true value."""
     rng = random.Random(21)
     good = 0
-    for _ in range(200):
+    for _ in range(60):
         encoding, first, second = make_encoding(rng)
         best = rank(make_sightings(encoding, [first, second], rng), encoding.quantity)[0]
         good += best.scale == pytest.approx(encoding.scale, rel=1e-4) and best.offset == pytest.approx(encoding.offset)
-    assert good >= 190
+    assert good >= 57
 
 
 def test_one_reading_is_called_ambiguous_when_a_second_one_settles_it() -> None:

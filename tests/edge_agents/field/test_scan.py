@@ -6,7 +6,9 @@ import pytest
 
 from contract.profile import ModbusVector, Profile, ProfileLibrary
 from edge_agents.drivers.modbus import Block
-from edge_agents.field.scan import Suggestion, blocks_wanted, judge
+from edge_agents.field.capacity import Speed
+from edge_agents.field.scan import Suggestion, blocks_wanted, find_units, judge
+from tests.edge_agents.field.simulated_wire import SimulatedWire
 
 LIBRARY = ProfileLibrary()
 MODBUS = [profile for profile in LIBRARY if profile.modbus is not None]
@@ -48,3 +50,18 @@ def test_reasons_name_the_point_when_a_value_is_impossible() -> None:
     assert judged is not None
     assert judged.bits < 0
     assert "outlet_pressure_kpa: out_of_range (0xFFF0)" in judged.why
+
+
+async def test_units_are_found_when_they_answer_late_or_refuse() -> None:
+    """A unit whose answer falls into the time of the next, or after the last, is found; nobody else is."""
+    late, soon = (lambda _random: 0.25), (lambda _random: 0.02)
+    wire = SimulatedWire({3: late, 7: soon, 10: late}, Speed(9600))
+    found = await find_units(wire, Speed(9600), range(1, 11), timeout_s=0.2)
+    assert (found.units, found.garbled) == ((3, 7, 10), ())
+
+
+async def test_a_unit_is_called_garbled_when_only_noise_comes_back() -> None:
+    """At the wrong speed something answers that cannot be read: said, and not taken for a unit."""
+    wire = SimulatedWire({4: lambda _random: 0.02}, Speed(9600), damaged=1.0)
+    found = await find_units(wire, Speed(9600), range(1, 6), timeout_s=0.1)
+    assert (found.units, found.garbled) == ((), (4,))
