@@ -17,8 +17,10 @@ import msgspec
 EVENT = "event"
 """Text point of a panel: the compact JSON of its last event. Alarm lane; two equal texts are two events."""
 MAIN_POWER, STANDBY_POWER, BUS, CONTROLLER = "main_power", "standby_power", "bus", "controller"
+PROTOCOL = "protocol"
+"""State point: `fault` while bytes come that nobody can read, for too long."""
 NAMED = {MAIN_POWER: ("主电", "Main power"), STANDBY_POWER: ("备电", "Standby power"), BUS: ("总线", "Bus"),
-         CONTROLLER: ("控制器", "Controller")}  # fmt: skip
+         CONTROLLER: ("控制器", "Controller"), PROTOCOL: ("通信协议", "Protocol")}  # fmt: skip
 """State points of the panel itself: address -> title zh, en."""
 NORMAL = "normal"
 PRIORITY = ("fire", "pre_alarm", "supervisory", "fault", "disabled", "feedback", "started")
@@ -30,7 +32,7 @@ MAX_RAW = 128
 MAX_TEXT = 300
 _ADDRESS = re.compile(
     r"(?:c(?P<c>[0-9a-f]{1,16}))?(?:l(?P<l>\d{3})(?:(?P<kind>[pdm])(?P<p>\d{3}))?|p(?P<code>[0-9a-f]{1,12})|"
-    r"z(?P<z>[0-9a-f]{1,6})|(?P<named>main_power|standby_power|bus|controller))"
+    r"z(?P<z>[0-9a-f]{1,6})|(?P<named>main_power|standby_power|bus|controller|protocol))"
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _KINDS = {"p": ("地址", "point"), "d": ("探测器", "detector"), "m": ("模块", "module")}

@@ -295,6 +295,10 @@ def _profile(profile: Profile) -> Iterator[str]:
             else ""
         )
         how = f"Listened to on a broker, topic `{profile.topic}`, {form}; nothing is sent"
+    if profile.panel:
+        options = ", ".join(f"{name} {value}" for name, value in profile.panel.options.items())
+        how = f"Protocol `{profile.panel.driver}`" + (f" ({options})" if options else "")
+        how += "; points are those the panel speaks of"
     if profile.printer:
         how = f"Listened to ({profile.printer.encoding}); nothing is sent"
     often = f"every value is reported at least every {profile.max_silence_s:g} s"

@@ -131,6 +131,8 @@ def _watched(rule: Rule, library: ProfileLibrary) -> tuple[Profile, str]:
             wanted_profile, _, wanted_point = pattern.partition("/")
             if fnmatch.fnmatchcase(profile.id, wanted_profile):
                 found = next((name for name in names if fnmatch.fnmatchcase(name, wanted_point)), None)
+                if found is None and profile.is_listened_to and profile.point(wanted_point) is not None:
+                    found = wanted_point  # a panel's points are those it speaks of
                 if found or rule.when.kind == "absence":
                     return profile, found or ONLINE
     if rule.when.kind == "agent_lost":

@@ -12,6 +12,8 @@ from contract import quality as q
 from contract.messages import Reading, Value
 from contract.panel import (
     EVENT,
+    NORMAL,
+    PROTOCOL,
     WHOLE,
     EventClass,
     PanelEvent,
@@ -77,7 +79,7 @@ class PanelEvents:
             device, _, point = key.partition("/")
             if device == self._device:
                 self._last[point] = last
-                if isinstance(last.value, str) and is_address(point):
+                if isinstance(last.value, str) and is_address(point) and point != PROTOCOL:
                     self._states.restore(point, last.value)
 
     def opened(self, now_ms: int) -> Reports:
@@ -102,6 +104,8 @@ class PanelEvents:
             if not self._is_believed:
                 self._is_believed = True
                 self._judge(ONLINE, True, q.GOOD, now_ms, reports)
+                if PROTOCOL in self._last:
+                    self._judge(PROTOCOL, NORMAL, q.GOOD, now_ms, reports)
                 self._judge_states(MISSED, now_ms, reports, only_doubtful=True)
             for event in item.events:
                 self._take_event(event, now_ms, reports)
@@ -161,6 +165,7 @@ class PanelEvents:
             self._report(EVENT, encode_event(event), q.GOOD, now_ms, out)
         self._is_unreadable, self._is_believed = True, False
         self._judge(ONLINE, True, UNREADABLE, now_ms, out)
+        self._judge(PROTOCOL, "fault", q.GOOD, now_ms, out)
         self._judge_states(q.uncertain("unreadable"), now_ms, out)
 
     def _is_over(self, since_ms: int | None, after_s: float | None, now_ms: int) -> bool:

@@ -253,7 +253,7 @@ def device_row(
     subjects = open_subjects(picture) if subjects is None else subjects
     cause = _cause_above(device, picture, now_ms)
     names = dict(device.points)
-    if device.profile.printer is not None or device.line is None:
+    if device.profile.is_listened_to or device.line is None:
         # Printed addresses, and what an approved device sends beyond its profile's default size.
         names |= _points_that_reported(device, picture)
     points = [point_row(device, point, picture, texts, now_ms, cause, subjects) for point in names.values()]

@@ -38,6 +38,8 @@ WORDS: dict[str, tuple[str, ...]] = {
         "feedback",
         "started",
         "disabled",
+        "supervisory",
+        "pre_alarm",
         "manual",
         "auto",
         "off",

@@ -147,6 +147,7 @@ def test_unreadable_is_reported_once_when_bytes_come_for_100_s_without_a_frame()
     assert shown(panel.tick(NOW_MS + 100 * S)) == [
         ("event", "unreadable", "good"),
         ("online", True, "bad:unreadable"),
+        ("protocol", "fault", "good"),
         ("l001p002", "fire", "uncertain:unreadable"),
     ]
     assert panel.tick(NOW_MS + 101 * S).alarm == []
@@ -154,6 +155,7 @@ def test_unreadable_is_reported_once_when_bytes_come_for_100_s_without_a_frame()
     assert panel.counts["noise_bytes"] == 200
     assert shown(panel.took([frame()], NOW_MS + 102 * S)) == [
         ("online", True, "good"),
+        ("protocol", "normal", "good"),
         ("l001p002", "fire", "uncertain:missed_events"),
     ]
 
