@@ -31,8 +31,8 @@ SILENT_ERRORS = ("no_answer", "late_answer", "bad_answer", "busy", "line")
 DEAF_S = 5.0
 DEAF_AFTER = 4
 """So many requests without a byte heard, for so long: the connection is opened again, it may be half open."""
-OVERDUE_FLOOR_S = 5.0
-OVERDUE_EARLY = 0.25
+OVERDUE_FLOOR_S = 4.0
+OVERDUE_EARLY = 0.4
 """Share of a period by which "no data" is said before the allowed number of periods is full."""
 HELD_UP_S = 5.0
 """A longer pause between two steps means that this process was held up, not the devices."""
@@ -204,7 +204,7 @@ class ModbusLine:
             job, wake_s = self._schedule.next_job(now_s)
             if job is None:
                 self._wake.clear()
-                wait_s = min(wake_s - now_s, 1.0)
+                wait_s = min(wake_s - now_s, 0.5)
                 timer = asyncio.get_running_loop().call_later(max(0.0, wait_s), self._wake.set)
                 try:
                     await self._wake.wait()
@@ -298,10 +298,12 @@ class ModbusLine:
     async def _read_block(self, port: Port, job: Job, device: PolledDevice, block: Block) -> list[int]:
         """The words of a block; a damaged answer is asked for again."""
         is_known_good = self._schedule.misses(job.device) == 0
+        # Where one was silent the next may be too (a cut cable): nobody gets more than its worst answer time.
+        is_probe = not is_known_good or self._unheard > 0
         for retries_left in range(self._rules.retries if is_known_good else 0, -1, -1):
             began_s = self._monotonic()
             try:
-                words = await port.read(device.unit_id, block, device.plan.answer_s, is_probe=not is_known_good)
+                words = await port.read(device.unit_id, block, device.plan.answer_s, is_probe=is_probe)
             except DeviceError as exc:
                 now_s = self._monotonic()
                 if not retries_left or exc.cause != "bad_answer" or port.ready_s(device.unit_id) > now_s:

@@ -74,6 +74,8 @@ class FrameCounters:
     """Requests that came back: the adapter hears itself."""
     waited_s: float = 0.0
     """Time between sending and answer or giving up, summed."""
+    lost_s: float = 0.0
+    """The part of it that gave no answer."""
 
 
 class _DamagedError(ModbusException):
@@ -250,10 +252,9 @@ class ModbusPort:
 
     async def _drain(self, until_s: float) -> None:
         """Keep the line quiet until `until_s` and until nothing has come for a moment; bounded on a babbling line."""
-        start_s = self._monotonic()
-        give_up_s = max(until_s, start_s) + 1.0
+        give_up_s = max(until_s, self._monotonic()) + 1.0
         while (now_s := self._monotonic()) < give_up_s:
-            if now_s >= until_s and now_s - max(self._heard_s, start_s) >= self._quiet_s:
+            if now_s >= until_s and now_s - self._heard_s >= self._quiet_s:
                 break
             await asyncio.sleep(0.01)
 
@@ -275,9 +276,10 @@ class ModbusPort:
         self._heard = b""
         client.ctx.comm_params.timeout_connect = timeout_s  # pymodbus has one timeout for everything; this is its place
         counters.requests += 1
-        asked_s = self._monotonic()
+        asked_s, is_answered = self._monotonic(), False
         try:
             answer = await read(block.address, count=block.size, device_id=unit_id)
+            is_answered = True
             return self._checked(answer, unit_id, block)
         except (ModbusException, OSError) as exc:
             if not client.connected:
@@ -288,7 +290,9 @@ class ModbusPort:
             counters.timeouts += 1
             raise DeviceError("no_answer", f"unit {unit_id}: got nothing in {timeout_s:.3g} s") from exc
         finally:
-            counters.waited_s += self._monotonic() - asked_s
+            took_s = self._monotonic() - asked_s
+            counters.waited_s += took_s
+            counters.lost_s += 0.0 if is_answered else took_s
             self._count_others()
 
     def _count_others(self) -> None:
