@@ -1,4 +1,4 @@
-"""`python -m bench ingest [--json]`: what this machine does, in figures."""
+"""`python -m bench ingest|panels [--json]`: what this machine does, in figures."""
 
 from __future__ import annotations
 
@@ -10,12 +10,19 @@ from typing import Any
 
 from bench.ingest import Options, measure
 from contract.errors import WeizhanError
+from contract.panel_profile import OPTIONS
 
 
 def main() -> int:
     """Measure and print. Exit status 1 when the measurement could not be made."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure this machine.")
-    ingest = parser.add_subparsers(dest="what", required=True).add_parser(
+    commands = parser.add_subparsers(dest="what", required=True)
+    fuzz = commands.add_parser("panels", help="fuzz the panel receivers: worst case, crashes")
+    fuzz.add_argument("--json", action="store_true", help="print one JSON document")
+    fuzz.add_argument("--fuzz", type=int, default=1_000_000, help="cases for each receiver (default %(default)s)")
+    fuzz.add_argument("--driver", action="append", choices=list(OPTIONS), help="only this one; may be given again")
+    fuzz.add_argument("--seed", type=int, default=1, help="of every random choice (default %(default)s)")
+    ingest = commands.add_parser(
         "ingest", help="durable readings per second beside the limit, and memory of agent and gateway"
     )
     ingest.add_argument("--json", action="store_true", help="print one JSON document")
@@ -28,6 +35,8 @@ def main() -> int:
         "--folder", type=Path, default=Path("var"), help="where files are written (default %(default)s)"
     )
     given = parser.parse_args()
+    if given.what == "panels":
+        return _fuzz_panels(given)
     options = Options(given.points, given.readings, given.batches, given.rounds, given.memory_s, given.folder)
     try:
         found = measure(options, lambda line: print(line, file=sys.stderr, flush=True))
@@ -36,6 +45,14 @@ def main() -> int:
         return 1
     print(json.dumps(found, indent=2) if given.json else _table(found))
     return 0
+
+
+def _fuzz_panels(given: argparse.Namespace) -> int:
+    from bench.panels import campaign, table
+
+    found = campaign(given.fuzz, given.driver, given.seed, lambda line: print(line, file=sys.stderr, flush=True))
+    print(json.dumps(found, indent=2) if given.json else table(found))
+    return 0 if found["passed"] else 1
 
 
 def _table(found: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from edge_agents.panels.notifier import new_notifier
 from edge_agents.panels.receiver import Receiver
 from edge_agents.panels.sia_dc09 import SiaReceiver
 from edge_agents.panels.songjiang import SongjiangReceiver
+from edge_agents.panels.tables import load_tables
 
 DRIVERS: dict[str, Callable[..., Receiver]] = {
     "gst_crt": GstCrtReceiver,
@@ -36,6 +37,7 @@ def new_receiver(driver: str, options: Mapping[str, Any] | None = None) -> Recei
     """A receiver with its options. Raises ConfigError for an unknown driver, option or value."""
     if driver not in DRIVERS:
         raise ConfigError(f"driver: got {driver!r}, want one of {', '.join(DRIVERS)}. Name a driver.")
+    load_tables()
     try:
         return DRIVERS[driver](**(options or {}))
     except (TypeError, ValueError, KeyError) as exc:

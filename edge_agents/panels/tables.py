@@ -31,14 +31,15 @@ UNKNOWN = Words()
 
 
 @cache
-def _all() -> dict[str, Any]:
+def load_tables() -> dict[str, Any]:
+    """The whole file; called where a receiver is made, so that its first event does not wait for it."""
     data: dict[str, Any] = yaml.safe_load(FILE.read_text("utf-8"))
     return data
 
 
 def table(maker: str) -> dict[str, Any]:
     """Everything of one maker, as it stands in the file."""
-    found: dict[str, Any] = _all()[maker]
+    found: dict[str, Any] = load_tables()[maker]
     return found
 
 

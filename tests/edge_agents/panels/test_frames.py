@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import random
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.panels import fuzz
 from edge_agents.panels.receiver import Frame, Noise
 from tests.edge_agents.panels.samples import BY_DRIVER, FRAMES, NOW_MS, events_of, frames_of, fresh, read_all
 
@@ -150,11 +152,17 @@ def test_any_bytes_are_taken_when_the_line_is_foreign(driver: str, chunks: list[
 @pytest.mark.parametrize("driver", [name for name in RESYNCS if name not in ("gst_printer",)])
 def test_no_fire_comes_of_noise_when_frames_are_checked(driver: str) -> None:
     """A hundred thousand random bytes in bursts give no alarm of a checked protocol."""
-    import random
-
     random_bytes = random.Random(7).randbytes
     receiver, fires = fresh(driver), 0
     for _ in range(1000):
         items = receiver.feed(random_bytes(100), NOW_MS) + receiver.flush(NOW_MS)
         fires += sum(event.event in ("fire", "pre_alarm", "fire_subsequent") for event in events_of(items))
     assert fires == 0
+
+
+@pytest.mark.parametrize("driver", BY_DRIVER)
+def test_no_case_crashes_or_holds_a_receiver_when_fuzzed(driver: str) -> None:
+    """A short run of the campaign of `python -m bench panels`: no crash, nothing over 50 ms, nothing forbidden."""
+    found = fuzz(driver, 2000, seed=11)
+    assert (found.crashes, found.over_limit, found.forbidden) == ([], 0, 0)
+    assert found.frames > 100
