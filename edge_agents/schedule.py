@@ -165,6 +165,33 @@ class LineSchedule:
             spread_s = min(unit.period_s, FIRST_WITHIN_S) * number / len(self._units)
             self._due[number] = min(self._due[number], now_s + spread_s)
 
+    def change(
+        self,
+        periods_s: Sequence[float],
+        priorities: Sequence[Sequence[int]],
+        stays: Sequence[int | None],
+        now_s: float,
+    ) -> None:
+        """Serve these devices from now on. stays: the number each had before, None for a new one, which is due now.
+
+        A device that stays keeps its turn; with another period its next cycle starts when either would have it.
+        """
+        units, due = [], []
+        for period_s, groups, before in zip(periods_s, priorities, stays, strict=True):
+            if before is None:
+                size = len(groups)
+                units.append(_Unit(period_s, tuple(groups), now_s, list(range(size)), [0] * size, [now_s] * size))
+                due.append(now_s)
+                continue
+            unit, due_s = self._units[before], self._due[before]
+            if unit.period_s != period_s:
+                unit.period_s = period_s
+                unit.next_start_s = min(unit.next_start_s, now_s + period_s)
+                due_s = min(due_s, unit.next_start_s) if unit.misses == 0 else due_s
+            units.append(unit)
+            due.append(due_s)
+        self._units, self._due = units, due
+
     # --- how it is decided ------------------------------------------------------------------------------------------
 
     def _is_probe(self, unit: _Unit) -> bool:
