@@ -103,6 +103,10 @@ class HealthReport:
         self._waited_s = 0.0
         self.due_s = start_s + REPORT_S * (0.5 + sum(line_id.encode()) % 64 / 64)
 
+    def follow(self, device_ids: Sequence[str]) -> None:
+        """Report these devices from now on."""
+        self._devices = tuple(device_ids)
+
     def report(
         self,
         health: Sequence[DeviceHealth],
