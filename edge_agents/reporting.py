@@ -126,6 +126,12 @@ class DeviceReport:
         self._misses = max(self._misses, self._allowed)
         return self._all(False, q.GOOD, q.unknown("no_answer"), now_ms)
 
+    def removed(self, now_ms: int) -> Reports:
+        """Readings when the device is no longer in the configuration."""
+        readings = Reports([], [])
+        self._judge(Observation(len(self._rules), None, q.unknown("removed")), now_ms, readings)
+        return readings
+
     def line_down(self, now_ms: int) -> Reports:
         """Readings when the line itself cannot be opened: nothing can be said of the device."""
         return self._all(None, q.unknown("line"), q.unknown("line"), now_ms)
