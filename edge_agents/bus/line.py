@@ -88,6 +88,7 @@ class ModbusLine:
     ) -> None:
         self.id = line_id
         self._devices = devices
+        self._changed: list[PolledDevice] | None = None
         self._new_port = new_port
         self._record = record
         self._now_ms = now_ms
@@ -101,8 +102,7 @@ class ModbusLine:
             start_s,
             dead_share=self._rules.dead_share,
         )
-        periods = max(self._rules.misses - OVERDUE_EARLY, 2 - OVERDUE_EARLY)
-        self._overdue_s = [max(OVERDUE_FLOOR_S, periods * device.poll_s) for device in devices]
+        self._overdue_s = [self._overdue_after_s(device) for device in devices]
         self._answered_s = [start_s] * len(devices)
         self._group_misses = [[0] * len(device.plan.groups) for device in devices]
         self._failures = 0
@@ -116,6 +116,16 @@ class ModbusLine:
         self.frames = frames if frames is not None else FrameCounters()
         """What the line's connections count; the same object as the ports have."""
         self.is_open = False
+
+    @property
+    def devices(self) -> dict[str, PolledDevice]:
+        """The devices by id, those of a change that is under way included."""
+        return {device.id: device for device in (self._devices if self._changed is None else self._changed)}
+
+    def change(self, devices: list[PolledDevice]) -> None:
+        """Poll these devices, from the next read on; one with a report known here stays what it was. Never waits."""
+        self._changed = list(devices)
+        self._wake.set()
 
     def request(self, device_id: str | None) -> None:
         """Read this device (None: all of the line) before everything else."""
@@ -152,6 +162,7 @@ class ModbusLine:
         """Poll until cancelled."""
         pause_s, is_deaf = BACKOFF_S[0], False
         while True:
+            self._take_change()
             port = self._new_port()
             try:
                 await port.open()
@@ -197,6 +208,7 @@ class ModbusLine:
         self._unheard_since_s, self._unheard = now_s, 0
         while port.is_open:
             now_s = self._monotonic()
+            self._take_change()
             self._look_around(now_s)
             if self._unheard >= DEAF_AFTER and now_s - self._unheard_since_s >= DEAF_S:
                 self._recover()
@@ -214,6 +226,36 @@ class ModbusLine:
             self.counters.worst_drift_s = max(self.counters.worst_drift_s, 0.0 if job.is_probe else job.late_s)
             await self._do(port, job)
         return False
+
+    def _take_change(self) -> None:
+        """Between two reads: other devices, the connection and the others' turns as they are."""
+        if self._changed is None:
+            return
+        devices, self._changed = self._changed, None
+        now_s, before = self._monotonic(), {id(device.report): n for n, device in enumerate(self._devices)}
+        stays = [before.get(id(device.report)) for device in devices]
+        ids = {device.id for device in devices}
+        for device in self._devices:
+            if device.id not in ids:
+                self._record(device.report.removed(self._now_ms()))
+        self._schedule.change(
+            [device.poll_s for device in devices],
+            [[ALARM if group.is_alarm else REST for group in device.plan.groups] for device in devices],
+            stays,
+            now_s,
+        )
+        self._overdue_s = [self._overdue_after_s(device) for device in devices]
+        self._answered_s = [now_s if n is None else self._answered_s[n] for n in stays]
+        self._group_misses = [
+            [0] * len(device.plan.groups) if n is None else self._group_misses[n]
+            for device, n in zip(devices, stays, strict=True)
+        ]
+        self.health = [DeviceHealth() if n is None else self.health[n] for n in stays]
+        self._health_report.follow([device.id for device in devices])
+        self._devices = devices
+
+    def _overdue_after_s(self, device: PolledDevice) -> float:
+        return max(OVERDUE_FLOOR_S, max(self._rules.misses - OVERDUE_EARLY, 2 - OVERDUE_EARLY) * device.poll_s)
 
     def _start_over(self, now_s: float) -> None:
         """Nobody is overdue at this moment: the silence so far was not the devices'."""
