@@ -138,7 +138,11 @@ class SensorLine:
         }
 
     def change(self, sensors: list[Sensor]) -> None:
-        """Listen to these sensors from now on; those that stay are handed in as they are."""
+        """Listen to these sensors from now on; those that stay are handed in with the report they have."""
+        ids, now_ms = {sensor.placed.entry.id for sensor in sensors}, self._now_ms()
+        for sensor in self._sensors.values():
+            if sensor.placed.entry.id not in ids:
+                self._record(sensor.report.removed(now_ms))
         self._sensors = {sensor.key: sensor for sensor in sensors}
         self._strangers.clear()
         self._changed.set()
