@@ -209,8 +209,8 @@ class LineSchedule:
     def _rank(self, unit: _Unit, late_s: float) -> int:
         if unit.requested:
             return REQUEST
-        if self._is_probe(unit):
-            return unit.priorities[unit.todo[0]] + REST
+        if unit.misses or self._is_probe(unit):
+            return unit.priorities[unit.todo[0]] + REST  # after everybody who answers
         return ALARM if late_s > STARVED_PERIODS * unit.period_s else unit.priorities[unit.todo[0]]
 
     def _backoff_s(self, unit: _Unit, misses: int) -> float:
