@@ -53,7 +53,7 @@ def _timing(diagnosis: Diagnosis, speed: Speed) -> Iterator[str]:
         to = f"Set timeout_s to {advised_s:g}" if advised_s is not None else "Set a longer timeout_s"
         yield (
             f"late answers: got {counts.late_answers} after the timeout of {diagnosis.timeout_s:g} s, want none. "
-            f"{to}; a late answer can be taken for the next one."
+            f"{to}; the agent throws a late answer away, because it looks like the next one."
         )
     living = [unit for unit in diagnosis.units if unit.turnaround_ms]
     lost = sum(unit.timeouts - unit.late for unit in living)

@@ -11,8 +11,10 @@ from edge_agents.field.doctor import Observed
 from edge_agents.field.frames import is_answered
 from edge_agents.field.wire import Exchange, Wire
 
+FIRST_LISTEN_S = 3.0
+"""A unit gets this long for its first answer,"""
 LISTEN_AT_LEAST_S = 1.0
-"""A unit gets this long or twice its timeout to answer: what comes late is to be seen."""
+"""then this long, twice its timeout or twice its worst answer: what comes late must not fall to the next request."""
 GIVE_UP_AFTER = 3
 """Requests a unit may leave unanswered before it is asked no more."""
 RELAXED_GAP_S = 0.1
@@ -48,21 +50,23 @@ async def examine(
         progress: told the share done, 0..1.
     """
     idle = await wire.listen(listen_s)
-    window_s = max(LISTEN_AT_LEAST_S, 2 * timeout_s)
+    patience = {probe.unit_id: _Patience(max(LISTEN_AT_LEAST_S, 2 * timeout_s)) for probe in probes}
     exchanges: list[Exchange] = []
-    misses = dict.fromkeys((probe.unit_id for probe in probes), 0)
     for turn in range(rounds):
-        for number, probe in enumerate(probes):
-            for block in probe.blocks:
-                if misses[probe.unit_id] >= GIVE_UP_AFTER:
+        for number, (unit_id, blocks) in enumerate(probes):
+            unit = patience[unit_id]
+            for block in blocks:
+                if unit.misses >= GIVE_UP_AFTER:
                     break
-                exchange = await wire.ask(probe.unit_id, block, window_s, speed.silence_s)
+                exchange = await wire.ask(unit_id, block, unit.window_s, speed.silence_s)
                 exchanges.append(exchange)
-                is_heard = is_answered(exchange.heard, probe.unit_id, block)
-                misses[probe.unit_id] = 0 if is_heard else misses[probe.unit_id] + 1
+                unit.note(exchange, is_answered(exchange.heard, unit_id, block))
             progress((turn + (number + 1) / len(probes)) / rounds)
-    gap_s = await _least_gap(wire, speed, _steadiest(probes, exchanges), timeout_s)
-    blocks = [block for probe in probes for block in probe.blocks]
+    steady = max(probes, key=lambda probe: patience[probe.unit_id].answered, default=None)
+    gap_s = None
+    if steady is not None and patience[steady.unit_id].answered:
+        gap_s = await _least_gap(wire, speed, steady, patience[steady.unit_id].window_s)
+    asked = [block for probe in probes for block in probe.blocks]
     return Observed(
         speed=speed,
         timeout_s=timeout_s,
@@ -70,42 +74,59 @@ async def examine(
         listened_s=listen_s,
         idle=idle,
         least_gap_s=gap_s,
-        blocks_a_unit=len(blocks) / len(probes),
-        longest_answer_s=max(answer_chars(block) for block in blocks) * speed.char_s,
+        blocks_a_unit=len(asked) / len(probes),
+        longest_answer_s=max(answer_chars(block) for block in asked) * speed.char_s,
     )
 
 
-async def _least_gap(wire: Wire, speed: Speed, probe: Probe | None, timeout_s: float) -> float | None:
-    """The shortest silence before a request that this unit bears, s; None when it answers at none."""
-    if probe is None or await _bears(wire, probe, speed.silence_s, timeout_s):
-        return None if probe is None else speed.silence_s
+class _Patience:
+    """How long to wait for one unit, and whether to ask it at all."""
+
+    def __init__(self, least_s: float) -> None:
+        self._least_s = least_s
+        self._asked = 0
+        self._worst_s = 0.0
+        self.answered = 0
+        self.misses = 0
+
+    @property
+    def window_s(self) -> float:
+        """Seconds to listen after the next request."""
+        return max(self._least_s, 2 * self._worst_s, 0.0 if self._asked else FIRST_LISTEN_S)
+
+    def note(self, exchange: Exchange, is_answered: bool) -> None:
+        """Take in what came of a request."""
+        self._asked += 1
+        self.misses = 0 if is_answered else self.misses + 1
+        if is_answered:
+            self.answered += 1
+            self._worst_s = max(self._worst_s, exchange.end_s - exchange.sent_s)
+
+
+async def _least_gap(wire: Wire, speed: Speed, probe: Probe, listen_s: float) -> float | None:
+    """The shortest silence before a request that this unit bears, s; None when it answers reliably at none."""
+    if await _bears(wire, probe, speed.silence_s, listen_s):
+        return speed.silence_s
     low_s, high_s = speed.silence_s, RELAXED_GAP_S
-    if low_s >= high_s or not await _bears(wire, probe, high_s, timeout_s):
+    if low_s >= high_s or not await _bears(wire, probe, high_s, listen_s):
         return None
     while high_s / low_s > STEP:
         middle_s = (low_s * high_s) ** 0.5
-        if await _bears(wire, probe, middle_s, timeout_s):
+        if await _bears(wire, probe, middle_s, listen_s):
             high_s = middle_s
         else:
             low_s = middle_s
     return high_s
 
 
-async def _bears(wire: Wire, probe: Probe, gap_s: float, timeout_s: float) -> bool:
+async def _bears(wire: Wire, probe: Probe, gap_s: float, listen_s: float) -> bool:
     """Whether the unit answers a request so soon after its last answer."""
     block = probe.blocks[0]
     good = 0
-    for _ in range(TRIES):
-        await wire.ask(probe.unit_id, block, timeout_s, RELAXED_GAP_S)
-        exchange = await wire.ask(probe.unit_id, block, timeout_s, gap_s)
+    for tried in range(1, TRIES + 1):
+        await wire.ask(probe.unit_id, block, listen_s, RELAXED_GAP_S)
+        exchange = await wire.ask(probe.unit_id, block, listen_s, gap_s)
         good += is_answered(exchange.heard, probe.unit_id, block)
+        if tried - good > TRIES - ENOUGH:
+            break
     return good >= ENOUGH
-
-
-def _steadiest(probes: Sequence[Probe], exchanges: Sequence[Exchange]) -> Probe | None:
-    """The unit that answered most often; None when none did."""
-    answered = dict.fromkeys((probe.unit_id for probe in probes), 0)
-    for exchange in exchanges:
-        answered[exchange.unit_id] += is_answered(exchange.heard, exchange.unit_id, exchange.block)
-    best = max(probes, key=lambda probe: answered[probe.unit_id], default=None)
-    return best if best is not None and answered[best.unit_id] else None

@@ -11,9 +11,10 @@ import pytest
 
 from edge_agents.drivers.modbus import Block
 from edge_agents.field.capacity import Speed
-from edge_agents.field.doctor import Diagnosis, diagnose
+from edge_agents.field.doctor import Diagnosis, Observed, diagnose
 from edge_agents.field.examine import Probe, examine
 from edge_agents.field.frames import read_request, tell_apart
+from edge_agents.field.wire import Chunk, Exchange
 from tests.edge_agents.field.simulated_wire import SimulatedWire, Spread, frame
 
 BLOCK = Block(3, 0, 7)
@@ -113,6 +114,22 @@ async def test_late_answers_are_counted_when_the_timeout_is_short() -> None:
     assert found.counts.late_answers == late
     assert found.counts.timeouts == late
     assert any(f"Set timeout_s to {found.advised_timeout_s:g}" in text for text in found.findings)
+
+
+async def test_very_late_answers_are_measured_when_they_pass_the_usual_wait() -> None:
+    """A unit that takes longer than a second is late every time, and its true time is advised."""
+    found, wire = await see({1: uniform(1.2, 1.9)}, ask=range(1, 2), timeout_s=0.3)
+    assert (found.counts.late_answers, found.counts.answered) == (30, 0)
+    assert within(0.10, found.advised_timeout_s, 1.5 * max(wire.thinking_s[:30]) + 27 * SLOW.char_s)
+
+
+def test_an_answer_is_of_the_older_request_when_it_comes_too_soon() -> None:
+    """No unit can answer before it has the whole request: such an answer was owed already."""
+    answer = frame(bytes((1, 3, 14)) + bytes(14))
+    first = Exchange(1, BLOCK, 0.0, 1.0, ())
+    second = Exchange(1, BLOCK, 1.0, 2.0, (Chunk(1.005, answer),))
+    counts = diagnose(Observed(SLOW, 0.5, (first, second))).counts
+    assert (counts.late_answers, counts.answered, counts.timeouts) == (1, 0, 2)
 
 
 async def test_a_late_answer_is_known_when_it_comes_during_another_request() -> None:

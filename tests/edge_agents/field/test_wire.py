@@ -80,7 +80,8 @@ async def test_bytes_between_two_requests_belong_to_the_next_exchange_when_they_
             while not wire.unclaimed:
                 await asyncio.sleep(0.005)
         again = await wire.ask(1, BLOCK, 0.05, 0.0)
-    assert (silent.heard, again.heard) == (b"", ANSWER)
+        last = await wire.ask(1, BLOCK, 0.05, 0.0)
+    assert (silent.heard, again.heard, last.heard) == (b"", ANSWER, b"")
     counts = diagnose(Observed(SPEED, 0.05, (silent, again))).counts
     assert (counts.answered, counts.timeouts, counts.late_answers) == (0, 2, 1)
 
