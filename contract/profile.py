@@ -117,7 +117,7 @@ def _health(name: str, zh: str, en: str, deadband: float) -> Point:
     return Point.model_validate({"name": name, "title": {"zh": zh, "en": en}, "deadband": deadband})
 
 
-HEALTH_POINTS = (
+HEALTH_POINTS: tuple[Point, ...] = (
     _health("response_ms", "应答时间", "Answer time", 20.0),
     _health("errors_count", "通信错误次数", "Communication errors", 1.0),
 )
@@ -125,7 +125,7 @@ HEALTH_POINTS = (
 percentile since the last report; `errors_count` counts from the agent's start. Telemetry lane, at most one a minute."""
 BUILT_IN = {point.name: point for point in (ONLINE_POINT, *HEALTH_POINTS)}
 """Points the agent makes itself, by name."""
-LINE_POINTS = (
+LINE_POINTS: tuple[Point, ...] = (
     _health("busy_pct", "线路占用率", "Share of line time used", 5.0),
     _health("timeouts_count", "无应答次数", "Requests without an answer", 1.0),
     _health("bad_frames_count", "错误帧次数", "Damaged and foreign frames", 1.0),

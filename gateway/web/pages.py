@@ -117,6 +117,7 @@ async def device_page(request: Request, site: str, device: str, point: str = "")
         fragment="_device_values.html",
         device=known,
         row=row,
+        health=views.health_rows(known, web.picture, texts, web.now_ms()),
         agent_title=web.inventory.agent_title(site, known.agent).get(texts.language),
         site_title=web.inventory.site_title(site).get(texts.language),
         alarms=[views.alarm_card(alarm, web.inventory, texts) for alarm in alarms],

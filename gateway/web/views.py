@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from contract import quality as q
-from contract.profile import ONLINE, Point
+from contract.profile import BUILT_IN, HEALTH_POINTS, LINE_POINTS, LINE_PROFILE, ONLINE, Point
+from contract.site import line_device
 from contract.units import unit_of
 from gateway.control.protocol import AlarmView
 from gateway.web.inventory import Device, Inventory
@@ -284,6 +285,22 @@ def device_row(
     )
 
 
+def health_rows(device: Device, picture: Picture, texts: Texts, now_ms: int) -> list[PointRow]:
+    """How the agent sees a polled device and its line; empty until it said so for the first time."""
+    cause = _cause_above(device, picture, now_ms)
+    if cause == "no_answer":  # that it does not answer is what the figures are about
+        cause = None
+    places = [] if device.profile.modbus is None else [(device, HEALTH_POINTS)]
+    if device.line is not None:
+        places.append((device._replace(id=line_device(device.line)), LINE_POINTS))
+    return [
+        point_row(place._replace(profile=LINE_PROFILE), point, picture, texts, now_ms, cause, {})
+        for place, points in places
+        for point in points
+        if f"{place.key}/{point.name}" in picture.values
+    ]
+
+
 def _main(points: list[PointRow]) -> PointRow | None:
     """The number with an alarm, else the first number of a device that is about numbers."""
     alarming = next((row for row in points if row.severity), None)
@@ -377,7 +394,7 @@ def _points_that_reported(device: Device, picture: Picture) -> dict[str, Point]:
     found = {}
     for key in picture.values:
         name = key[len(head) :] if key.startswith(head) else ""
-        point = device.profile.point(name) if name and name not in device.points else None
+        point = device.profile.point(name) if name and name not in device.points and name not in BUILT_IN else None
         if point is not None:
             found[name] = point
     return found
