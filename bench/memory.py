@@ -40,36 +40,36 @@ async def measure_memory(folder: Path, plan: Plan, seconds: float) -> dict[str, 
     """
     assert len(plan.device_ids) == 1, "one agent reads it all"
     (agent_id,) = plan.device_ids
-    broker_port = _free_port()
+    broker_port = free_port()
     async with contextlib.AsyncExitStack() as stack:
         # Names as the simulators record them are of no use here, so the record goes nowhere.
         recorder = Recorder(Path("/dev/null"), lambda: time.time_ns() // 1_000_000)
-        lines = [_devices(ids, recorder) for ids in lines_of(plan.device_ids[agent_id])]
+        lines = [new_devices(ids, recorder) for ids in lines_of(plan.device_ids[agent_id])]
         servers = [
             await stack.enter_async_context(ModbusTcpServer(dict(enumerate(line, 1)), recorder)) for line in lines
         ]
         write_site(plan, folder / "site.yaml", [server.port for server in servers])
-        stack.enter_context(_process(_mosquitto(folder, broker_port), folder / "mosquitto.log"))
-        gateway_dir = _write_settings(folder, agent_id, broker_port)
-        gateway = stack.enter_context(_weizhan("gateway", folder))
-        agent = stack.enter_context(_weizhan("edge", folder))
-        life = stack.enter_context(_life([device for line in lines for device in line]))
+        stack.enter_context(run_process(mosquitto_command(folder, broker_port), folder / "mosquitto.log"))
+        gateway_dir = write_settings(folder, agent_id, broker_port)
+        gateway = stack.enter_context(weizhan("gateway", folder))
+        agent = stack.enter_context(weizhan("edge", folder))
+        life = stack.enter_context(life_of([device for line in lines for device in line]))
         started = time.monotonic()
-        await _until_heard(gateway_dir / FILE, plan.point_count, {"gateway": gateway, "edge": agent}, folder)
+        await until_heard(gateway_dir / FILE, plan.point_count, {"gateway": gateway, "edge": agent}, folder)
         heard_s = time.monotonic() - started
-        samples = await _watch({"agent": agent.pid, "gateway": gateway.pid}, seconds)
+        samples = await watch({"agent": agent.pid, "gateway": gateway.pid}, seconds)
         life.cancel()
     return {"points": plan.point_count, "all_heard_after_s": round(heard_s, 1), **samples}
 
 
-def _devices(ids: list[str], recorder: Recorder) -> list[Device]:
+def new_devices(ids: list[str], recorder: Recorder) -> list[Device]:
     profile = ProfileLibrary()[PROFILE]
     start = {name: middle for name, (middle, _) in NORMAL.items()}
     return [Device(device, profile, recorder, start=start) for device in ids]
 
 
 @contextlib.contextmanager
-def _life(devices: list[Device]) -> Iterator[asyncio.Task[None]]:
+def life_of(devices: list[Device]) -> Iterator[asyncio.Task[None]]:
     """Every device's pressure moves past its deadband about every 10 s."""
 
     async def move() -> None:
@@ -87,7 +87,7 @@ def _life(devices: list[Device]) -> Iterator[asyncio.Task[None]]:
         task.cancel()
 
 
-def _write_settings(folder: Path, agent_id: str, broker_port: int) -> Path:
+def write_settings(folder: Path, agent_id: str, broker_port: int) -> Path:
     gateway_dir = folder / "gateway"
     mqtt = {"host": "127.0.0.1", "port": broker_port}
     agent = {"site_file": "site.yaml", "agent_id": agent_id, "data_dir": str(folder / "agent")}
@@ -97,7 +97,7 @@ def _write_settings(folder: Path, agent_id: str, broker_port: int) -> Path:
     return gateway_dir
 
 
-def _mosquitto(folder: Path, port: int) -> list[str]:
+def mosquitto_command(folder: Path, port: int) -> list[str]:
     binary = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
     if binary is None:
         raise StartError(
@@ -109,14 +109,14 @@ def _mosquitto(folder: Path, port: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def _weizhan(part: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def weizhan(part: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "cli.main", part, "run", "--config", str(folder / f"{part}.yaml")]
-    with _process(command, folder / f"{part}.log") as process:
+    with run_process(command, folder / f"{part}.log") as process:
         yield process
 
 
 @contextlib.contextmanager
-def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def run_process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
     try:
@@ -130,7 +130,7 @@ def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]
             process.wait()
 
 
-async def _until_heard(ledger: Path, points: int, processes: dict[str, subprocess.Popen[bytes]], logs: Path) -> None:
+async def until_heard(ledger: Path, points: int, processes: dict[str, subprocess.Popen[bytes]], logs: Path) -> None:
     deadline = time.monotonic() + HEARD_S
     heard = 0
     while heard < points:
@@ -158,7 +158,7 @@ def _points_heard(ledger: Path) -> int:
     return 0
 
 
-async def _watch(pids: dict[str, int], seconds: float) -> dict[str, Any]:
+async def watch(pids: dict[str, int], seconds: float) -> dict[str, Any]:
     watched = {name: psutil.Process(pid) for name, pid in pids.items()}
     most = dict.fromkeys(watched, 0)
     cpu = {name: sum(process.cpu_times()[:2]) for name, process in watched.items()}
@@ -179,7 +179,7 @@ async def _watch(pids: dict[str, int], seconds: float) -> dict[str, Any]:
     return found
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
