@@ -78,7 +78,7 @@ def test_make_verbs_exist_when_a_page_names_them(page: Path) -> None:
 def test_weizhan_commands_exist_when_a_page_names_them(page: Path) -> None:
     """Every `weizhan COMMAND` and option a page shows is known to the command line."""
     shown = re.findall(
-        r"(?:^|bin/)weizhan ((?:edge|gateway|web|history|audit) \w+|\w+)([^`\n]*)", _code(page), re.MULTILINE
+        r"(?:^|bin/)weizhan ((?:edge|gateway|web|history|audit|line|panel) \w+|\w+)([^`\n]*)", _code(page), re.MULTILINE
     )
     problems = []
     for command, rest in shown:
