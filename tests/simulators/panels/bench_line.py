@@ -38,11 +38,25 @@ class PseudoPort(PanelPort):
         termios.tcsetattr(port.fileno(), termios.TCSANOW, attributes)
 
 
+class PlainPort(PanelPort):
+    """A port whose driver takes mark parity and leaves it out, as many USB adapters do."""
+
+    def switch_parity(self, port: serial.Serial, *, mark: bool) -> None:
+        """What the agent finds when it looks whether the setting held."""
+        raise ValueError("the port does not know mark and space parity")
+
+
 class RunningLine:
     """`async with RunningLine(driver, where) as line`: where is a link to a terminal, or a free port."""
 
     def __init__(
-        self, driver: str, where: Path | int, panel: Panel | None = None, *, real_port: bool = False, **options: Any
+        self,
+        driver: str,
+        where: Path | int,
+        panel: Panel | None = None,
+        *,
+        new_port: type[PanelPort] = PseudoPort,
+        **options: Any,
     ) -> None:
         self.readings: list[tuple[str, object, str]] = []
         self.events: list[PanelEvent] = []
@@ -58,7 +72,7 @@ class RunningLine:
                 self._record,
                 lambda: True,
                 now_ms,
-                new_port=PanelPort if real_port else PseudoPort,
+                new_port=new_port,
             )
         else:
             tcp = PanelTcpLine(id="line", kind="panel_tcp", port=where, transport="both", devices=DEVICES)

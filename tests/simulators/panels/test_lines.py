@@ -18,7 +18,7 @@ from simulators.panels.terminal import PanelTerminal
 from simulators.panels.transmitter import report, sia_message
 from simulators.printer import PrintedEvent, print_bytes, print_lines
 from tests.simulators.clients import until
-from tests.simulators.panels.bench_line import RunningLine
+from tests.simulators.panels.bench_line import PlainPort, RunningLine
 
 AT = datetime(2024, 5, 6, 7, 8, 9)  # noqa: DTZ001  # a panel's own clock
 
@@ -242,7 +242,7 @@ async def test_transmitter_is_answered_when_it_reports_over_udp(free_port: int) 
 async def test_line_says_so_when_its_port_has_no_mark_parity(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A panel that cannot be called is reported down, with the reason; nothing is sent with the wrong ninth bit."""
     panel, link = GstCrtPanel(), tmp_path / "port"
-    async with PanelTerminal(panel, link), RunningLine("gst_crt", link, real_port=True) as line:
+    async with PanelTerminal(panel, link), RunningLine("gst_crt", link, new_port=PlainPort) as line:
         await until(lambda: ("online", None, "unknown:line") in line.readings, "the line down")
     assert "cannot send with mark or space parity" in caplog.text
     assert bytes(panel.heard) == b""
