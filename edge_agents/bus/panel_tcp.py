@@ -127,8 +127,11 @@ class PanelListener:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        is_single = self._receiver.sibling() is self._receiver
-        if len(self._connections) >= (1 if is_single else MOST_CONNECTIONS):
+        if self._receiver.sibling() is self._receiver:
+            # One panel, one stream: a serial server that comes again has lost its old connection without a word.
+            for old in self._connections:
+                old.cancel()
+        elif len(self._connections) >= MOST_CONNECTIONS:
             self._counts["refused"] += 1
             writer.close()
             return

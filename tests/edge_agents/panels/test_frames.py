@@ -136,7 +136,7 @@ def test_burst_is_no_event_when_one_byte_of_it_fits_nowhere() -> None:
 
 
 @pytest.mark.parametrize("driver", BY_DRIVER)
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @given(chunks=st.lists(st.binary(max_size=300), max_size=6))
 def test_any_bytes_are_taken_when_the_line_is_foreign(driver: str, chunks: list[bytes]) -> None:
     """No bytes raise; what is held stays bounded; noise is counted to the byte where frames are binary."""

@@ -31,7 +31,7 @@ CONTROL = (0x5F, 0x1B, 0x0C)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_only_listed_bytes_are_due_when_anything_at_all_is_heard(driver: str, data: st.DataObject) -> None:
     """Whatever comes in, whole frames, pieces and noise at any time, nothing is sent but poll and acknowledgement."""
@@ -63,7 +63,7 @@ def test_nothing_may_be_sent_when_a_protocol_only_listens(driver: str) -> None:
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(data=st.binary(max_size=40))
 def test_gate_refuses_when_bytes_are_not_listed(driver: str, data: bytes) -> None:
     """What is not of the form in the maker's paper is not permitted."""

@@ -246,3 +246,17 @@ async def test_line_says_so_when_its_port_has_no_mark_parity(tmp_path: Path, cap
         await until(lambda: ("online", None, "unknown:line") in line.readings, "the line down")
     assert "cannot send with mark or space parity" in caplog.text
     assert bytes(panel.heard) == b""
+
+
+async def test_newest_connection_is_taken_when_a_serial_server_comes_again(free_port: int) -> None:
+    """A serial server that lost its connection without a word is heard at once when it connects anew."""
+    async with RunningLine("jbf", free_port) as line:
+        await until(lambda: line.line.is_open, "the port")
+        _, old = await asyncio.open_connection("127.0.0.1", free_port)
+        _, new = await asyncio.open_connection("127.0.0.1", free_port)
+        try:
+            new.write(jbf(0x80, 2))
+            await until(lambda: line.kinds == ["fire"], "the fire")
+        finally:
+            for writer in (old, new):
+                writer.close()
