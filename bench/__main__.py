@@ -1,4 +1,4 @@
-"""`python -m bench ingest|panels [--json]`: what this machine does, in figures."""
+"""`python -m bench ingest|panels|gb26875-fuzz [--json]`: what this machine does, in figures."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ def main() -> int:
     fuzz.add_argument("--fuzz", type=int, default=1_000_000, help="cases for each receiver (default %(default)s)")
     fuzz.add_argument("--driver", action="append", choices=list(OPTIONS), help="only this one; may be given again")
     fuzz.add_argument("--seed", type=int, default=1, help="of every random choice (default %(default)s)")
+    codec = commands.add_parser("gb26875-fuzz", help="fuzz the GB/T 26875.3 codec: worst case, crashes, wrong results")
+    codec.add_argument("--json", action="store_true", help="print one JSON document")
+    codec.add_argument("--cases", type=int, default=1_000_000, help="how many (default %(default)s)")
+    codec.add_argument("--seed", type=int, default=1, help="of every random choice (default %(default)s)")
     ingest = commands.add_parser(
         "ingest", help="durable readings per second beside the limit, and memory of agent and gateway"
     )
@@ -37,6 +41,8 @@ def main() -> int:
     given = parser.parse_args()
     if given.what == "panels":
         return _fuzz_panels(given)
+    if given.what == "gb26875-fuzz":
+        return _fuzz_gb26875(given)
     options = Options(given.points, given.readings, given.batches, given.rounds, given.memory_s, given.folder)
     try:
         found = measure(options, lambda line: print(line, file=sys.stderr, flush=True))
@@ -51,6 +57,14 @@ def _fuzz_panels(given: argparse.Namespace) -> int:
     from bench.panels import campaign, table
 
     found = campaign(given.fuzz, given.driver, given.seed, lambda line: print(line, file=sys.stderr, flush=True))
+    print(json.dumps(found, indent=2) if given.json else table(found))
+    return 0 if found["passed"] else 1
+
+
+def _fuzz_gb26875(given: argparse.Namespace) -> int:
+    from bench.gb26875 import campaign, table
+
+    found = campaign(given.cases, given.seed, lambda line: print(line, file=sys.stderr, flush=True))
     print(json.dumps(found, indent=2) if given.json else table(found))
     return 0 if found["passed"] else 1
 
