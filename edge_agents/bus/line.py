@@ -34,6 +34,11 @@ DEAF_AFTER = 4
 OVERDUE_FLOOR_S = 4.0
 OVERDUE_EARLY = 0.4
 """Share of a period by which "no data" is said before the allowed number of periods is full."""
+FULL_PROBE = 6
+"""Every so many of the probes of a silent device wait the full timeout, the others its worst answer time."""
+SUDDEN_S = 10.0
+"""After a device that answered falls silent, others may have too (a cut cable): for so long none of those that still
+count as answering is given more than its worst answer time."""
 HELD_UP_S = 5.0
 """A longer pause between two steps means that this process was held up, not the devices."""
 
@@ -110,6 +115,7 @@ class ModbusLine:
         self._look_s = start_s
         self._unheard_since_s = start_s
         self._unheard = 0
+        self._short_until_s = start_s
         self.health = [DeviceHealth() for _ in devices]
         self._health_report = HealthReport(line_id, [device.id for device in devices], start_s)
         self.counters = LineCounters()
@@ -339,15 +345,17 @@ class ModbusLine:
 
     async def _read_block(self, port: Port, job: Job, device: PolledDevice, block: Block) -> list[int]:
         """The words of a block; a damaged answer is asked for again."""
-        is_known_good = self._schedule.misses(job.device) == 0
-        # Where one was silent the next may be too (a cut cable): nobody gets more than its worst answer time.
-        is_probe = not is_known_good or self._unheard > 0
-        for retries_left in range(self._rules.retries if is_known_good else 0, -1, -1):
+        misses, began_s = self._schedule.misses(job.device), self._monotonic()
+        # Some probes wait the full timeout: a unit slower than its profile says must find its way back.
+        is_short = misses % FULL_PROBE != 0 or (misses == 0 and began_s < self._short_until_s)
+        for retries_left in range(0 if misses else self._rules.retries, -1, -1):
             began_s = self._monotonic()
             try:
-                words = await port.read(device.unit_id, block, device.plan.answer_s, is_probe=is_probe)
+                words = await port.read(device.unit_id, block, device.plan.answer_s, is_probe=is_short)
             except DeviceError as exc:
                 now_s = self._monotonic()
+                if misses == 0 and not is_short and exc.cause == "no_answer":
+                    self._short_until_s = now_s + SUDDEN_S
                 if not retries_left or exc.cause != "bad_answer" or port.ready_s(device.unit_id) > now_s:
                     raise
                 self._count_failure(job, exc)
