@@ -18,6 +18,7 @@ from contract.errors import ConfigError
 from contract.mqtt import MqttSettings
 from contract.profile import ProfileLibrary
 from contract.site import Site, load_site
+from edge_agents.bus.panel_line import receiver_of
 from edge_agents.field.capacity import RtuLine, find_overload
 from edge_agents.settings import AgentSettings
 from gateway.history.settings import EmbeddedSettings, HistorySettings
@@ -97,6 +98,12 @@ def _agent_problems(path: Path, agent: AgentSettings) -> Iterator[str]:
         known = ", ".join(entry.id for entry in site.agents)
         yield f"{path}: agent.agent_id: got {agent.agent_id!r}, want one of {known} ({agent.site_file})."
     yield from _overloaded_lines(agent, site, library)
+    for placed in site.placed():
+        if placed.agent == agent.agent_id and placed.profile.panel is not None:
+            try:
+                receiver_of(placed)
+            except ConfigError as exc:
+                yield f"{agent.site_file}: {exc}"
 
 
 def _overloaded_lines(agent: AgentSettings, site: Site, library: ProfileLibrary) -> Iterator[str]:

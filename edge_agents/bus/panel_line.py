@@ -5,12 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from contract.errors import ConfigError
 from contract.site import PanelSerialLine, PanelTcpLine, Placed
 from edge_agents.bus.panel import PanelLine
 from edge_agents.bus.panel_tcp import PanelListener
 from edge_agents.panels.drivers import new_receiver
+from edge_agents.panels.receiver import Receiver
 from edge_agents.panels.report import PanelEvents
 from edge_agents.reporting import Reported, Reports
+
+
+def receiver_of(placed: Placed) -> Receiver:
+    """The receiver of a panel as its profile and site say. Raises ConfigError for options that cannot be."""
+    panel = placed.profile.panel
+    assert panel is not None
+    options: dict[str, Any] = dict(panel.options)
+    if panel.driver == "gst_crt" and placed.entry.unit_id is not None:
+        options["controller"] = placed.entry.unit_id
+    try:
+        return new_receiver(panel.driver, options)
+    except ConfigError as exc:
+        raise ConfigError(f"device {placed.entry.id}, profile {placed.profile.id}: {exc}") from exc
 
 
 def new_panel_line(
@@ -23,10 +38,7 @@ def new_panel_line(
     """The line of one panel, with what was last reported of it. Raises ConfigError for options that cannot be."""
     panel, line = placed.profile.panel, placed.line
     assert panel is not None
-    options: dict[str, Any] = dict(panel.options)
-    if panel.driver == "gst_crt" and placed.entry.unit_id is not None:
-        options["controller"] = placed.entry.unit_id
-    receiver = new_receiver(panel.driver, options)
+    receiver = receiver_of(placed)
     report = PanelEvents(placed.entry.id, panel, placed.profile.max_silence_s)
     report.restore(kept)
     if isinstance(line, PanelSerialLine):

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cli.settings import load_checked
 from contract.errors import ConfigError
 from contract.point_map import load_point_map
-from contract.profile import ProfileLibrary
+from contract.profile import PROFILES, ProfileLibrary
 from contract.site import load_site
 
 GOOD = "回路,地址,位置,place_en,类型,分区\n4,4,裙楼一层上空,Podium 1F,感烟,3\n4,5,裙楼二层,,手报,\n"
@@ -134,3 +135,17 @@ def test_site_is_refused_when_a_panel_cannot_be_so(tmp_path: Path, old: str, new
     with pytest.raises(ConfigError) as caught:
         load_site(tmp_path / "site.yaml", ProfileLibrary())
     assert text in str(caught.value)
+
+
+def test_start_is_refused_when_a_profile_names_patterns_that_are_not_there(tmp_path: Path) -> None:
+    """`weizhan check` says of a panel's options what a start would."""
+    source = (PROFILES / "panel-esc-printer.yaml").read_text("utf-8")
+    (tmp_path / "panel-mine.yaml").write_text(
+        source.replace("panel-esc-printer", "panel-mine").replace("patterns: esc", "patterns: mine"), "utf-8"
+    )
+    written(tmp_path, GOOD)
+    (tmp_path / "site.yaml").write_text(SITE.replace("panel-esc-printer", "panel-mine"), "utf-8")
+    config = f"mqtt: {{}}\nagent: {{site_file: site.yaml, agent_id: edge-1, profiles: [{tmp_path}], data_dir: data}}\n"
+    (tmp_path / "weizhan.yaml").write_text(config, "utf-8")
+    with pytest.raises(ConfigError, match="device panel-01, profile panel-mine: patterns: got 'mine', want one of esc"):
+        load_checked(tmp_path / "weizhan.yaml", "agent")
