@@ -24,44 +24,28 @@ from typing import Any
 
 import msgspec
 
+from contract import quality as q
 from contract.errors import ConfigError, RetryLater, StartError, WeizhanError
-from contract.messages import Request
+from contract.messages import Reading, Request
 from contract.mqtt import MqttSettings
-from contract.profile import ProfileLibrary
-from contract.site import (
-    AgentEntry,
-    Line,
-    MqttLine,
-    PanelSerialLine,
-    PanelTcpLine,
-    Placed,
-    PrinterLine,
-    Site,
-    load_site,
-)
-from edge_agents.bus.line import LineRules, ModbusLine, PolledDevice
-from edge_agents.bus.modbus import FrameCounters, ModbusPort, PolledLine
-from edge_agents.bus.mqtt import SensorLine, restored_sensor
-from edge_agents.bus.panel import PanelLine
-from edge_agents.bus.panel_line import new_panel_line
-from edge_agents.bus.panel_tcp import PanelListener
-from edge_agents.bus.printer import ListeningLine
-from edge_agents.drivers.modbus import ReadPlan, plan_reads
-from edge_agents.drivers.printer import PrinterDecoder
+from contract.profile import ONLINE, ProfileLibrary
+from contract.site import AgentEntry, Placed, Site, load_site
 from edge_agents.foreign import report as foreign
+from edge_agents.line_builder import Kept, LineBuilder
 from edge_agents.outbox import Outbox
-from edge_agents.panel_report import PanelReport
 from edge_agents.recorder import KEPT, Recorder
-from edge_agents.reporting import DeviceReport, Reported, ReportRule
+from edge_agents.reload import Diff, compare, lines_of
+from edge_agents.reporting import Reported, Reports, next_observed_ms
 from edge_agents.settings import AgentSettings
+from edge_agents.site_watch import SiteWatch
 from edge_agents.uplink import Identity, Uplink
 
 log = logging.getLogger(__name__)
 STOP_S = 5.0
 """Longest a stop may take."""
 RESTART_S = (0.5, 30.0)
-PlanKey = tuple[str, int | None]
-"""Profile and number of repeated points: devices alike in both share one plan."""
+KEPT_WITHIN_S = 2.0
+"""How long a new configuration waits for what was reported to be on disk."""
 
 
 def wall_ms() -> int:
@@ -85,12 +69,14 @@ class Agent:
         self._stack = contextlib.AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._waits = False
-        self._kept_sensors: dict[str, foreign.Kept] = {}
+        self.configuration = SiteWatch(self._files, lambda: load(settings), self._apply)
+        """Watches the site file."""
         self.restarts = 0
         """Parts that failed and were started again."""
 
     async def __aenter__(self) -> Agent:
         settings = self._settings
+        self.configuration.note()
         site, entry = load(settings)
         self._mqtt.password()
         async with contextlib.AsyncExitStack() as stack:
@@ -105,14 +91,16 @@ class Agent:
                 self._now_ms,
             )
             self.recorder = Recorder(self.outbox, settings.seal_ms, settings.outbox.reserve_edges, self.uplink.wake)
+            self._builder = LineBuilder(settings, self.recorder, self._now_ms)
+            self._site, self._running = site.site, lines_of(site, entry)
             kept = await self._restore(site, entry)
-            plans: dict[PlanKey, tuple[ReadPlan, tuple[ReportRule, ...]]] = {}
-            self.lines = [self._new_line(site, line, kept, plans) for line in entry.lines]
+            self.lines = [self._builder.build(site.site, placed, kept) for placed in self._running.values()]
             for line in self.lines:
                 self._start(f"line.{line.id}", line.run)
             self._start("recorder", self.recorder.run)
             self._start("uplink", self.uplink.run)
             self._start("status", self._watch)
+            self._start("configuration", self.configuration.run)
             self._stack = stack.pop_all()
         return self
 
@@ -147,76 +135,74 @@ class Agent:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, RESTART_S[1])
 
-    async def _restore(self, site: Site, entry: AgentEntry) -> dict[str, Reported]:
-        """What was last reported before this start; points of devices that are no longer ours are forgotten."""
+    async def _restore(self, site: Site, entry: AgentEntry) -> Kept:
+        """What was last reported before this; points of devices that are no longer ours are forgotten."""
         ours = {placed.entry.id for placed in site.placed() if placed.agent == entry.id}
-        kept, strange = {}, []
+        points, sensors, strange = {}, {}, []
         for key, value in (await self.outbox.kept()).items():
             point, sensor = key.removeprefix(KEPT), key.removeprefix(foreign.KEPT)
             if key.startswith(KEPT) and point.partition("/")[0] in ours:
-                kept[point] = msgspec.json.decode(value, type=Reported)
+                points[point] = msgspec.json.decode(value, type=Reported)
             elif key.startswith(foreign.KEPT) and sensor in ours:
-                self._kept_sensors[sensor] = msgspec.json.decode(value, type=foreign.Kept)
+                sensors[sensor] = msgspec.json.decode(value, type=foreign.Kept)
             else:
                 strange.append(key)
         if strange:
             await self.outbox.forget(strange)
-        return kept
+        return Kept(points, sensors)
 
-    def _new_line(
-        self,
-        site: Site,
-        line: Line,
-        kept: dict[str, Reported],
-        plans: dict[PlanKey, tuple[ReadPlan, tuple[ReportRule, ...]]],
-    ) -> ModbusLine | ListeningLine | PanelLine | PanelListener | SensorLine:
-        placed = [device for device in site.placed() if device.line is line]
-        if isinstance(line, PanelSerialLine | PanelTcpLine):
-            recorder = self.recorder
-            return new_panel_line(placed[0], kept, recorder.record, lambda: not recorder.alarms_waiting, self._now_ms)
-        if isinstance(line, MqttLine):
-            now_ms = self._now_ms()
-            sensors = [restored_sensor(one, now_ms, kept, self._kept_sensors.get(one.entry.id)) for one in placed]
-            name = f"{site.site}-{self._settings.agent_id}-{line.id}"
-            return SensorLine(line, name, sensors, self._settings.data_dir, self.recorder.record, self._now_ms)
-        if isinstance(line, PrinterLine):
-            profile = placed[0].profile
-            assert profile.printer is not None
-            report = PanelReport(placed[0].entry.id, profile.max_silence_s)
-            report.restore(kept)
-            decoder = PrinterDecoder(profile.printer)
-            return ListeningLine(line, decoder, report, self.recorder.record, self._now_ms)
-        devices = [self._new_device(device, plans, kept) for device in placed]
-        assert isinstance(line, PolledLine)
-        polled, frames = line, FrameCounters()
-        rules = LineRules(line.retries, line.dead_share, self._settings.misses)
-        return ModbusLine(
-            line.id,
-            devices,
-            lambda: ModbusPort(polled, counters=frames),
-            self.recorder.record,
-            self._now_ms,
-            rules=rules,
-            frames=frames,
-        )
+    async def _apply(self, read: object) -> None:
+        """Go over to another configuration, touching only what it changes. Raises ConfigError."""
+        assert isinstance(read, tuple)
+        site, entry = read
+        if site.site != self._site:
+            raise ConfigError(
+                f"{self._settings.site_file}: site: got {site.site!r}, want {self._site!r} as this agent runs under. "
+                "Restart it to move it to another site."
+            )
+        after = lines_of(site, entry)
+        diff = compare(self._running, after)
+        for line_id in diff.start:
+            self._builder.build(site.site, after[line_id], Kept())  # made in vain once: what cannot be made is said now
+        self.uplink.set_config_hash(site.content_hash)
+        if not diff.is_empty:
+            await self._touch(site, entry, diff, after)
+            log.info("configuration: new site file in force: %s", diff)
+        self._running = after
 
-    def _new_device(
-        self,
-        placed: Placed,
-        plans: dict[PlanKey, tuple[ReadPlan, tuple[ReportRule, ...]]],
-        kept: dict[str, Reported],
-    ) -> PolledDevice:
-        profile, entry = placed.profile, placed.entry
-        assert profile.modbus is not None
-        assert entry.unit_id is not None
-        key = (profile.id, entry.points)
-        if key not in plans:
-            plan = plan_reads(profile, entry.points)
-            plans[key] = plan, tuple(ReportRule.of(read.point) for read in plan.points)
-        plan, rules = plans[key]
-        report = DeviceReport(entry.id, rules, profile.max_silence_s, self._settings.misses)
-        report.restore(kept)
-        return PolledDevice(entry.id, entry.unit_id, placed.poll_s, plan, profile.modbus.word_order, report)
+    async def _touch(self, site: Site, entry: AgentEntry, diff: Diff, after: dict[str, list[Placed]]) -> None:
+        for line_id in diff.stop:
+            tasks = [task for task in self._tasks if task.get_name() == f"line.{line_id}"]
+            await _end(tasks)
+            self._tasks = [task for task in self._tasks if task not in tasks]
+        self.lines = [line for line in self.lines if line.id not in diff.stop]
+        for line in self.lines:
+            if line.id in diff.change:
+                self._builder.change(line, diff.change[line.id])
+        for device in diff.gone:
+            reading = Reading(f"{device}/{ONLINE}", next_observed_ms(None, self._now_ms()), None, q.unknown("removed"))
+            self.recorder.record(Reports([reading], []))
+        kept = await self._kept_now(site, entry) if diff.start else Kept()
+        for line_id in diff.start:
+            line = self._builder.build(site.site, after[line_id], kept)
+            self.lines.append(line)
+            self._start(f"line.{line.id}", line.run)
+
+    async def _kept_now(self, site: Site, entry: AgentEntry) -> Kept:
+        """What has been reported so far, once it is on disk; nothing while the disk takes nothing."""
+        until_s = time.monotonic() + KEPT_WITHIN_S
+        while self.recorder.alarms_waiting and time.monotonic() < until_s:  # noqa: ASYNC110  # no event; seconds at most
+            await asyncio.sleep(0.01)
+        try:
+            return await self._restore(site, entry)
+        except RetryLater as exc:
+            log.debug("kept state: %s", exc)
+            return Kept()
+
+    def _files(self) -> list[Path]:
+        """What the configuration is read from."""
+        folders = self._settings.profiles
+        return [self._settings.site_file, *sorted(path for folder in folders for path in folder.glob("*.yaml"))]
 
     def _take_request(self, request: Request) -> None:
         if request.kind == "poll":
@@ -251,6 +237,7 @@ class Agent:
             "alarm_unacknowledged_s": round(alarm_s, 1),
             "alarm_waits_too_long": waits,
             "disk_fault": self.recorder.fault,
+            "configuration_fault": self.configuration.fault,
             "waiting_in_memory": self.recorder.waiting,
             "damaged_rows": self.outbox.damaged_rows,
             "thinned_readings": self.outbox.thinned,
@@ -335,10 +322,11 @@ async def run(settings: AgentSettings, mqtt: MqttSettings) -> None:
     # pymodbus reports every unanswered request as an error; we count them and say so once.
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
     try:
-        async with Agent(settings, mqtt):
+        async with Agent(settings, mqtt) as agent:
+            loop.add_signal_handler(signal.SIGHUP, agent.configuration.ask)
             await stop.wait()
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(number)
 
 

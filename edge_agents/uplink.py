@@ -106,6 +106,10 @@ class Uplink:
         """Something new is in the outbox."""
         self._wake[lane].set()
 
+    def set_config_hash(self, config_hash: str) -> None:
+        """Tell another configuration from the next heartbeat on."""
+        self._identity = self._identity._replace(config_hash=config_hash)
+
     async def run(self) -> None:
         """Keep connected until cancelled."""
         self._started_ms = self._now_ms()
