@@ -1,4 +1,4 @@
-"""`python -m bench ingest|panels|gb26875-fuzz [--json]`: what this machine does, in figures."""
+"""`python -m bench ingest|lines|panels|gb26875-fuzz [--json]`: what this machine does, in figures."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ def main() -> int:
     codec.add_argument("--json", action="store_true", help="print one JSON document")
     codec.add_argument("--cases", type=int, default=1_000_000, help="how many (default %(default)s)")
     codec.add_argument("--seed", type=int, default=1, help="of every random choice (default %(default)s)")
+    lines = commands.add_parser(
+        "lines", help="campaigns on simulated lines: wrong values, dead units, unplugging, pace"
+    )
+    lines.add_argument("--full", action="store_true", help="the full counts, some minutes")
+    lines.add_argument("--json", action="store_true", help="print one JSON document")
     ingest = commands.add_parser(
         "ingest", help="durable readings per second beside the limit, and memory of agent and gateway"
     )
@@ -43,6 +48,8 @@ def main() -> int:
         return _fuzz_panels(given)
     if given.what == "gb26875-fuzz":
         return _fuzz_gb26875(given)
+    if given.what == "lines":
+        return _lines(given)
     options = Options(given.points, given.readings, given.batches, given.rounds, given.memory_s, given.folder)
     try:
         found = measure(options, lambda line: print(line, file=sys.stderr, flush=True))
@@ -65,6 +72,14 @@ def _fuzz_gb26875(given: argparse.Namespace) -> int:
     from bench.gb26875 import campaign, table
 
     found = campaign(given.cases, given.seed, lambda line: print(line, file=sys.stderr, flush=True))
+    print(json.dumps(found, indent=2) if given.json else table(found))
+    return 0 if found["passed"] else 1
+
+
+def _lines(given: argparse.Namespace) -> int:
+    from bench.lines.campaign import run_campaigns, table
+
+    found = run_campaigns(full=given.full, say=lambda line: print(line, file=sys.stderr, flush=True))
     print(json.dumps(found, indent=2) if given.json else table(found))
     return 0 if found["passed"] else 1
 
