@@ -140,7 +140,7 @@ async def read_many(port: ModbusPort, count: int, answer_s: float) -> tuple[int,
     return right, wrong, silent
 
 
-@pytest.mark.parametrize("late_ms", [60, 130, 400])
+@pytest.mark.parametrize("late_ms", [60, 400])
 async def test_a_late_answer_is_never_taken_for_the_next_one(slave_exe: Path, late_ms: int) -> None:
     """A slave that always answers after the timeout gives no value at all, and right ones when it is quick again."""
     timeout_s = 0.1
@@ -148,13 +148,13 @@ async def test_a_late_answer_is_never_taken_for_the_next_one(slave_exe: Path, la
         port = ModbusPort(rtu_line(line.near, timeout_s))
         await port.open()
         slave.command(f"delay {100 + late_ms}")
-        _, wrong, _ = await read_many(port, 6, 0.15)
+        _, wrong, _ = await read_many(port, 3, 0.15)
         assert wrong == 0
         slave.command("delay 0")
         await asyncio.sleep(0)  # the slave may still hold requests; the port has to cope
-        settled = [await read_many(port, 1, 0.15) for _ in range(12)]
+        settled = [await read_many(port, 1, 0.15) for _ in range(5)]
         assert sum(entry[1] for entry in settled) == 0
-        assert [entry[0] for entry in settled[-5:]] == [1] * 5
+        assert [entry[0] for entry in settled[-3:]] == [1] * 3
         assert port.late_answers > 0
         port.close()
 
@@ -165,7 +165,7 @@ async def test_a_slave_late_every_other_time_gives_no_wrong_value(slave_exe: Pat
         port = ModbusPort(rtu_line(line.near, 0.08))
         await port.open()
         wrong = 0
-        for n in range(14):
+        for n in range(6):
             slave.command(f"delay {(0, 110, 0, 170, 60)[n % 5]}")
             wrong += (await read_many(port, 1, 0.1))[1]
         assert wrong == 0
