@@ -93,7 +93,7 @@ def print_scan(port: str, results: list[ScanResult]) -> None:
     for result in results:
         speed = result.found.speed
         if result.units:
-            out.print(f"[bold]{port} at {speed}: {len(result.units)} units[/]")
+            out.print(f"[bold]{port} at {speed}: {len(result.units)} unit{'s' * (len(result.units) != 1)}[/]")
         for unit_id in result.units:
             suggestions = result.suggestions[unit_id]
             out.print(f"\nunit [bold]{unit_id}[/]" + ("" if suggestions else "  answers, but no profile fits"))

@@ -21,6 +21,8 @@ MARGIN = 0.5
 """The advised timeout leaves this share of the worst turnaround on top of it,"""
 LEAST_MARGIN_S = 0.02
 """and at least this: a small computer may itself be late by so much."""
+LEAST_TIMEOUT_S = 0.05
+"""Less gains nothing: only a dead unit's wait would be shorter."""
 BINS = 12
 
 
@@ -240,7 +242,8 @@ def _advise_timeout(every_ms: list[float], observed: Observed) -> float | None:
         return None
     worst_s = every_ms[-1] / 1000
     wire_s = REQUEST_BYTES * observed.speed.char_s + observed.longest_answer_s
-    return math.ceil((worst_s + max(MARGIN * worst_s, LEAST_MARGIN_S) + wire_s) * 1000) / 1000
+    timeout_s = worst_s + max(MARGIN * worst_s, LEAST_MARGIN_S) + wire_s
+    return math.ceil(max(timeout_s, LEAST_TIMEOUT_S) * 1000) / 1000
 
 
 def _unit_time(every_ms: list[float], tally: _Tally, timeout_s: float | None) -> dict[str, float]:

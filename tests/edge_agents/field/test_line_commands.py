@@ -20,6 +20,7 @@ from edge_agents.drivers.modbus import decode_point, plan_reads
 from simulators.device import Device
 from simulators.modbus_rtu import ModbusRtuLine
 from simulators.recorder import Recorder
+from tests.parts.modbus_slave import rtu_slave, serial_line
 
 LIBRARY = ProfileLibrary()
 CHAR_S = 10 / 9600
@@ -217,3 +218,22 @@ def test_wrong_parameters_are_refused_when_given(args: tuple[str, ...], said: st
     done = CliRunner().invoke(line, args)
     assert (done.exit_code, done.stdout) == (CONFIG_EXIT, "")
     assert done.stderr.startswith(said)
+
+
+async def test_tools_work_on_a_slave_that_is_not_ours_when_it_is_libmodbus(slave_exe: Path) -> None:
+    """Doctor, scan and learn against a C slave: its float is found by what it holds."""
+    with serial_line() as far, rtu_slave(slave_exe, far.far):
+        port = ("--port", far.near, "--baud", "115200")
+        code, out, err = await weizhan("doctor", *port, "--units", "1", "--rounds", "20", "--listen", "0", "--json")
+        assert (code, json.loads(out)["counts"]["answered"]) == (0, 20), err
+        code, out, err = await weizhan(
+            *("scan", "--port", far.near, "--baud-list", "115200", "--parity-list", "N", "--units", "1-5", "--json")
+        )
+        assert [unit["unit_id"] for unit in json.loads(out)[0]["units"]] == [1], err
+        code, out, err = await weizhan(
+            *("learn", *port, "--unit", "1", "--register", "40211", "--shows", "36.50 C", "--json")
+        )
+        assert code == 0, err
+        best = json.loads(out)["candidates"][0]
+        assert (best["function"], best["register"], best["type"], best["word_order"]) == (3, 210, "float32", "big")
+        assert (best["scale"], best["offset"]) == (1.0, 0.0)
