@@ -115,6 +115,9 @@ class GstCrtReceiver(FrameReceiver):
         if len(buffer) - at < 3:
             return None
         short = _SHORT.get(buffer[at : at + 3])
+        if short is not None and self._is_after_noise and short[0] != "idle":
+            # Three bytes without a checksum must not reset a panel from the midst of noise; it sends them again.
+            return Taken(1, None, "unproven")
         if short is not None:
             return Taken(3, self._short(buffer[at : at + 3], *short, now_ms))
         known = _FRAMES.get(buffer[at : at + 2])

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from contract.panel import EventClass, PanelEvent, clean, code_address, raw_hex
-from edge_agents.panels.receiver import Frame, FrameReceiver, Repeats, Taken, quwei_text
+from edge_agents.panels.receiver import Frame, FrameReceiver, Repeats, Taken, bcd, quwei_text
 from edge_agents.panels.tables import UNKNOWN, Meaning, meanings, words
 
 START = 0xAA
@@ -31,6 +31,7 @@ class GstNetReceiver(FrameReceiver):
     def __init__(self) -> None:
         super().__init__()
         self._repeats = Repeats(COPIES, WITHIN_MS)
+        self._doubtful = Repeats(COPIES, WITHIN_MS)
 
     def _take(self, buffer: bytes, at: int, now_ms: int) -> Taken | None:
         if buffer[at] != START:
@@ -84,4 +85,15 @@ class GstNetReceiver(FrameReceiver):
             event=said.event, restored=said.restored, received_ms=now_ms, point=code, address=code_address(code),
             device_type=kind, device_zh=device.zh, device_en=device.en, text=place, raw=raw_hex(raw),
         )  # fmt: skip
-        return Frame(raw, fields, [] if self._repeats.is_repeat(raw, now_ms) else [event])
+        # One byte of checksum lets noise through; what does not look like a frame inside must come twice.
+        is_doubtful = not _is_plausible(raw) and not self._doubtful.is_repeat(raw, now_ms)
+        return Frame(raw, fields, [] if is_doubtful or self._repeats.is_repeat(raw, now_ms) else [event])
+
+
+def _is_plausible(raw: bytes) -> bool:
+    """Whether the code is digits and the place is letters."""
+    pairs = zip(raw[9:23:2], raw[10:23:2], strict=True)
+    return all(bcd(byte) >= 0 for byte in raw[2:5]) and all(
+        (row == 0 and (column == 0 or 0x20 <= column < 0x7F)) or (1 <= bcd(row) <= 94 and 1 <= bcd(column) <= 94)
+        for row, column in pairs
+    )

@@ -95,6 +95,8 @@ class FrameReceiver(Receiver):
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._is_after_noise = False
+        """Noise came since the last good frame or pause: what has no checksum is not believed here."""
 
     def feed(self, data: bytes, now_ms: int) -> list[Frame | Noise]:
         """The frames that these bytes complete, and the noise before them."""
@@ -103,7 +105,9 @@ class FrameReceiver(Receiver):
 
     def flush(self, now_ms: int) -> list[Frame | Noise]:
         """Look behind a beginning that was not finished."""
-        return self._walk(now_ms, is_closing=True)
+        items = self._walk(now_ms, is_closing=True)
+        self._is_after_noise = False
+        return items
 
     def _take(self, buffer: bytes, at: int, now_ms: int) -> Taken | None:
         raise NotImplementedError
@@ -121,8 +125,10 @@ class FrameReceiver(Receiver):
                 self._add_noise(items, buffer[noise_at:at], reason)
                 items.append(taken.frame)
                 noise_at, reason = at + taken.size, ""
+                self._is_after_noise = False
             elif not reason and buffer[at] not in self.idle:
                 reason = taken.reason
+                self._is_after_noise = True
             at += taken.size
         self._add_noise(items, buffer[noise_at:at], reason)
         del self._buffer[:at]

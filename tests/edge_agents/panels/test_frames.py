@@ -101,6 +101,21 @@ def test_three_sendings_are_one_event_when_the_network_repeats() -> None:
     assert len(events_of(read_all("gst_net", damaged + good + good))) == 1
 
 
+def test_frame_must_come_twice_when_it_looks_like_noise_inside() -> None:
+    """One byte of checksum is not enough for a frame whose place is no text; its second copy is."""
+    body = bytes.fromhex("AA1536508903D10001") + b"\xee" * 14
+    odd = body + bytes((sum(body) & 0xFF,))
+    assert [len(events_of(read_all("gst_net", odd * copies))) for copies in (1, 2, 3)] == [0, 1, 1]
+
+
+def test_reset_is_not_believed_when_noise_stands_right_before_it() -> None:
+    """Three bytes without a checksum must not end a fire from the midst of noise; after a pause they do."""
+    receiver, reset = fresh("gst_crt"), bytes.fromhex("0AAABB")
+    assert events_of(receiver.feed(b"\x55" + reset, NOW_MS)) == []
+    receiver.flush(NOW_MS)
+    assert [event.event for event in events_of(receiver.feed(reset, NOW_MS))] == ["reset"]
+
+
 def test_repeat_is_dropped_only_when_the_first_was_taken() -> None:
     """A repeat on the CRT port is an event when its first sending was lost, none when it was not."""
     first, repeat = bytes.fromhex("0DDD001004030118BB"), bytes.fromhex("FDDD001004030118BB")

@@ -97,13 +97,13 @@ def test_nothing_is_due_when_only_listening_was_asked_for(driver: str, options: 
 class _Faulty(Receiver):
     """A receiver with a fault: it wants to reset the panel."""
 
-    def feed(self, data: bytes, now_ms: int) -> list[Frame | Noise]:  # noqa: ARG002
+    def feed(self, data: bytes, now_ms: int) -> list[Frame | Noise]:
         return []
 
-    def flush(self, now_ms: int) -> list[Frame | Noise]:  # noqa: ARG002
+    def flush(self, now_ms: int) -> list[Frame | Noise]:
         return []
 
-    def due(self, now_ms: int) -> list[Transmission]:  # noqa: ARG002
+    def due(self, now_ms: int) -> list[Transmission]:
         return [Transmission(b"\x5f")]
 
 

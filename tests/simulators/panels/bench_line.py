@@ -41,7 +41,7 @@ class PseudoPort(PanelPort):
 class PlainPort(PanelPort):
     """A port whose driver takes mark parity and leaves it out, as many USB adapters do."""
 
-    def switch_parity(self, port: serial.Serial, *, mark: bool) -> None:  # noqa: ARG002
+    def switch_parity(self, port: serial.Serial, *, mark: bool) -> None:
         """What the agent finds when it looks whether the setting held."""
         raise ValueError("the port does not know mark and space parity")
 

@@ -222,7 +222,7 @@ async def test_transmitter_is_answered_when_it_reports_over_udp(free_port: int) 
     answers: asyncio.Queue[bytes] = asyncio.Queue()
 
     class Sender(asyncio.DatagramProtocol):
-        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:  # noqa: ARG002
+        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
             answers.put_nowait(data)
 
     async with RunningLine("sia_dc09", free_port) as line:
