@@ -9,7 +9,6 @@ from contract.errors import ConfigError
 from contract.site import PanelSerialLine, PanelTcpLine, Placed
 from edge_agents.bus.panel import PanelLine
 from edge_agents.bus.panel_tcp import PanelListener
-from edge_agents.panels.drivers import new_receiver
 from edge_agents.panels.receiver import Receiver
 from edge_agents.panels.report import PanelEvents
 from edge_agents.reporting import Reported, Reports
@@ -17,6 +16,8 @@ from edge_agents.reporting import Reported, Reports
 
 def receiver_of(placed: Placed) -> Receiver:
     """The receiver of a panel as its profile and site say. Raises ConfigError for options that cannot be."""
+    from edge_agents.panels.drivers import new_receiver  # with re2 behind it: 3 MB that an agent without panels saves
+
     panel = placed.profile.panel
     assert panel is not None
     options: dict[str, Any] = dict(panel.options)

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import re2
-
 from contract.profile import Printer
 
 MAX_EVENT_BYTES = 4096
@@ -44,6 +42,8 @@ class PrinterDecoder:
     """
 
     def __init__(self, printer: Printer) -> None:
+        import re2  # here and not above: an agent without a printer saves its 2 MB
+
         self._printer = printer
         self._end = printer.event_end.encode(printer.encoding)
         self._idle = frozenset(printer.idle_bytes)
