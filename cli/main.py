@@ -49,10 +49,12 @@ def _run(service: Coroutine[Any, Any, None]) -> None:
 @app.command()
 def check(config: Annotated[Path, typer.Argument(help="Configuration file.")] = DEFAULT) -> None:
     """Check a configuration as a start would, and say what is wrong: file, line, got, wanted, what to do."""
-    from cli.settings import load_checked
+    from cli.settings import advice_on, load_checked
 
     with errors():
         settings = load_checked(config)
+    for text in advice_on(settings):
+        print(f"note: {text}")
     parts = [name for name in ("agent", "gateway") if getattr(settings, name) is not None]
     print(f"{config}: good ({', '.join(parts) or 'no agent, no gateway'}).")
 
