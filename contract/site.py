@@ -147,9 +147,9 @@ class MqttLine(_Line):
     username: str | None = None
     """Name to sign in with."""
     password_file: Path | None = None
-    """File holding the password, one line."""
+    """File holding the password, one line; relative to the site file's folder."""
     ca_file: Path | None = None
-    """CA certificate; with it the connection is TLS."""
+    """CA certificate, relative to the site file's folder; with it the connection is TLS."""
 
 
 Line = Annotated[

@@ -65,6 +65,9 @@ class LineBuilder:
             now_ms = self._now_ms()
             sensors = [restored_sensor(one, now_ms, kept.points, kept.sensors.get(one.entry.id)) for one in placed]
             name = f"{site}-{self._settings.agent_id}-{line.id}"
+            folder = self._settings.site_file.parent
+            secrets = {"password_file": line.password_file, "ca_file": line.ca_file}
+            line = line.model_copy(update={key: folder / path for key, path in secrets.items() if path is not None})
             return SensorLine(line, name, sensors, self._settings.data_dir, recorder.record, self._now_ms)
         if isinstance(line, PrinterLine):
             profile = placed[0].profile

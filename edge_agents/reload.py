@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from contract.profile import Profile
 from contract.site import AgentEntry, Placed, Site
 
 CHANGEABLE = ("modbus_tcp", "modbus_rtu", "modbus_rtu_tcp", "mqtt")
@@ -59,13 +60,13 @@ def lines_of(site: Site, entry: AgentEntry) -> dict[str, list[Placed]]:
 
 def compare(old: Lines, new: Lines) -> Diff:
     """What must be touched to go from one configuration to the other."""
-    diff = Diff([], [], {}, [])
+    diff, profiles = Diff([], [], {}, []), _SameProfiles()
     for line_id, before in old.items():
         after = new.get(line_id)
         if after is None or _own_settings(before) != _own_settings(after):
             diff.stop.append(line_id)
             continue
-        change = _compare_devices(before, after)
+        change = _compare_devices(before, after, profiles)
         if change is None:
             continue
         if before[0].line.kind in CHANGEABLE:
@@ -80,12 +81,26 @@ def compare(old: Lines, new: Lines) -> Diff:
     return diff
 
 
-def _compare_devices(before: list[Placed], after: list[Placed]) -> DeviceChange | None:
+class _SameProfiles:
+    """Tells whether two profiles read alike; each pair is looked at once, however many devices share it."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], bool] = {}
+
+    def __call__(self, old: Profile, new: Profile) -> bool:
+        key = (id(old), id(new))
+        if key not in self._known:
+            sides = [profile.model_dump(exclude={"poll_s"}) for profile in (old, new)]
+            self._known[key] = old is new or sides[0] == sides[1]
+        return self._known[key]
+
+
+def _compare_devices(before: list[Placed], after: list[Placed], profiles: _SameProfiles) -> DeviceChange | None:
     known = {placed.entry.id: placed for placed in before}
     fresh = [
         placed.entry.id
         for placed in after
-        if placed.entry.id not in known or not _is_same(known[placed.entry.id], placed)
+        if placed.entry.id not in known or not _is_same(known[placed.entry.id], placed, profiles)
     ]
     gone = known.keys() - {placed.entry.id for placed in after}
     periods = {placed.entry.id: placed.poll_s for placed in before}
@@ -95,14 +110,12 @@ def _compare_devices(before: list[Placed], after: list[Placed]) -> DeviceChange 
     return DeviceChange(after, frozenset(fresh), frozenset(gone))
 
 
-def _is_same(old: Placed, new: Placed) -> bool:
+def _is_same(old: Placed, new: Placed, profiles: _SameProfiles) -> bool:
     """Whether it is the same device to the agent, its period aside."""
     skipped = {*FOR_PEOPLE, "poll_s"}
     if old.entry.model_dump(exclude=skipped) != new.entry.model_dump(exclude=skipped):
         return False
-    return old.profile is new.profile or old.profile.model_dump(exclude={"poll_s"}) == new.profile.model_dump(
-        exclude={"poll_s"}
-    )
+    return profiles(old.profile, new.profile)
 
 
 def _own_settings(devices: list[Placed]) -> dict[str, object]:

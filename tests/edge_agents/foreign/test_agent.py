@@ -238,3 +238,20 @@ def settings_port(settings: AgentSettings) -> int:
     """The port in the site file."""
     text = settings.site_file.read_text("utf-8")
     return int(text.partition("port: ")[2].partition("\n")[0])
+
+
+@pytest.mark.parametrize(("secret", "opens"), [("secret of gateway", True), ("guess", False)])
+async def test_the_sensors_broker_is_signed_in_to_when_it_wants_a_password(
+    tmp_path: Path, broker: Mosquitto, caplog: pytest.LogCaptureFixture, secret: str, opens: bool
+) -> None:
+    """Name and password file (beside the site file) of the line are used; a wrong password is said with its reason."""
+    with Mosquitto(()) as guarded:
+        settings = make_settings(tmp_path, guarded.port)
+        (tmp_path / "secret").write_text(secret + "\n", "utf-8")
+        host, text = "        host: 127.0.0.1\n", settings.site_file.read_text("utf-8")
+        signed = f"{host}        username: gateway\n        password_file: secret\n"
+        settings.site_file.write_text(text.replace(host, signed), "utf-8")
+        async with Agent(settings, MqttSettings(port=broker.port)) as agent:
+            await until(lambda: bool(line(agent)["open"]) or "Not authorized" in caplog.text, "an answer")
+            assert line(agent)["open"] is opens
+    assert secret not in caplog.text
