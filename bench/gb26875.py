@@ -85,7 +85,8 @@ def check(data: bytes, cuts: int, tables: Tables) -> list[Found]:
     found = whole.feed(data)
     if whole.pending >= MAX_FRAME_BYTES:
         raise Fault(f"keeps {whole.pending} bytes")
-    pieces, again, at, step = FrameStream(), [], 0, 1 + cuts % 97
+    # Not so small that a long case is slow only for being fed in thousands of calls.
+    pieces, again, at, step = FrameStream(), [], 0, max(1 + cuts % 97, len(data) // 500)
     while at < len(data):
         again += pieces.feed(data[at : at + step])
         at += step

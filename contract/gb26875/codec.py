@@ -97,9 +97,7 @@ def decode_frame(frame: Frame, tables: Tables) -> Message:
     unit, found = decode_unit(frame.unit, tables, edition)
     tolerances = [] if is_known else [Tolerance("main_version", "version", f"main version {frame.main_version}")]
     tolerances += [*_time(frame.sent, "sent"), *_command(frame, unit, edition, tables), *found]
-    is_reserved = frame.command == 0 or 7 <= frame.command <= 127
-    deny = f"command {frame.command} is reserved" if is_reserved else None
-    return Message(frame, unit, edition.name, tuple(tolerances), deny)
+    return Message(frame, unit, edition.name, tuple(tolerances), _why_denied(frame, unit))
 
 
 def decode_unit(raw: bytes, tables: Tables, edition: Edition | None = None) -> tuple[Unit, list[Tolerance]]:
@@ -133,12 +131,22 @@ def encode_unit(unit: Unit, main_version: int = 1) -> bytes:
     return write_unit(unit, edition_of(main_version)[0].layouts)
 
 
+def _why_denied(frame: Frame, unit: Unit) -> str | None:
+    if _is_reserved(frame.command):
+        return f"command {frame.command} is reserved"
+    return unit.error if unit.form == "malformed" and unit.count == 0 else None
+
+
+def _is_reserved(command: int) -> bool:
+    return command == 0 or 7 <= command <= 127
+
+
 def _command(frame: Frame, unit: Unit, edition: Edition, tables: Tables) -> Iterator[Tolerance]:
     command = frame.command
     if tables.heartbeat(frame) is not None:
         yield Tolerance("heartbeat", "unit", f"command {command}, unit {frame.unit.hex().upper() or 'empty'}")
         return
-    if command == 0 or 7 <= command <= 127:
+    if _is_reserved(command):
         yield Tolerance("command_reserved", "command", f"command {command}")
     elif command >= 128:
         yield Tolerance("command_user", "command", f"command {command}")
