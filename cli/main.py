@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.failures import errors
+from cli.gb26875 import app as gb26875
 from cli.line import line
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ for group, name in (
     (history, "history"),
     (audit, "audit"),
     (line, "line"),
+    (gb26875, "gb26875"),
 ):
     app.add_typer(group, name=name)
 
