@@ -11,6 +11,7 @@ import contextlib
 import os
 import random
 import tty
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,6 +84,8 @@ class Bus:
     """Whether a unit works one request after the other, as real ones do."""
     asked: list[tuple[float, Question]] = field(default_factory=list)
     """(time, question) of every request heard."""
+    late_s: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
+    """How much later than the wire would this simulation delivered each frame: its own fault on a busy machine."""
     keep_asked: bool = True
     questions: int = 0
     _buffer: bytes = b""
@@ -119,7 +122,11 @@ class Bus:
                 begin_s = max(begin_s, self._busy_until_s.get(question.unit, 0.0))
             end_s = begin_s + len(sent.data) * self.char_s
             self._busy_until_s[question.unit] = end_s
-            loop.call_at(end_s, send, sent.data)
+            loop.call_at(end_s, self._deliver, end_s, sent.data, send)
+
+    def _deliver(self, due_s: float, data: bytes, send: Callable[[bytes], None]) -> None:
+        self.late_s.append(asyncio.get_running_loop().time() - due_s)
+        send(data)
 
 
 class BusServer:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import uvloop
+
 from bench.lines import steady, wrong
 from bench.lines.load import agent_load
 from bench.lines.virtual import run_virtual
@@ -68,7 +70,7 @@ CAMPAIGNS = (
     ),
     Campaign(
         "9600 baud, 32 units of 2 blocks, on a terminal in real time",
-        lambda full: asyncio.run(steady.cycle_time(20 if full else 3, terminal=True)),
+        lambda full: uvloop.run(steady.cycle_time(20 if full else 3, terminal=True)),  # as the product runs
         lambda found: found["ratio"] <= 1.10,
     ),
     Campaign(

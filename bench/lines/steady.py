@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import tempfile
 from itertools import pairwise
 from pathlib import Path
@@ -56,7 +57,6 @@ async def half_dead(period_s: float = 10.0, healthy_s: float = 60.0, dead_s: flo
 async def cycle_time(cycles: int, *, terminal: bool, baud: int = 9600) -> dict[str, Any]:
     """32 units of two blocks as fast as they go, beside the least the wire allows."""
     bus = Bus(baud)
-    loop = asyncio.get_running_loop()
     profile, registers = profile_of(2, 10), 10
     silence_s = max(0.00175, 38.5 / baud)
     least_s = UNITS * 2 * (
@@ -68,7 +68,7 @@ async def cycle_time(cycles: int, *, terminal: bool, baud: int = 9600) -> dict[s
             plug.plug()
             try:
                 async with polling(serial_line(str(plug.link), baud=baud), profile, UNITS, 0.5) as (line, _):
-                    took_s = await _cycles(bus, cycles, loop)
+                    took_s = await _cycles(bus, cycles)
             finally:
                 plug.unplug()
         else:
@@ -76,23 +76,25 @@ async def cycle_time(cycles: int, *, terminal: bool, baud: int = 9600) -> dict[s
                 BusServer(bus) as server,
                 polling(server_line(server.port, baud=baud), profile, UNITS, 0.5) as (line, _),
             ):
-                took_s = await _cycles(bus, cycles, loop)
+                took_s = await _cycles(bus, cycles)
+    own_s = statistics.mean(bus.late_s) * UNITS * 2
     return {
         "baud": baud,
         "wire_minimum_s": round(least_s, 4),
-        "cycle_s": round(took_s, 4),
+        "cycle_median_s": round(took_s, 4),
+        "simulators_own_delay_s": round(own_s, 4),
         "ratio": round(took_s / least_s, 4),
         "errors": dict(line.counters.errors),
     }
 
 
-async def _cycles(bus: Bus, cycles: int, loop: asyncio.AbstractEventLoop) -> float:
-    """Mean time of a cycle, the first one left out."""
+async def _cycles(bus: Bus, cycles: int) -> float:
+    """Median time of a cycle, the first one left out."""
     a_cycle = UNITS * 2
     while len(bus.asked) <= a_cycle * (cycles + 2):  # noqa: ASYNC110  # the bus is no part to be asked for events
         await asyncio.sleep(0.5)
-    assert loop.time() > 0
-    return (bus.asked[a_cycle * (cycles + 1)][0] - bus.asked[a_cycle][0]) / cycles
+    begins_s = [at_s for at_s, _ in bus.asked[a_cycle::a_cycle]]
+    return statistics.median(later - earlier for earlier, later in pairwise(begins_s))
 
 
 async def unplug(cycles: int) -> dict[str, Any]:
