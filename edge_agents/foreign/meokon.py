@@ -119,10 +119,12 @@ def parse_frame(data: bytes) -> Frame:
     """A frame, checked whole.
 
     Raises:
-        MessageError: `short`, `start`, `end`, `length`, `crc`, `command`, `count` or `id`.
+        MessageError: `short`, `long`, `start`, `end`, `length`, `crc`, `command`, `count` or `id`.
     """
     if len(data) < SHORTEST:
         raise MessageError("short", f"got {len(data)} bytes, want at least {SHORTEST}")
+    if len(data) > SHORTEST + 2 * MOST_RECORDS:
+        raise MessageError("long", f"got {len(data)} bytes, want at most {SHORTEST + 2 * MOST_RECORDS}")
     if data[:2] != START:
         raise MessageError("start", f"got {data[:2].hex()}, want {START.hex()}")
     if data[-2:] != END:

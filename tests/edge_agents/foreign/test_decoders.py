@@ -103,6 +103,7 @@ def sealed(body: bytes) -> bytes:
     ("payload", "device", "text"),
     [
         (GOOD[:-5].hex(), "", "short: got 36 bytes, want at least 39"),
+        ((GOOD * 31).hex(), "", "long: got 1271 bytes, want at most 1239"),
         (GOOD.hex()[:-1], "", "not_hex: got b'a55a0000295348525032', want an even number of hex digits"),
         ("", "", "not_hex: got b'', want an even number of hex digits"),
         ("a5" * MAX_PAYLOAD, "", "oversized: got 32768 characters, want at most 16384"),
