@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ import typer
 from cli.failures import errors
 from cli.gb26875 import app as gb26875
 from cli.line import line
+from cli.panel import panel
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,14 +26,17 @@ gateway = typer.Typer(no_args_is_help=True, help="The gateway: decides and remem
 web = typer.Typer(no_args_is_help=True, help="The pages.")
 history = typer.Typer(no_args_is_help=True, help="The time series.")
 audit = typer.Typer(no_args_is_help=True, help="The audit chain.")
+user = typer.Typer(no_args_is_help=True, help="The people who sign in.")
 for group, name in (
     (edge, "edge"),
     (gateway, "gateway"),
     (web, "web"),
     (history, "history"),
     (audit, "audit"),
+    (user, "user"),
     (line, "line"),
     (gb26875, "gb26875"),
+    (panel, "panel"),
 ):
     app.add_typer(group, name=name)
 
@@ -42,8 +45,16 @@ DEFAULT = Path("weizhan.yaml")
 
 
 def _run(service: Coroutine[Any, Any, None]) -> None:
+    import logging
+    import os
+
     import uvloop
 
+    # What a service writes (ledger, outbox, passwords) is for its own user only.
+    os.umask(0o077)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    for ours in ("edge_agents", "gateway", "rules"):
+        logging.getLogger(ours).setLevel(logging.INFO)
     with errors():
         uvloop.run(service)
 
@@ -71,7 +82,7 @@ def edge_run(config: Config = DEFAULT) -> None:
     from edge_agents.agent import run
 
     assert settings.agent is not None
-    _run(run(settings.agent, settings.mqtt))
+    _run(run(settings.agent, settings.agent_mqtt))
 
 
 @gateway.command("run")
@@ -84,7 +95,7 @@ def gateway_run(config: Config = DEFAULT) -> None:
     from gateway.app import run
 
     assert settings.gateway is not None
-    _run(run(settings.gateway, settings.history, settings.mqtt))
+    _run(run(settings.gateway, settings.history, settings.gateway_mqtt))
 
 
 @web.command("run")
@@ -93,7 +104,7 @@ def web_run(config: Config = DEFAULT) -> None:
     from cli.settings import load_checked
 
     with errors():
-        settings = load_checked(config, "gateway")
+        settings = load_checked(config, "web")
     from gateway.web.app import run
 
     assert settings.gateway is not None
@@ -114,7 +125,7 @@ def up(config: Config = DEFAULT) -> None:
 @app.command()
 def demo(
     seconds: Annotated[
-        int | None, typer.Option(help="Run the story once, headless, fitted into so many seconds.")
+        int | None, typer.Option(min=1, help="Run the story once, headless, fitted into so many seconds.")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write what was measured, as JSON.")] = None,
     story: Annotated[str, typer.Option(help="Which story of simulators/stories.")] = "micro-station",
@@ -153,26 +164,42 @@ def history_export(
     from cli.settings import load_checked
 
     with errors():
-        settings = load_checked(config, "gateway")
+        settings = load_checked(config, "web")
         span = Range.parse(start, end)
         rows = asyncio.run(export_history(settings, site, point, span, output, bucket_s))
     print(f"{output}: {rows} rows.")
 
 
 @audit.command("verify")
-def audit_verify(config: Config = DEFAULT) -> None:
-    """Check the hash chain of the audit rows; names the first row that does not fit."""
+def audit_verify(
+    head: Annotated[
+        str | None, typer.Option(help="A head printed earlier (ID:HASH): finds a tail that was cut.")
+    ] = None,
+    config: Config = DEFAULT,
+) -> None:
+    """Check the hash chain of the audit rows; names the first row that does not fit, and prints the head to keep."""
+    from cli.audit import verify_audit
     from cli.settings import load_checked
-    from gateway.ledger.audit import verify
 
     with errors():
-        settings = load_checked(config, "gateway")
-    assert settings.gateway is not None
-    broken = verify(settings.gateway.data_dir / "ledger.sqlite")
-    if broken is not None:
-        print(f"audit row {broken}: does not fit the chain: it, or a row before it, was changed.", file=sys.stderr)
-        raise typer.Exit(1)
-    print("The audit chain is whole.")
+        settings = load_checked(config, "web")
+        assert settings.gateway is not None
+        print(verify_audit(settings.gateway.data_dir, head))
+
+
+@user.command("reset")
+def user_reset(
+    name: Annotated[str, typer.Argument(help="Who is to get a new one-time password.")], config: Config = DEFAULT
+) -> None:
+    """Give a person a new one-time password, valid for 24 hours; the gateway must be running."""
+    from cli.settings import load_checked
+    from cli.user import reset_password
+
+    with errors():
+        settings = load_checked(config, "web")
+        assert settings.gateway is not None
+        password = asyncio.run(reset_password(settings.gateway.data_dir, name))
+    print(f"{name} {password}")
 
 
 if __name__ == "__main__":

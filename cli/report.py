@@ -16,6 +16,7 @@ from cli.board import Seen
 from contract.messages import Value
 from gateway.history.base import History
 from gateway.ledger.reader import LedgerReader
+from rules.model import load_packs
 from simulators.truth import Truth, judge_alarms, judge_readings, read_truth
 
 DRAIN_S = 30.0
@@ -95,12 +96,14 @@ def transitions(data_dir: Path, site: str) -> list[tuple[str, str, str, int]]:
 
 def contact_latency_ms(truth: Truth, seen: list[Seen]) -> dict[str, Any]:
     """From the moment a polled contact changed to the moment the board showed its alarm; over and again."""
+    rules = load_packs()
     took: list[int] = []
     beyond: list[int] = []
     for alarm in truth.alarms:
         if not alarm.contact:
             continue
-        for moment, active in ((alarm.from_ms, True), (alarm.to_ms, False)):
+        waits = rules[alarm.rule].clear_for_s > 0
+        for moment, active in ((alarm.from_ms, True), (None if waits else alarm.to_ms, False)):
             if moment is None:
                 continue
             shown = [

@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from contract import configfile
 from contract.configfile import Section
 from contract.errors import ConfigError
-from contract.mqtt import MqttSettings
+from contract.mqtt import BrokerUser, MqttSettings
 from contract.profile import ProfileLibrary
 from contract.site import Site, load_site
 from edge_agents.bus.panel_line import receiver_of
@@ -29,6 +29,9 @@ from rules.model import load_packs
 
 _UNSTABLE = re.compile(r"/dev/tty(USB|ACM)\d+")
 """Serial devices that are numbered as they are found."""
+
+
+Part = Literal["agent", "gateway", "web"]
 
 
 class Settings(Section):
@@ -45,6 +48,16 @@ class Settings(Section):
     web: WebSettings = WebSettings()
     """The pages."""
 
+    @property
+    def agent_mqtt(self) -> MqttSettings:
+        """The agent's way to the broker."""
+        return self.mqtt.as_user(self.agent.broker_user if self.agent is not None else None)
+
+    @property
+    def gateway_mqtt(self) -> MqttSettings:
+        """The gateway's way to the broker."""
+        return self.mqtt.as_user(self.gateway.broker_user if self.gateway is not None else None)
+
 
 def load_settings(path: Path) -> Settings:
     """Read a configuration file. Raises ConfigError with file and line for everything wrong in its form."""
@@ -55,43 +68,72 @@ def load_settings(path: Path) -> Settings:
 
 def check(path: Path, settings: Settings) -> list[str]:
     """Problems a start would meet, one text each; an empty list means a start will not fail over configuration."""
-    return list(_problems(path, settings))
+    return list(_problems(path, settings, None))
 
 
-def load_checked(path: Path, section: str | None = None) -> Settings:
-    """Settings that passed every check.
+def load_checked(path: Path, part: Part | None = None) -> Settings:
+    """Settings that passed every check of what is to run.
 
     Args:
-        section: `agent` or `gateway`, when the command needs it.
+        part: the process that is to run; None: everything the file names.
 
     Raises:
         ConfigError: with all problems found.
     """
     settings = load_settings(path)
-    problems = check(path, settings)
-    if section is not None and getattr(settings, section) is None:
-        problems.append(f"{path}:1: {section}: got nothing, want a section. Add `{section}:` or use another file.")
+    # A site file that agent and gateway share is wrong once.
+    problems = list(dict.fromkeys(_problems(path, settings, part)))
     if problems:
         raise ConfigError("\n".join(problems))
     return settings
 
 
-def _problems(path: Path, settings: Settings) -> Iterator[str]:
+def _problems(path: Path, settings: Settings, part: Part | None) -> Iterator[str]:
+    at = _Locator(path)
+    for needed in ("agent",) if part == "agent" else ("gateway",) if part else ():
+        if getattr(settings, needed) is None:
+            yield f"{path}:1: {needed}: got nothing, want a section. Add `{needed}:` or use another file."
+    if settings.agent is not None and part in (None, "agent"):
+        yield from _secret_problems(at, settings.mqtt, settings.agent.broker_user, "agent")
+        yield from _agent_problems(at, settings.agent)
+    if settings.gateway is not None and part in (None, "gateway"):
+        yield from _secret_problems(at, settings.mqtt, settings.gateway.broker_user, "gateway")
+    if settings.gateway is not None and part != "agent":
+        yield from _gateway_problems(at, settings.gateway)
+        for secret in ("password_file", "token_file"):
+            file = getattr(settings.history, secret, None)
+            if file is not None and not file.is_file():
+                yield f"{at('history', secret)}: got {file}, which is no file. Put the secret there."
+    if settings.agent is not None and settings.gateway is not None:
+        mine, theirs = settings.agent_mqtt.username, settings.gateway_mqtt.username
+        if mine is not None and mine == theirs:
+            yield (
+                f"{at('mqtt', 'username')}: got {mine!r} for agent and gateway, want a user each: a broker lets only "
+                "one of them in at a time. Give agent.broker_user and gateway.broker_user (deploy/mosquitto/README.md)."
+            )
+
+
+class _Locator:
+    """`file:line: key` of a place in a configuration file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._node = configfile.read_node(path)
+
+    def __call__(self, *loc: int | str) -> str:
+        line, key = configfile.locate(self._node, loc)
+        return f"{self._path}:{line}: {key}"
+
+
+def _secret_problems(at: _Locator, mqtt: MqttSettings, user: BrokerUser | None, section: str) -> Iterator[str]:
+    where = ("mqtt", "password_file") if user is None else (section, "broker_user", "password_file")
     try:
-        settings.mqtt.password()
+        mqtt.as_user(user).password()
     except ConfigError as exc:
-        yield str(exc)
-    if settings.agent is not None:
-        yield from _agent_problems(path, settings.agent)
-    if settings.gateway is not None:
-        yield from _gateway_problems(path, settings.gateway)
-    for secret in ("password_file", "token_file"):
-        file = getattr(settings.history, secret, None)
-        if file is not None and not file.is_file():
-            yield f"{path}: history.{secret}: got {file}, which is no file. Put the secret there."
+        yield f"{at(*where)}: {exc}"
 
 
-def _agent_problems(path: Path, agent: AgentSettings) -> Iterator[str]:
+def _agent_problems(at: _Locator, agent: AgentSettings) -> Iterator[str]:
     library = ProfileLibrary(agent.profiles)
     try:
         site = load_site(agent.site_file, library)
@@ -100,7 +142,7 @@ def _agent_problems(path: Path, agent: AgentSettings) -> Iterator[str]:
         return
     if site.agent(agent.agent_id) is None:
         known = ", ".join(entry.id for entry in site.agents)
-        yield f"{path}: agent.agent_id: got {agent.agent_id!r}, want one of {known} ({agent.site_file})."
+        yield f"{at('agent', 'agent_id')}: got {agent.agent_id!r}, want one of {known} ({agent.site_file})."
     yield from _overloaded_lines(agent, site, library)
     for placed in site.placed():
         if placed.agent == agent.agent_id and placed.profile.panel is not None:
@@ -141,7 +183,7 @@ def advice_on(settings: Settings) -> Iterator[str]:
                 )
 
 
-def _gateway_problems(path: Path, gateway: GatewaySettings) -> Iterator[str]:
+def _gateway_problems(at: _Locator, gateway: GatewaySettings) -> Iterator[str]:
     library = ProfileLibrary(gateway.profiles)
     seen: dict[str, Path] = {}
     for file in gateway.sites:
@@ -156,8 +198,8 @@ def _gateway_problems(path: Path, gateway: GatewaySettings) -> Iterator[str]:
     try:
         load_packs(gateway.rule_folders, gateway.rule_overrides)
     except ConfigError as exc:
-        text = str(exc)
-        yield f"{path}: {text}" if text.startswith("gateway.") else text
+        key, _, text = str(exc).partition(": ")
+        yield f"{at(*key.split('.'))}: {text}" if key.startswith("gateway.") else str(exc)
 
 
 def _with_absolute_paths(model: Any, base: Path) -> Any:

@@ -10,6 +10,8 @@ from pathlib import Path
 from cli.processes import Family
 from cli.settings import Settings
 from contract.errors import ConfigError, StartError
+from gateway.ledger.store import FILE
+from gateway.users import FILE as PASSWORDS
 
 
 async def run_up(config: Path, settings: Settings) -> None:
@@ -30,6 +32,7 @@ async def run_up(config: Path, settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with Family(folder / "logs", on_change=lambda text: print(text, file=sys.stderr, flush=True)) as family:
         if settings.gateway is not None:
+            first = not (settings.gateway.data_dir / FILE).exists()
             await family.add("gateway", "-m", "cli.main", "gateway", "run", "-c", str(config))
         if settings.agent is not None:
             await family.add("edge", "-m", "cli.main", "edge", "run", "-c", str(config))
@@ -37,6 +40,8 @@ async def run_up(config: Path, settings: Settings) -> None:
             await family.add("web", "-m", "cli.main", "web", "run", "-c", str(config))
             scheme = "https" if settings.web.tls_cert_file is not None else "http"
             print(f"Pages: {scheme}://{settings.web.host}:{settings.web.port}/  Logs: {folder / 'logs'}", flush=True)
+            if first:
+                print(f"First sign-in: one-time passwords stand in {settings.gateway.data_dir / PASSWORDS}", flush=True)
         waits = [asyncio.create_task(stop.wait()), asyncio.create_task(family.failed.wait())]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:

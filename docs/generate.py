@@ -203,6 +203,8 @@ SAMPLES: dict[str, Any] = {
     "agent.site_file": "site.yaml",
     "agent.agent_id": "edge-1",
     "agent.data_dir": "/var/lib/weizhan-edge",
+    "agent.broker_user": {"username": "shuiye/edge-1", "password_file": "edge.secret"},
+    "gateway.broker_user": {"username": "gateway", "password_file": "gateway.secret"},
     "gateway.sites": ["site.yaml"],
     "gateway.data_dir": "/var/lib/weizhan",
     "history.url": "http://127.0.0.1:8086",

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from contract.configfile import Section
+from contract.mqtt import BrokerUser
 from contract.profile import Ident
 
 
@@ -32,6 +33,8 @@ class AgentSettings(Section):
     """Which agent of the site file this process is."""
     data_dir: Path
     """Folder for outbox, lock and status; one agent only."""
+    broker_user: BrokerUser | None = None
+    """Who the agent is at the broker; with the shipped Mosquitto setup its user name is `{site}/{agent}`."""
     profiles: list[Path] = []
     """Further folders with device profiles; a profile there replaces a shipped one of the same id."""
     outbox: OutboxSettings = OutboxSettings()

@@ -19,6 +19,7 @@ from gateway.control.protocol import Ask, Problem
 from gateway.ledger.reader import decode_value
 from gateway.ledger.records import ApprovedDevice, UnknownDevice
 from gateway.turn import Turn
+from gateway.users import ONE_TIME_MS
 
 APPROVED_EPOCH = "approved"
 """Epoch of inbox rows that hold what a device said before it was approved."""
@@ -207,6 +208,21 @@ def _set_password(args: _SetPassword, actor: str, turn: Turn, _: Kept | None) ->
     return {}
 
 
+def _reset_password(args: _SetPassword, actor: str, turn: Turn, _: Kept | None) -> Any:
+    _must_exist(turn, args.name)
+    turn.changes.steps.append(
+        _statement(
+            "UPDATE user SET password_hash = ?, one_time_until_ms = ? WHERE name = ?",
+            args.password_hash,
+            turn.now_ms + ONE_TIME_MS,
+            args.name,
+        )
+    )
+    turn.changes.steps.append(_statement("DELETE FROM session WHERE user = ?", args.name))
+    turn.changes.add_audit(actor, "user.reset", args.name)
+    return {}
+
+
 def _open_session(args: _OpenSession, actor: str, turn: Turn, _: Kept | None) -> Any:
     _must_exist(turn, args.user)
     turn.changes.steps.append(
@@ -256,6 +272,7 @@ _COMMANDS: dict[str, tuple[type[msgspec.Struct], Callable[..., Any]]] = {
     "device.read": (_Read, _read),
     "quarantine.dismiss": (_Dismiss, _dismiss),
     "user.set_password": (_SetPassword, _set_password),
+    "user.reset": (_SetPassword, _reset_password),
     "session.open": (_OpenSession, _open_session),
     "session.close": (_CloseSession, _close_session),
     "sign_in.failed": (_SignInFailed, _sign_in_failed),

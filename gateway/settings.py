@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from contract.configfile import Section
+from contract.mqtt import BrokerUser
 from rules.model import Override
 
 
@@ -17,6 +18,8 @@ class GatewaySettings(Section):
     """Site files, one a station."""
     data_dir: Path = Path("data")
     """Folder of the ledger, the control socket and the embedded history. One gateway a folder."""
+    broker_user: BrokerUser | None = None
+    """Who the gateway is at the broker; with the shipped Mosquitto setup its user name is `gateway`."""
     profiles: list[Path] = []
     """Folders with further device profiles; one with the id of a shipped profile replaces it."""
     rule_folders: list[Path] = []

@@ -35,7 +35,7 @@ async def create_first_users(store: Store, data_dir: Path, now_ms: int) -> dict[
     """
     if await store.run(_count):
         return {}
-    passwords = {role: "-".join(_word() for _ in range(3)) for role in ROLES}
+    passwords = {role: one_time_password() for role in ROLES}
     hashing = hasher()
     rows = [(name, name, hashing.hash(password), now_ms + ONE_TIME_MS, now_ms) for name, password in passwords.items()]
     # The file first: passwords that nobody could read would lock everybody out.
@@ -53,6 +53,11 @@ async def remove_used_file(store: Store, data_dir: Path, now_ms: int) -> bool:
         return False
     path.unlink(missing_ok=True)
     return True
+
+
+def one_time_password() -> str:
+    """A fresh one-time password (59 bits)."""
+    return "-".join(_word() for _ in range(3))
 
 
 def _word() -> str:

@@ -29,6 +29,7 @@ Op = Literal[
     "device.read",
     "quarantine.dismiss",
     "user.set_password",
+    "user.reset",
     "session.open",
     "session.close",
     "sign_in.failed",
@@ -38,8 +39,9 @@ Op = Literal[
 
 alarm.acknowledge {alarm_id, note}; device.approve {site, device, profile, title_zh, title_en};
 device.read {site, device} (asks the agent to read it now); quarantine.dismiss {id};
-user.set_password {name, password_hash} (ends a one-time password); session.open {token_hash, user, expires_ms};
-session.close {token_hash}; sign_in.failed {name, address}; exported {what, range} (an export was handed out).
+user.set_password {name, password_hash} (ends a one-time password); user.reset {name, password_hash} (a one-time
+password for 24 h); session.open {token_hash, user, expires_ms}; session.close {token_hash};
+sign_in.failed {name, address}; exported {what, range} (an export was handed out).
 """
 
 LIMIT = 1024 * 1024
