@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from contract.errors import ConfigError, MessageError
 from contract.gb26875 import status
+from contract.gb26875.codec import TOLERANCES
 from contract.gb26875.edition import GB26875_3_2011, edition_of
 from contract.gb26875.frame import read_frame
 from contract.gb26875.tables import Tables, dialect_names, read_dialect
@@ -210,3 +212,9 @@ def test_reserved_and_user_codes_are_told_apart_when_they_have_no_name(tables: T
     found = [tables.name("system_types", code).en for code in (2, 23, 200)]
     assert found == ["reserved", "fire power supply", "user range"]
     assert tables.name("unit_types", 255).en == "reserved"
+
+
+def test_page_names_every_tolerance_and_dialect_when_read() -> None:
+    """docs/gb26875.md is complete."""
+    page = (Path(__file__).resolve().parents[3] / "docs" / "gb26875.md").read_text("utf-8")
+    assert [name for name in (*TOLERANCES, *dialect_names()) if f"`{name}`" not in page] == []

@@ -95,6 +95,16 @@ def test_damage_is_told_once_when_a_byte_is_wrong(place: int) -> None:
     assert [item.offset for item in found if not item.is_good] == [0]
 
 
+def test_damage_behind_a_good_frame_is_told_when_a_false_start_covers_both() -> None:
+    """A false start hides no later damage: the damaged frame behind a good one is still refused, to be denied."""
+    false_start = b"@@" + bytes(22) + (150).to_bytes(2, "little") + b"\x02"
+    damaged = FIRE[:-3] + b"\0" + FIRE[-2:]
+    found = FrameStream().feed(false_start + CONFIRM + damaged + CONFIRM * 3)
+    assert [(item.is_good, item.offset) for item in found] == [
+        (False, 0), (True, 27), (False, 57), (True, 135), (True, 165), (True, 195),
+    ]  # fmt: skip
+
+
 def test_refused_frame_has_a_serial_to_deny_when_its_head_is_whole() -> None:
     """The head of a frame with a wrong checksum can be answered."""
     (refused,) = FrameStream().feed(FIRE[:-3] + b"\0" + FIRE[-2:])
