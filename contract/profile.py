@@ -282,7 +282,7 @@ class Profile(Section):
     def points_for(self, count: int | None) -> list[Point]:
         """All points of a device; `count` is how many repeated points it has (None: the profile's own)."""
         if self.repeat is None or self.repeat_name is None:
-            return list(self.points)
+            return self._named(self.points)
         template, made = self.repeat.point, []
         assert template.register_ is not None or self.printer is not None
         for n in range(1, (count or self.repeat.count) + 1):
@@ -290,11 +290,22 @@ class Profile(Section):
             title = Text(zh=f"{template.title.zh} {n}", en=f"{template.title.en} {n}")
             name = self.repeat_name.format(n=n)
             made.append(template.model_copy(update={"name": name, "title": title, "register_": register}))
-        return [*self.points, *made]
+        return self._named([*self.points, *made])
+
+    def _named(self, points: list[Point]) -> list[Point]:
+        """The points, those with a name of their own under it."""
+        titles = self._titles
+        return [p.model_copy(update={"title": titles[p.name]}) if p.name in titles else p for p in points]
+
+    @property
+    def titles(self) -> Mapping[str, Text]:
+        """Point -> its own name, of a panel with a point map; empty without one."""
+        return self._titles
 
     def with_titles(self, titles: Mapping[str, Text]) -> Profile:
         """The same profile for a panel whose addresses have names of their own."""
         copy = self.model_copy()
+        copy.__dict__.pop("_by_name", None)  # made from the titles
         copy._titles = dict(titles)
         return copy
 
@@ -314,7 +325,7 @@ class Profile(Section):
             if match and 1 <= int(match[1]) <= 2000:
                 found = self.points_for(int(match[1]))[-1]
         if found is None and self.printer is not None and re.fullmatch(r"l\d{3}p\d{3}", name):
-            title = Text(
+            title = self._titles.get(name) or Text(
                 zh=f"回路 {int(name[1:4])} 地址 {int(name[5:8])}", en=f"Loop {int(name[1:4])} point {int(name[5:8])}"
             )
             found = _state_point(name, title, self.printer.states)

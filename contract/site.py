@@ -335,7 +335,7 @@ def _problems(site: Site, library: ProfileLibrary, path: Path, node: yaml.Node |
                         f"{at(*where_device, 'unit_id')}: got {entry.unit_id}, want none of {list(UNCALLABLE)}. "
                         "Calling it would send a byte that controls the panel; set another address."
                     )
-                if entry.point_map is not None and profile.panel is None:
+                if entry.point_map is not None and profile.category != "panel":
                     yield f"{at(*where_device, 'point_map')}: {entry.profile!r} is no panel. Take it out."
                 if entry.points is not None and profile.repeat is None:
                     yield f"{at(*where_device, 'points')}: {entry.profile!r} has no repeated points. Take it out."
