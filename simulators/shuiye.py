@@ -6,9 +6,41 @@ Polls are faster than in the field, so that a short demo shows something.
 from __future__ import annotations
 
 from simulators.encoding import TransmitterSetting
-from simulators.station import DevicePlan, LinePlan, StationPlan
+from simulators.station import DevicePlan, LinePlan, Pair, StationPlan
 
 PANEL_POINTS = 16
+_SMOKE = ("感烟探测器", "smoke detector")
+_HEAT = ("感温探测器", "heat detector")
+_CALL = ("手动报警按钮", "call point")
+_TOWN_HALL = (
+    ("镇政府一层门厅", "Town hall, ground floor lobby", _SMOKE),
+    ("镇政府一层便民服务大厅", "Town hall, ground floor service hall", _SMOKE),
+    ("镇政府一层东侧走廊", "Town hall, ground floor east corridor", _CALL),
+    ("镇政府一层食堂厨房", "Town hall, ground floor canteen kitchen", _HEAT),
+    ("镇政府一层配电间", "Town hall, ground floor switch room", _SMOKE),
+    ("镇政府一层西侧走廊", "Town hall, ground floor west corridor", _CALL),
+    ("镇政府二层东侧走廊", "Town hall, first floor east corridor", _SMOKE),
+    ("镇政府二层会议室", "Town hall, first floor meeting room", _SMOKE),
+    ("镇政府二层档案室", "Town hall, first floor archive", _SMOKE),
+    ("镇政府二层西侧走廊", "Town hall, first floor west corridor", _CALL),
+    ("镇政府三层东侧办公区", "Town hall, second floor east offices", _SMOKE),
+    ("镇政府三层机房", "Town hall, second floor server room", _SMOKE),
+    ("镇政府三层西侧办公区", "Town hall, second floor west offices", _SMOKE),
+    ("镇政府三层走廊", "Town hall, second floor corridor", _CALL),
+    ("镇政府后院车库", "Town hall, garage in the yard", _HEAT),
+    ("镇政府后院锅炉房", "Town hall, boiler room in the yard", _HEAT),
+)
+_STORE = {
+    "l003p019": ("商场一层鞋帽区", "Store, ground floor, shoes", _SMOKE),
+    "l003p020": ("商场一层收银台", "Store, ground floor, tills", _SMOKE),
+    "l003p021": ("商场一层服装区", "Store, ground floor, clothes", _SMOKE),
+    "l003p023": ("商场二层家电区", "Store, first floor, appliances", _SMOKE),
+}
+"""Not every address: what the map does not name, the panel prints."""
+
+
+def _spot(zh: str, en: str, kind: Pair) -> Pair:
+    return f"{zh} {kind[0]}", f"{en}: {kind[1]}"
 
 
 def plan_shuiye() -> StationPlan:
@@ -87,6 +119,7 @@ def _panel() -> DevicePlan:
         unit_id=1,
         poll_s=0.25,
         points=PANEL_POINTS,
+        places={f"p{n:03d}": _spot(*place) for n, place in enumerate(_TOWN_HALL, 1)},
     )
 
 
@@ -133,4 +166,5 @@ def _printer() -> DevicePlan:
         "panel-printer",
         ("火灾报警控制器(商场,打印口)", "Fire alarm panel (store, printer port)"),
         ("供销商场消防控制室", "Supply and marketing store, control room"),
+        places={address: _spot(*place) for address, place in _STORE.items()},
     )

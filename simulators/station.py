@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ class DevicePlan:
     points: int | None = None
     start: Mapping[str, Value] = field(default_factory=dict)
     setting: TransmitterSetting | None = None
+    places: Mapping[str, Pair] = field(default_factory=dict)
+    """Of a panel: address -> place and what hangs there; written as its point map."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,10 @@ class Station:
         return {"site": self.plan.site, "title": _text(self.plan.title), "agents": [agent]}
 
     def write_site(self, path: Path) -> None:
-        """Write the site file, whole or not at all."""
+        """Write the site file, whole or not at all, and beside it the point maps it names."""
+        for device in self.plan.devices.values():
+            if device.places:
+                _write_point_map(path.parent / _point_map(device), device)
         head = "# Written by the simulators for this run: the ports are of this run.\n"
         part = path.with_suffix(".part")
         part.write_text(head + yaml.safe_dump(self.site(), allow_unicode=True, sort_keys=False), "utf-8")
@@ -149,8 +155,22 @@ def _entry(device: DevicePlan) -> dict[str, Any]:
         "unit_id": device.unit_id,
         "poll_s": device.poll_s,
         "points": device.points,
+        "point_map": _point_map(device) if device.places else None,
     }
     return {key: value for key, value in entry.items() if value is not None}
+
+
+def _point_map(device: DevicePlan) -> str:
+    return f"{device.id}-points.csv"
+
+
+def _write_point_map(path: Path, device: DevicePlan) -> None:
+    part = path.with_suffix(".part")
+    with part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("address", "place_zh", "place_en"))
+        writer.writerows((address, *row) for address, row in device.places.items())
+    part.replace(path)
 
 
 def _text(pair: Pair) -> dict[str, str]:
