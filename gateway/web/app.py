@@ -70,6 +70,7 @@ def create_app(
     hub = Hub(settings.stream_clients, now_ms)
     picture = Picture(now_ms, hub.publish)
     hub.state = lambda: (picture.connected, picture.since_ms)
+    hub.fires = picture.waiting_fires
     cookies = Cookies.named(settings.secure)
     web = Web(
         settings=settings,

@@ -13,6 +13,7 @@ import msgspec
 
 from contract.messages import Value
 from gateway.control.protocol import AgentView, AlarmView, Event, Snapshot
+from gateway.web.printed import MOST, Told, place_told
 
 
 class Current(NamedTuple):
@@ -36,6 +37,8 @@ class Picture:
         self.alarms: dict[int, AlarmView] = {}
         self.agents: dict[tuple[str, str], AgentView] = {}
         self.unknown_devices: dict[tuple[str, str], dict[str, Any]] = {}
+        self.told: dict[str, Told] = {}
+        """site/device/address -> the place a panel told of it; kept, because its next line replaces the last."""
         self.connected = False
         self.since_ms = now_ms()
         """When `connected` took its present value."""
@@ -75,8 +78,15 @@ class Picture:
             self.connected, self.since_ms = False, self._now_ms()
             self._sink("gateway", None)
 
+    def waiting_fires(self) -> list[int]:
+        """Ids of the fires that nobody has acknowledged, whether they still hold or not: the siren sounds for them."""
+        waiting = ("unacknowledged", "returned_unacknowledged")
+        return [alarm.id for alarm in self.alarms.values() if alarm.severity == "fire" and alarm.state in waiting]
+
     def _replace(self, snapshot: Snapshot) -> None:
         self.values = {point: Current(*row[:3]) for point, row in snapshot.values.items()}
+        for point, current in self.values.items():
+            self._remember_place(point, current)
         self.alarms = {alarm.id: alarm for alarm in snapshot.alarms if alarm.state != "normal"}
         self.agents = {(agent.site, agent.agent): agent for agent in snapshot.agents}
         self.unknown_devices = {(str(r.get("site")), str(r.get("device"))): r for r in snapshot.unknown_devices}
@@ -85,5 +95,17 @@ class Picture:
 
     def _readings(self, rows: list[list[Any]]) -> None:
         for point, observed_ms, value, quality in rows:
-            self.values[point] = Current(observed_ms, value, quality)
+            self.values[point] = current = Current(observed_ms, value, quality)
+            self._remember_place(point, current)
         self._sink("reading", rows)
+
+    def _remember_place(self, point: str, current: Current) -> None:
+        device, _, name = point.rpartition("/")
+        found = place_told(name, current.value) if isinstance(current.value, str) else None
+        if found is None:
+            return
+        address, place = found
+        self.told.pop(f"{device}/{address}", None)
+        self.told[f"{device}/{address}"] = Told(current.observed_ms, place)
+        if len(self.told) > MOST:
+            del self.told[next(iter(self.told))]

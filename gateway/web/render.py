@@ -81,6 +81,7 @@ def page(request: Request, template: str, *, status: int = 200, fragment: str | 
         now_ms=web.now_ms(),
         connected=web.picture.connected,
         since_ms=web.picture.since_ms,
+        siren=web.picture.waiting_fires() if person else [],
         here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
         path=request.url.path,
         script_texts={**script_texts(texts), "zone": web.settings.timezone},

@@ -2,8 +2,8 @@
 
 Events: `alarm` (id, rule, subject, severity, state, active, raised_ms, who acknowledged), `agent`, `reading` (rows of
 [point, observed_ms, value, quality], gathered for half a second), `gateway` (connected, since_ms), `unknown_device`,
-`heartbeat` (now_ms, connected, since_ms) every two seconds. A screen that does not keep up is cut off: it connects
-again and draws itself anew, so that it never shows an old state as the present one.
+`heartbeat` every two seconds (now_ms, connected, since_ms, fires: ids of those nobody acknowledged). A screen that does
+not keep up is cut off: it connects again and draws itself anew, so that it never shows an old state as the present one.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Screen:
 
 
 class Hub:
-    """All open streams. `state()` gives (connected, since_ms) of the gateway for heartbeats."""
+    """All open streams. For heartbeats `state()` gives (connected, since_ms), `fires()` those nobody acknowledged."""
 
     def __init__(self, limit: int, now_ms: Callable[[], int]) -> None:
         self._limit = limit
@@ -53,6 +53,7 @@ class Hub:
         self._screens: set[Screen] = set()
         self._waiting: dict[str, list[Any]] = {}
         self.state: Callable[[], tuple[bool, int]] = lambda: (False, 0)
+        self.fires: Callable[[], list[int]] = list
         self.dropped = 0
 
     @property
@@ -135,7 +136,7 @@ class Hub:
 
     def _gateway(self) -> dict[str, Any]:
         connected, since_ms = self.state()
-        return {"now_ms": self._now_ms(), "connected": connected, "since_ms": since_ms}
+        return {"now_ms": self._now_ms(), "connected": connected, "since_ms": since_ms, "fires": self.fires()}
 
     def _heartbeat(self) -> bytes:
         return frame("heartbeat", self._gateway())

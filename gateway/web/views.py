@@ -7,6 +7,7 @@ device answers, its agent is connected and the gateway answers.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,11 +18,16 @@ from contract.units import unit_of
 from gateway.control.protocol import AlarmView
 from gateway.web.inventory import Device, Inventory
 from gateway.web.picture import Current, Picture
+from gateway.web.printed import Told
 from gateway.web.texts import Texts
 
 Status = Literal["good", "uncertain", "test", "stale", "bad", "unknown"]
 SEVERITIES = ("fire", "critical", "warning", "info")
 _WORST = ("unknown", "bad", "stale", "uncertain", "test", "good")
+MORE_FIRES = 6
+"""Fires in one line each beside the two large ones; what is beyond stands on top of the alarm list."""
+TOLD_BEFORE_MS = 10_000
+"""A place told longer before the alarm than this belongs to something else."""
 STALE_FACTOR = 2
 """A value older than this many times the profile's longest silence is stale."""
 
@@ -41,6 +47,9 @@ class AlarmCard:
     basis: str
     where: str
     place: str
+    """Where the device is; for a point of a panel it says that it is the panel that is there."""
+    spot: str
+    """Where the point itself is, as the point map or the panel says; empty when neither does."""
     point: str
     site: str
     device_key: str | None
@@ -115,10 +124,16 @@ class AgentRow:
 
 @dataclass(frozen=True)
 class Board:
-    """Everything the live board shows. `headline`: the worst thing that holds now."""
+    """Everything the live board shows. `headline`: the worst thing that holds now or waits to be acknowledged.
+
+    fires: fires that hold or wait, the first and the newest: shown large. more_fires: further ones, in one line each.
+    alarms: the rest, worst first, fires beyond those among them. n_devices: all devices; `devices["good"]` counts
+    those without an active alarm.
+    """
 
     headline: str
     fires: list[AlarmCard]
+    more_fires: list[AlarmCard]
     alarms: list[AlarmCard]
     agents: list[AgentRow]
     devices: Counter[str] = field(default_factory=Counter)
@@ -127,12 +142,16 @@ class Board:
 
     @property
     def top(self) -> AlarmCard | None:
-        """The alarm that holds and is worst, where nothing burns."""
+        """The alarm the headline is about, where no fire holds or waits."""
+        if self.headline == "critical_over":
+            return next((card for card in self.alarms if card.severity == "critical" and card.waiting), None)
         return next((card for card in self.alarms if card.active), None)
 
 
-def alarm_card(alarm: AlarmView, inventory: Inventory, texts: Texts) -> AlarmCard:
-    """An alarm with its rule's words; a rule that is no longer loaded shows its id."""
+def alarm_card(
+    alarm: AlarmView, inventory: Inventory, texts: Texts, told: Mapping[str, Told] | None = None
+) -> AlarmCard:
+    """An alarm with its rule's words; a rule that is no longer loaded shows its id. told: places panels spoke of."""
     rule = inventory.rules.get(alarm.rule)
     device = inventory.devices.get(f"{alarm.site}/{alarm.device}") if alarm.device else None
     found = inventory.point(alarm.subject) if alarm.subject.count("/") == 2 else None
@@ -143,6 +162,12 @@ def alarm_card(alarm: AlarmView, inventory: Inventory, texts: Texts) -> AlarmCar
         where = inventory.agent_title(alarm.site, tail).get(texts.language)
     else:
         where = alarm.device
+    mapped = found[0].profile.titles.get(found[1].name) if found else None
+    spoken = (told or {}).get(alarm.subject)
+    if mapped is not None:
+        spot = mapped.get(texts.language)
+    else:
+        spot = spoken.place if spoken and spoken.observed_ms >= alarm.raised_ms - TOLD_BEFORE_MS else ""
     return AlarmCard(
         id=alarm.id,
         rule=alarm.rule,
@@ -154,8 +179,9 @@ def alarm_card(alarm: AlarmView, inventory: Inventory, texts: Texts) -> AlarmCar
         advice=rule.advice.get(texts.language) if rule else "",
         basis=rule.basis if rule else "",
         where=where,
-        place=device.place.get(texts.language) if device and device.place else "",
-        point=found[1].title.get(texts.language) if found else "",
+        place=_place(device, found is not None, texts),
+        spot=spot,
+        point=found[1].title.get(texts.language) if found and not mapped else "",
         site=inventory.site_title(alarm.site).get(texts.language),
         device_key=device.key if device else None,
         subject=alarm.subject,
@@ -167,6 +193,14 @@ def alarm_card(alarm: AlarmView, inventory: Inventory, texts: Texts) -> AlarmCar
     )
 
 
+def _place(device: Device | None, of_point: bool, texts: Texts) -> str:
+    """Where a device is. What burns at a point of a panel does not burn where the panel hangs."""
+    if device is None or device.place is None:
+        return ""
+    place = device.place.get(texts.language)
+    return texts("panel in: %(place)s", place=place) if of_point and device.profile.category == "panel" else place
+
+
 def alarm_order(card: AlarmCard) -> tuple[int, int, int, int]:
     """Fire first; within a severity the active and unacknowledged, the newest on top."""
     rank = SEVERITIES.index(card.severity) if card.severity in SEVERITIES else len(SEVERITIES)
@@ -175,14 +209,18 @@ def alarm_order(card: AlarmCard) -> tuple[int, int, int, int]:
 
 def board(picture: Picture, inventory: Inventory, texts: Texts, now_ms: int) -> Board:
     """The live board."""
-    cards = sorted((alarm_card(a, inventory, texts) for a in picture.alarms.values()), key=alarm_order)
+    cards = sorted((alarm_card(a, inventory, texts, picture.told) for a in picture.alarms.values()), key=alarm_order)
     agents = agent_rows(picture, inventory, texts, now_ms)
-    devices: Counter[str] = Counter(row.status for agent in agents for _, _, rows in agent.lines for row in rows)
-    burning = [card for card in cards if card.severity == "fire" and card.active]
+    rows = [row for agent in agents for _, _, found in agent.lines for row in found]
+    # A device that works and tells of an alarm is heard, but nobody would call it good.
+    devices = Counter("alarm" if row.severity and row.status == "good" else row.status for row in rows)
+    large, small = _fires(cards)
+    shown = {card.id for card in (*large, *small)}
     return Board(
         headline=_headline(picture, cards, devices, agents),
-        fires=burning,
-        alarms=[card for card in cards if card not in burning],
+        fires=large,
+        more_fires=small,
+        alarms=[card for card in cards if card.id not in shown],
         agents=agents,
         devices=devices,
         severities=Counter(card.severity for card in cards if card.active),
@@ -190,16 +228,29 @@ def board(picture: Picture, inventory: Inventory, texts: Texts, now_ms: int) -> 
     )
 
 
+def _fires(cards: list[AlarmCard]) -> tuple[list[AlarmCard], list[AlarmCard]]:
+    """Fires shown large and fires shown in a line: the first says where it began, the newest where it goes."""
+    fires = [card for card in cards if card.severity == "fire" and (card.active or card.waiting)]
+    told = sorted([card for card in fires if card.active] or fires, key=lambda card: card.raised_ms)
+    large = [told[0], told[-1]] if len(told) > 1 else told
+    return large, [card for card in fires if card not in large][:MORE_FIRES]
+
+
 def _headline(picture: Picture, cards: list[AlarmCard], devices: Counter[str], agents: list[AgentRow]) -> str:
     active = {card.severity for card in cards if card.active}
+    waiting = {card.severity for card in cards if card.waiting}
     if "fire" in active:
         return "fire"
+    if "fire" in waiting:
+        return "fire_over"
     if not picture.connected:
         return "unknown"
     if "critical" in active:
         return "critical"
     if devices["unknown"] or devices["bad"] or devices["stale"] or not all(a.connected for a in agents):
         return "unknown"
+    if "critical" in waiting:
+        return "critical_over"
     return "warning" if "warning" in active else "normal"
 
 

@@ -46,7 +46,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     ),
     "alarm_state": ("unacknowledged", "acknowledged", "returned_unacknowledged", "normal"),
     "event": ("raise", "clear", "acknowledge"),
-    "headline": ("fire", "critical", "unknown", "warning", "normal"),
+    "headline": ("fire", "fire_over", "critical", "unknown", "critical_over", "warning", "normal"),
     "role": ("duty", "maintainer", "inspector", "administrator"),
     "line": ("modbus_tcp", "modbus_rtu", "modbus_rtu_tcp", "printer", "panel_serial", "panel_tcp", "mqtt"),
     "reason": ("oversized", "undecodable", "topic", "identity", "value", "fault", "history"),

@@ -95,7 +95,7 @@ async def test_the_board_says_what_burns_where_since_when_and_what_next(station:
             assert text in html
         await browser.submit("/", "/preferences", language="en")
         html = (await browser.get("/")).text
-        assert "burning for" in html
+        assert '<span class="label">for</span>' in html
         assert 'lang="en"' in html
 
 

@@ -63,10 +63,19 @@ function showConnection() {
 // --- the changing part of the page ---------------------------------------------------------------------------------
 
 let refreshTimer = 0;
+let refreshAt = 0;
+let askedAt = 0; // when the fetch now under way began, 0 without one
+const PATIENCE_MS = 5000;
 function refresh(delay = 120) {
-  if (refreshTimer) return;
+  // The earlier of two wishes counts: an alarm must not wait for something that had time.
+  const at = performance.now() + delay;
+  if (refreshTimer && at >= refreshAt) return;
+  clearTimeout(refreshTimer);
+  refreshAt = at;
   refreshTimer = setTimeout(() => {
     refreshTimer = 0;
+    // What is on its way may have been drawn before this change: look again when it is here.
+    if (askedAt && performance.now() - askedAt < PATIENCE_MS) { refresh(50); return; }
     const live = document.getElementById("live");
     // Somebody is writing into it: their words come first, the next change or the timer brings the rest.
     if (live && !(document.activeElement && live.contains(document.activeElement) && document.activeElement.matches("textarea, input, select")))
@@ -102,6 +111,7 @@ function heard() {
 }
 
 function setGateway(state) {
+  fires = new Set(state.fires);
   clockOffset = state.now_ms - Date.now();
   if (Math.abs(clockOffset) < 1500) clockOffset = 0;
   const changed = gateway.connected !== state.connected;
@@ -128,14 +138,17 @@ function connect() {
 
 // Pages other than the board give their connection back while nobody looks: a browser has only six for a server.
 document.addEventListener("visibilitychange", () => {
-  if (body.classList.contains("page-board")) return;
+  // One that sounds the siren goes on listening: a fire must sound, and an acknowledged one must fall silent.
+  if (body.classList.contains("page-board") || (document.hidden && playing())) return;
   if (document.hidden) { source?.close(); source = null; }
-  else { lastHeard = performance.now(); connect(); refresh(); }
+  else if (!source) { lastHeard = performance.now(); connect(); refresh(); }
 });
 
 // --- sound -----------------------------------------------------------------------------------------------------------
 
 let audio = null;
+let fires = new Set(JSON.parse(body.dataset.siren)); // ids of fires that nobody has acknowledged
+const SOUND = "weizhan-sound"; // remembered choice of this browser: on, off
 const soundButton = document.querySelector("[data-sound]");
 
 function tone(frequency, start, length) {
@@ -158,7 +171,9 @@ const playCritical = () => { if (playing()) for (let n = 0; n < 3; n++) tone(740
 const played = new Set();
 
 function siren(alarm) {
-  if (!alarm.active || alarm.state !== "unacknowledged" || alarm.retrospective || played.has(alarm.id)) return;
+  const waits = alarm.state === "unacknowledged" || alarm.state === "returned_unacknowledged";
+  if (alarm.severity === "fire") fires[waits ? "add" : "delete"](alarm.id);
+  if (!waits || alarm.retrospective || played.has(alarm.id)) return;
   played.add(alarm.id);
   if (alarm.severity === "fire") playFire();
   if (alarm.severity === "critical") playCritical();
@@ -172,16 +187,44 @@ function showSound() {
 }
 
 soundButton?.addEventListener("click", async () => {
-  if (playing()) await audio.suspend();
-  else {
-    audio ??= new AudioContext();
-    await audio.resume();
+  if (playing()) {
+    remember("off");
+    await audio.suspend();
+  } else {
+    remember("on");
+    await turnOn();
     tone(880, 0, 0.15); // proof that the loudspeaker works
   }
   showSound();
 });
-// A fire that nobody acknowledged keeps sounding.
-setInterval(() => { if (document.querySelector('[data-siren="fire"]') && !lost) playFire(); }, 4000);
+
+// A browser may refuse to remember anything; the sound then is a matter of this page alone.
+function remember(choice) {
+  try { localStorage.setItem(SOUND, choice); } catch {}
+}
+function remembered() {
+  try { return localStorage.getItem(SOUND); } catch { return null; }
+}
+
+async function turnOn() {
+  if (!audio) {
+    audio = new AudioContext();
+    audio.addEventListener("statechange", showSound);
+  }
+  await audio.resume();
+}
+
+// Chosen on an earlier page: go on at once where the browser allows it, else with the first click or key.
+if (soundButton && remembered() === "on") {
+  turnOn().then(showSound);
+  const again = (event) => {
+    if (playing() || remembered() !== "on") return;
+    if (!soundButton.contains(event.target)) turnOn().then(showSound);
+  };
+  for (const name of ["pointerdown", "keydown"]) document.addEventListener(name, again, { capture: true });
+}
+// A fire that nobody acknowledged keeps sounding, also while the connection is lost: nobody has said that it is over.
+setInterval(() => { if (fires.size) playFire(); }, 4000);
 
 // --- the rest --------------------------------------------------------------------------------------------------------
 
@@ -197,6 +240,9 @@ body.addEventListener("htmx:responseError", (event) => {
   const said = new DOMParser().parseFromString(event.detail.xhr.responseText, "text/html").body.textContent.trim();
   if (event.detail.requestConfig?.verb !== "get" && said) toast(said);
 });
+const isRefresh = (event) => event.detail.elt?.id === "live" && event.detail.requestConfig?.verb === "get";
+body.addEventListener("htmx:beforeRequest", (event) => { if (isRefresh(event)) askedAt = performance.now(); });
+body.addEventListener("htmx:afterRequest", (event) => { if (isRefresh(event)) askedAt = 0; });
 body.addEventListener("htmx:afterSwap", () => {
   const live = document.getElementById("live");
   if (live?.dataset.title) document.title = document.title.replace(/^.*? · /, `${live.dataset.title} · `);
