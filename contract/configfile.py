@@ -114,6 +114,14 @@ def locate(node: yaml.Node | None, loc: tuple[int | str, ...]) -> tuple[int, str
     return line, key
 
 
+_SHAPES = {
+    "model_type": "keys with values below it. Indent them under it.",
+    "model_attributes_type": "keys with values below it. Indent them under it.",
+    "dict_type": "keys with values below it. Indent them under it.",
+    "list_type": "a list. Put `- ` before each item.",
+}
+
+
 def _wording(error: Any, model: type[BaseModel]) -> str:
     kind, text = error["type"], error["msg"]
     if kind == "missing":
@@ -125,9 +133,17 @@ def _wording(error: Any, model: type[BaseModel]) -> str:
     got = repr(error.get("input"))
     if kind == "value_error":
         return str(text.removeprefix("Value error, "))
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        context = error.get("ctx", {})
+        tag, wanted = context.get("tag"), str(context.get("expected_tags", "")).replace("'", "")
+        got = f"{tag!r}" if tag is not None else "nothing"
+        name = str(context.get("discriminator", "kind")).strip("'")
+        return f"got {name} {got}, want one of {wanted or 'the kinds in docs/configuration.md'}. Name one."
+    if kind in _SHAPES:
+        return f"got {got[:80]}, want {_SHAPES[kind]}"
     for start in ("Input should be a valid ", "Input should be ", "String should "):
         text = text.removeprefix(start)
-    return f"got {got[:80]}, want {text[:1].lower()}{text[1:]}."
+    return f"got {got[:80]}, want {text[:1].lower()}{text[1:]}. Change it."
 
 
 def _field_names(model: type[BaseModel], seen: set[type] | None = None) -> set[str]:

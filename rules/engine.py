@@ -134,7 +134,7 @@ class Engine:
             if device.watches:
                 self._schedule(now_ms + device.after_ms, device)
         for site, name, online, _heard_ms in agents:
-            self._agent(site, name).online = online
+            self._agents.setdefault((site, name), Agent(())).online = online
         for agent in self._agents.values():
             agent.heard_ms = agent.returned_ms = now_ms
             self._schedule_agent(agent)
@@ -198,7 +198,8 @@ class Engine:
 
     def agent_heard(self, site: str, agent: str, online: bool, heard_ms: int) -> None:
         """An agent's state message (or its last will, online false) arrived."""
-        known = self._agent(site, agent)
+        # An agent that stands in no site file may be anybody: it is heard, and nobody is called when it goes.
+        known = self._agents.setdefault((site, agent), Agent(()))
         self._now_ms = max(self._now_ms, heard_ms)
         known.heard_ms = heard_ms
         if online and not known.online:
@@ -369,12 +370,12 @@ class Engine:
     # --- making --------------------------------------------------------------------------------------------------
 
     def _agent(self, site: str, name: str) -> Agent:
-        known = self._agents.get((site, name))
-        if known is None:
+        """An agent that equipment depends on, with the rules about its loss."""
+        known = self._agents.setdefault((site, name), Agent(()))
+        if not known.watches:
             lost = [rule for rule in self._rules.values() if rule.when.kind == "agent_lost"]
-            known = Agent(tuple(self._watch(rule, f"{site}/{name}", site, None) for rule in lost))
-            known.heard_ms = self._now_ms
-            self._agents[site, name] = known
+            known.watches = tuple(self._watch(rule, f"{site}/{name}", site, None) for rule in lost)
+            known.heard_ms = max(known.heard_ms, self._now_ms)
         return known
 
     def _add_point(

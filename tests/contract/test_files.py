@@ -60,14 +60,16 @@ def test_site_gives_every_device_with_its_profile(tmp_path: Path) -> None:
         ("id: panel-01", "id: hydrant-01", "site.yaml:11: agents[0].lines[0].devices[1].id: got 'hydrant-01' again"),
         ("profile: panel-modbus", "profile: panel-moodbus",
          "site.yaml:11: agents[0].lines[0].devices[1].profile: got 'panel-moodbus', want one of"),
-        ("kind: modbus_tcp", "kind: modbus_udp", "site.yaml:6: agents[0].lines[0]: got"),
+        ("kind: modbus_tcp", "kind: modbus_udp",
+         "site.yaml:6: agents[0].lines[0]: got kind 'modbus_udp', want one of modbus_tcp,"),
         ("        host: 127.0.0.1\n", "",
          "site.yaml:6: agents[0].lines[0].host: got nothing, want a value. Add the key."),
         ("site: shuiye", "site: Shuiye", "site.yaml:1: site: got 'Shuiye', want match pattern"),
         ("site: shuiye", "site: shuiye\nsite: two", "site.yaml:2: site: got the key twice (first at line 1)"),
         ("  - id: edge-1", "\t- id: edge-1", "site.yaml:4: "),
         ("points: 16", "points: none", "site.yaml:11: agents[0].lines[0].devices[1].points: got 'none', want integer"),
-        ("unit_id: 1}", "unit_id: 1, points: 3}", "site.yaml:10: agents[0].lines[0].devices[0].points: 'hydrant-municipal' has no repeated"),
+        ("unit_id: 1}", "unit_id: 1, points: 3}",
+         "site.yaml:10: agents[0].lines[0].devices[0].points: 'hydrant-municipal' has no repeated"),
     ],
 )  # fmt: skip
 def test_wrong_site_file_is_refused_with_line_and_advice(tmp_path: Path, old: str, new: str, text: str) -> None:

@@ -147,3 +147,20 @@ def test_clock_offset_of_an_agent_corrects_event_time() -> None:
 
     assert early == []
     assert [(t.rule, t.event_ms) for t in run.transitions] == [("pump-manual", START + 10_000)]
+
+
+def test_agent_that_stands_in_no_site_file_calls_nobody_when_it_goes() -> None:
+    """Anybody can say they are an agent; only one that equipment depends on is missed."""
+    run = Run()
+    run.engine.agent_heard("elsewhere", "edge-x", True, START)
+    run.engine.agent_heard("elsewhere", "edge-x", False, START + 1000)
+    run.engine.advance(START + 20_000)
+    run.collect()
+    strangers = list(run.transitions)
+    run.engine.add_device("elsewhere", "edge-x", "hydrant-09", LIBRARY["hydrant-municipal"])
+    run.engine.agent_heard("elsewhere", "edge-x", False, START + 30_000)
+    run.engine.advance(START + 60_000)
+    run.collect()
+
+    assert strangers == []
+    assert ("agent-lost", "elsewhere/edge-x") in {(t.rule, t.subject) for t in run.transitions}
