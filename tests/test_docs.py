@@ -77,9 +77,8 @@ def test_make_verbs_exist_when_a_page_names_them(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=_ids(PAGES))
 def test_weizhan_commands_exist_when_a_page_names_them(page: Path) -> None:
     """Every `weizhan COMMAND` and option a page shows is known to the command line."""
-    shown = re.findall(
-        r"(?:^|bin/)weizhan ((?:edge|gateway|web|history|audit|line|panel) \w+|\w+)([^`\n]*)", _code(page), re.MULTILINE
-    )
+    groups = "edge|gateway|web|history|audit|line|panel|gb26875"
+    shown = re.findall(rf"(?:^|bin/)weizhan ((?:{groups}) \w+|\w+)([^`\n]*)", _code(page), re.MULTILINE)
     problems = []
     for command, rest in shown:
         text = _help(command)
