@@ -18,6 +18,12 @@ from gateway.web.render import page, wants_fragment
 from gateway.web.texts import msgid
 
 _STATUS = {"not_found": 404, "conflict": 409, "invalid": 422, "unavailable": 503}
+_SAID = {
+    "not_found": msgid("This is not there any more. Load the page again."),
+    "invalid": msgid("The gateway did not take this. Check what you entered."),
+    "unavailable": msgid("The gateway is not answering, so nothing was changed. Try again in a moment."),
+}
+"""What a person reads when the gateway refuses; the API tells the gateway's own words."""
 _TITLES = {
     400: "Bad request",
     401: "Sign-in needed",
@@ -59,7 +65,10 @@ def install(app: FastAPI) -> None:
     async def _control(request: Request, exc: ControlError) -> Response:
         if exc.code == "conflict":
             return _tell(request, 409, msgid("Somebody was faster. Load the page again to see the present state."))
-        return _tell(request, _STATUS.get(exc.code, 422), str(exc))
+        status = _STATUS.get(exc.code, 422)
+        if _is_api(request):
+            return _problem(request, status, str(exc))
+        return _tell(request, status, _SAID.get(exc.code, _SAID["invalid"]))
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, exc: RequestValidationError) -> Response:
@@ -72,7 +81,9 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _http(request: Request, exc: HTTPException) -> Response:
         known = {404: msgid("There is no such page."), 413: msgid("The request is too large.")}
-        text = known.get(exc.status_code, str(exc.detail))
+        if exc.status_code not in known and _is_api(request):
+            return _problem(request, exc.status_code, str(exc.detail))
+        text = known.get(exc.status_code, msgid("This request cannot be carried out."))
         return _tell(request, exc.status_code, text)
 
 

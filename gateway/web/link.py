@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ ASK_EVERY_S = 1.5
 ANSWER_S = 2.5
 """A gateway that does not answer `status` this long counts as away: together with the period within 5 s."""
 RETRY_S = (0.2, 1.0)
+GRACE_S = 5.0
+"""At a start the gateway may come a moment later than the pages; until then its absence is no news."""
 PATIENCE_S = 1.5
 """A command given while the gateway is being started again waits this long for it."""
 
@@ -61,15 +64,16 @@ class Link:
 
     async def _run(self) -> None:
         pause_s, warned = RETRY_S[0], False
+        quiet_until = time.monotonic() + GRACE_S
         while True:
             try:
                 async with ControlClient(self._path) as client:
                     if warned:
                         log.info("gateway answers again at %s", self._path)
-                    pause_s, warned = RETRY_S[0], False
+                    pause_s, warned, quiet_until = RETRY_S[0], False, 0.0
                     await self._follow(client)
             except (RetryLater, msgspec.MsgspecError) as exc:
-                if not warned:
+                if not warned and time.monotonic() >= quiet_until:
                     log.warning("gateway is away: %s Pages stay up and say so.", exc)
                     warned = True
             finally:

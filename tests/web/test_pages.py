@@ -176,3 +176,27 @@ async def test_the_api_describes_itself_and_answers_errors_as_problems(station: 
         assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
         values = (await browser.get("/api/v1/values", params={"point": "shuiye/hydrant-01/pressure_kpa"})).json()
         assert [(v["value"], v["unit"], v["status"]) for v in values] == [(212.4, "kPa", "good")]
+
+
+async def test_a_device_of_an_unknown_site_is_not_offered_for_approval(station: Station) -> None:
+    """Approval would be refused: the list says what is missing instead."""
+    station.user("maintainer")
+    at = now_ms()
+    station.db.execute("INSERT INTO unknown_device VALUES ('elsewhere', 'hydrant-09', 'edge1', ?, ?, 1, 0)", (at, at))
+    async with station.gateway(), serving(station) as address, Browser(address) as browser:
+        await browser.sign_in("maintainer")
+        html = (await browser.get("/devices")).text
+        assert "has no site file here" in html
+        assert 'action="/devices/approve"' not in html
+
+
+async def test_a_refusal_is_told_in_the_language_of_the_reader(station: Station) -> None:
+    """Pages speak it; the API keeps the gateway's own words."""
+    station.user("duty")
+    async with station.gateway(), serving(station) as address, Browser(address, "zh") as browser:
+        await browser.sign_in("duty")
+        answer = await browser.submit("/", "/alarms/77/acknowledge")
+        assert (answer.status_code, "该内容已不存在" in answer.text) == (404, True)
+        csrf = {"X-CSRF-Token": await browser.csrf()}
+        answer = await browser.post("/api/v1/alarms/77/acknowledge", json={}, headers=csrf)
+        assert answer.json()["detail"] == "alarm 77: no such alarm."

@@ -3,11 +3,15 @@
 const texts = JSON.parse(document.body.dataset.texts);
 const holder = document.querySelector("[data-chart]");
 const SVG = "http://www.w3.org/2000/svg";
+const PERIODS = [1, 24, 168, 720, 8760]; // hours
 let hours = 24;
+let chosen = false; // by the reader, or because values were found
+let drawnWide = 0;
 let plot = null;
 let shown = null;
 let asked = 0;
 
+const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const zoned = (options) => new Intl.DateTimeFormat("zh-CN", { timeZone: texts.zone, hourCycle: "h23", ...options });
 const clock = zoned({ hour: "2-digit", minute: "2-digit" });
@@ -50,9 +54,10 @@ function drawNumbers(answer) {
   const limits = JSON.parse(holder.dataset.limits);
   const ink = css("--muted"), line = css("--line"), accent = css("--accent");
   const number = (v) => (v === null || v === undefined ? "—" : `${Number(v.toFixed(2))}${unit}`);
-  const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 }, font: `12px ${getComputedStyle(document.body).fontFamily}` };
+  const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 }, font: `${0.8 * rem()}px ${getComputedStyle(document.body).fontFamily}` };
+  const last = rows[3].findLastIndex((v) => v !== null);
   const options = {
-    width: holder.clientWidth - 16, height: 320, cursor: { drag: { x: true, y: false } },
+    ...size(), cursor: { drag: { x: true, y: false } },
     tzDate: (s) => uPlot.tzDate(new Date(s * 1000), texts.zone),
     scales: {
       x: { range: () => [answer.from_ms / 1000, answer.to_ms / 1000] },
@@ -64,37 +69,63 @@ function drawNumbers(answer) {
         return [low - pad, high + pad];
       } },
     },
-    axes: [{ ...axis, values: (_, splits, __, ___, step) => axisLabels(splits, step), size: 44 }, { ...axis, size: 62 }],
+    axes: [{ ...axis, values: (_, splits, __, ___, step) => axisLabels(splits, step), size: 3 * rem(), space: 4.5 * rem() }, { ...axis, size: 4.4 * rem(), space: 2.2 * rem() }],
     series: [
       { label: texts.time, value: (_, v) => (v === null ? "—" : stamp(v * 1000)) },
       { label: texts.highest, stroke: accent, width: 0.5, points: { show: false }, value: (_, v) => number(v) },
       { label: texts.lowest, stroke: accent, width: 0.5, points: { show: false }, value: (_, v) => number(v) },
-      { label: texts.mean, stroke: accent, width: 2, value: (_, v) => number(v) },
+      { label: texts.mean, stroke: accent, width: rem() / 8, value: (_, v) => number(v) },
     ],
     bands: [{ series: [1, 2], fill: `color-mix(in srgb, ${accent} 22%, transparent)` }],
-    hooks: { draw: [(u) => drawLimits(u, limits)] },
+    // With no pointer in the chart the legend tells the newest values.
+    hooks: {
+      draw: [(u) => drawLimits(u, limits)],
+      ready: [(u) => u.setLegend({ idx: last })],
+      setCursor: [(u) => { if (u.cursor.idx === null || u.cursor.left < 0) u.setLegend({ idx: last }); }],
+    },
   };
   plot?.destroy();
   holder.replaceChildren();
   plot = new uPlot(options, rows, holder);
 }
 
+function size() {
+  const width = holder.clientWidth - rem();
+  return { width, height: Math.round(Math.max(15 * rem(), Math.min(width * 0.45, 26 * rem()))) };
+}
+
 function drawLimits(u, limits) {
   const { ctx, bbox } = u;
+  const high = 0.85 * rem() * devicePixelRatio, gap = 0.3 * rem() * devicePixelRatio;
+  const taken = [];
   for (const limit of limits) {
     const y = u.valToPos(limit.at, "y", true);
     if (y < bbox.top || y > bbox.top + bbox.height) continue;
     ctx.save();
     ctx.strokeStyle = ctx.fillStyle = css(limit.severity === "warning" ? "--warning-text" : `--${limit.severity}`);
-    ctx.lineWidth = 1.5 * devicePixelRatio;
+    ctx.lineWidth = 0.09 * rem() * devicePixelRatio;
     ctx.setLineDash(limit.severity === "warning" ? [6 * devicePixelRatio, 4 * devicePixelRatio] : []);
     ctx.beginPath();
     ctx.moveTo(bbox.left, y);
     ctx.lineTo(bbox.left + bbox.width, y);
     ctx.stroke();
-    ctx.font = `${12 * devicePixelRatio}px ${getComputedStyle(document.body).fontFamily}`;
+    ctx.font = `${high}px ${getComputedStyle(document.body).fontFamily}`;
     ctx.textAlign = "left";
-    ctx.fillText(`${texts.severity[limit.severity]} ${limit.side === "below" ? "<" : ">"} ${Number(limit.at.toFixed(2))}`, bbox.left + 6 * devicePixelRatio, y - 5 * devicePixelRatio);
+    ctx.textBaseline = "middle";
+    const text = `${texts.severity[limit.severity]} ${limit.side === "below" ? "<" : ">"} ${Number(limit.at.toFixed(2))}`;
+    const wide = ctx.measureText(text).width;
+    // Above its line, below it at the upper edge, and beside a label that is there already.
+    const middle = y - high * 1.3 - gap > bbox.top ? y - gap - high * 0.65 : y + gap + high * 0.65;
+    let left = bbox.left + 2 * gap;
+    for (const other of taken) if (Math.abs(other.middle - middle) < high * 1.4 && left < other.right) left = other.right + 3 * gap;
+    taken.push({ middle, right: left + wide });
+    const ink = ctx.fillStyle;
+    ctx.globalAlpha = 0.85;
+    ctx.fillStyle = css("--surface");
+    ctx.fillRect(left - gap / 2, middle - high * 0.6, wide + gap, high * 1.2);
+    ctx.globalAlpha = 1;
+    ctx.fillStyle = ink;
+    ctx.fillText(text, left, middle);
     ctx.restore();
   }
 }
@@ -115,7 +146,8 @@ function node(name, attributes, text) {
 
 function drawStates(answer) {
   if (!answer.segments.length) return said(texts.no_data);
-  const width = holder.clientWidth - 16, span = answer.to_ms - answer.from_ms;
+  // The strip is drawn as for letters of 16 px and scaled with them.
+  const width = ((holder.clientWidth - rem()) * 16) / rem(), span = answer.to_ms - answer.from_ms;
   const x = (ms) => ((ms - answer.from_ms) / span) * width;
   const svg = node("svg", { class: "strip", viewBox: `0 0 ${width} 88`, role: "img", "aria-label": holder.dataset.title });
   const pattern = node("pattern", { id: "gap", width: 8, height: 8, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" });
@@ -156,8 +188,16 @@ function changes(segments) {
 
 function draw() {
   if (!shown) return;
+  drawnWide = holder.clientWidth;
   if (holder.dataset.number === "true") drawNumbers(shown);
   else drawStates(shown);
+}
+
+const hasValues = (answer) => answer.buckets?.some((bucket) => bucket !== null) || answer.segments?.some((run) => run[2] !== null);
+
+function press(wanted) {
+  hours = wanted;
+  for (const button of document.querySelectorAll("[data-hours]")) button.setAttribute("aria-pressed", String(Number(button.dataset.hours) === hours));
 }
 
 async function load() {
@@ -169,6 +209,11 @@ async function load() {
     const answer = await response.json();
     if (turn !== asked) return; // a later question overtook this one
     if (!response.ok) { shown = null; return said(answer.detail ?? texts.failed); }
+    // The shortest period that has values, until the reader chooses one.
+    const longer = PERIODS[PERIODS.indexOf(hours) + 1];
+    if (!chosen && longer && !hasValues(answer)) { press(longer); return load(); }
+    if (!chosen && !hasValues(answer)) press(24);
+    chosen = true;
     shown = answer;
     draw();
   } catch {
@@ -179,12 +224,14 @@ async function load() {
 if (holder) {
   for (const button of document.querySelectorAll("[data-hours]"))
     button.addEventListener("click", () => {
-      hours = Number(button.dataset.hours);
-      for (const other of document.querySelectorAll("[data-hours]")) other.setAttribute("aria-pressed", String(other === button));
+      chosen = true;
+      press(Number(button.dataset.hours));
       load();
     });
-  new ResizeObserver(() => { if (plot) plot.setSize({ width: holder.clientWidth - 16, height: 320 }); else if (shown) requestAnimationFrame(draw); }).observe(document.documentElement);
+  // Letters grow with the screen, so a new width is a new drawing.
+  new ResizeObserver(() => { if (shown && holder.clientWidth !== drawnWide) requestAnimationFrame(draw); }).observe(document.documentElement);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  press(PERIODS[0]);
   load();
   setInterval(() => { if (!document.hidden && hours <= 24) load(); }, 30000);
 }
