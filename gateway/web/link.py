@@ -70,9 +70,11 @@ class Link:
                 async with ControlClient(self._path) as client:
                     if warned:
                         log.info("gateway answers again at %s", self._path)
-                    pause_s, warned, quiet_until = RETRY_S[0], False, 0.0
+                    pause_s, warned = RETRY_S[0], False
                     await self._follow(client)
             except (RetryLater, msgspec.MsgspecError) as exc:
+                if self._up.is_set():
+                    quiet_until = 0.0
                 if not warned and time.monotonic() >= quiet_until:
                     log.warning("gateway is away: %s Pages stay up and say so.", exc)
                     warned = True
