@@ -14,6 +14,7 @@ from gateway.control.protocol import AlarmView
 from gateway.web import api_models as m
 from gateway.web import charts, views
 from gateway.web.access import Refused
+from gateway.web.alarm_cards import SEVERITIES
 from gateway.web.commands import acknowledge
 from gateway.web.context import Web, person_of, web_of
 from gateway.web.inventory import Device
@@ -74,7 +75,7 @@ async def status(request: Request) -> m.StatusAnswer:
         since_ms=web.picture.since_ms,
         now_ms=web.now_ms(),
         screens=web.hub.screens,
-        alarms={severity: board.severities[severity] for severity in views.SEVERITIES},
+        alarms={severity: board.severities[severity] for severity in SEVERITIES},
         devices=dict(board.devices),
         agents=agents,
     )
@@ -140,7 +141,7 @@ async def alarms(
     cards = [
         a for a in found if site in (None, a.site) and device in (None, a.device) and severity in (None, a.severity)
     ]
-    cards.sort(key=lambda a: (views.SEVERITIES.index(a.severity), not a.active, -a.raised_ms))
+    cards.sort(key=lambda a: (SEVERITIES.index(a.severity), not a.active, -a.raised_ms))
     return [_alarm(web, alarm) for alarm in cards[:limit]]
 
 

@@ -16,6 +16,7 @@ from gateway.control.protocol import AlarmView
 from gateway.ledger.records import QuarantineRow
 from gateway.web import views
 from gateway.web.access import Refused
+from gateway.web.alarm_cards import SEVERITIES, alarm_card
 from gateway.web.commands import acknowledge
 from gateway.web.context import Web, person_of, web_of
 from gateway.web.inventory import Device
@@ -120,7 +121,7 @@ async def device_page(request: Request, site: str, device: str, point: str = "")
         health=views.health_rows(known, web.picture, texts, web.now_ms()),
         agent_title=web.inventory.agent_title(site, known.agent).get(texts.language),
         site_title=web.inventory.site_title(site).get(texts.language),
-        alarms=[views.alarm_card(alarm, web.inventory, texts, web.picture.told) for alarm in alarms],
+        alarms=[alarm_card(alarm, web.inventory, texts, web.picture.told) for alarm in alarms],
         charted=charted,
         chosen=chosen,
         limits={p.name: _limits(web, known, p.name, texts) for p in charted},
@@ -141,7 +142,7 @@ async def alarms(
     await web.refresh_approvals()
     rows: list[AlarmView] = await web.read(
         web.ledger.alarms,
-        severity=severity if severity in views.SEVERITIES else None,
+        severity=severity if severity in SEVERITIES else None,
         state=state if state in STATES else None,
         site=site or None,
         device=device or None,
@@ -153,10 +154,10 @@ async def alarms(
         request,
         "alarms.html",
         fragment="_alarms.html",
-        alarms=[views.alarm_card(alarm, web.inventory, texts, web.picture.told) for alarm in rows[:PAGE_ROWS]],
+        alarms=[alarm_card(alarm, web.inventory, texts, web.picture.told) for alarm in rows[:PAGE_ROWS]],
         next_before=rows[PAGE_ROWS - 1].id if len(rows) > PAGE_ROWS else None,
         terms=terms,
-        severities=views.SEVERITIES,
+        severities=SEVERITIES,
         states=STATES,
         device_titles=[(d.site, d.id, d.title.get(texts.language)) for d in web.inventory.devices.values()],
         older=before is not None,
@@ -176,7 +177,7 @@ async def alarm_page(request: Request, alarm_id: int) -> Response:
         request,
         "alarm.html",
         fragment="_alarm.html",
-        alarm=views.alarm_card(alarm, web.inventory, texts, web.picture.told),
+        alarm=alarm_card(alarm, web.inventory, texts, web.picture.told),
         transitions=await web.read(web.ledger.transitions, alarm_id),
         inputs=_inputs(alarm.inputs, found, texts),
     )

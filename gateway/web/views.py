@@ -7,63 +7,24 @@ device answers, its agent is connected and the gateway answers.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from contract import quality as q
 from contract.profile import BUILT_IN, HEALTH_POINTS, LINE_POINTS, LINE_PROFILE, ONLINE, Point
 from contract.site import line_device
 from contract.units import unit_of
-from gateway.control.protocol import AlarmView
+from gateway.web.alarm_cards import SEVERITIES, AlarmCard, alarm_card, alarm_order
 from gateway.web.inventory import Device, Inventory
 from gateway.web.picture import Current, Picture
-from gateway.web.printed import Told
 from gateway.web.texts import Texts
 
 Status = Literal["good", "uncertain", "test", "stale", "bad", "unknown"]
-SEVERITIES = ("fire", "critical", "warning", "info")
 _WORST = ("unknown", "bad", "stale", "uncertain", "test", "good")
 MORE_FIRES = 6
 """Fires in one line each beside the two large ones; what is beyond stands on top of the alarm list."""
-TOLD_BEFORE_MS = 10_000
-"""A place told longer before the alarm than this belongs to something else."""
 STALE_FACTOR = 2
 """A value older than this many times the profile's longest silence is stale."""
-
-
-@dataclass(frozen=True)
-class AlarmCard:
-    """One alarm in the reader's language."""
-
-    id: int
-    rule: str
-    severity: str
-    state: str
-    active: bool
-    retrospective: bool
-    title: str
-    advice: str
-    basis: str
-    where: str
-    place: str
-    """Where the device is; for a point of a panel it says that it is the panel that is there."""
-    spot: str
-    """Where the point itself is, as the point map or the panel says; empty when neither does."""
-    point: str
-    site: str
-    device_key: str | None
-    subject: str
-    raised_ms: int
-    cleared_ms: int | None
-    acknowledged_ms: int | None
-    acknowledged_by: str | None
-    inputs: dict[str, Any]
-
-    @property
-    def waiting(self) -> bool:
-        """Whether someone still has to acknowledge it."""
-        return self.state in ("unacknowledged", "returned_unacknowledged")
 
 
 @dataclass(frozen=True)
@@ -146,65 +107,6 @@ class Board:
         if self.headline == "critical_over":
             return next((card for card in self.alarms if card.severity == "critical" and card.waiting), None)
         return next((card for card in self.alarms if card.active), None)
-
-
-def alarm_card(
-    alarm: AlarmView, inventory: Inventory, texts: Texts, told: Mapping[str, Told] | None = None
-) -> AlarmCard:
-    """An alarm with its rule's words; a rule that is no longer loaded shows its id. told: places panels spoke of."""
-    rule = inventory.rules.get(alarm.rule)
-    device = inventory.devices.get(f"{alarm.site}/{alarm.device}") if alarm.device else None
-    found = inventory.point(alarm.subject) if alarm.subject.count("/") == 2 else None
-    tail = alarm.subject.partition("/")[2]
-    if device is not None:
-        where = device.title.get(texts.language)
-    elif alarm.device is None:
-        where = inventory.agent_title(alarm.site, tail).get(texts.language)
-    else:
-        where = alarm.device
-    mapped = found[0].profile.titles.get(found[1].name) if found else None
-    spoken = (told or {}).get(alarm.subject)
-    if mapped is not None:
-        spot = mapped.get(texts.language)
-    else:
-        spot = spoken.place if spoken and spoken.observed_ms >= alarm.raised_ms - TOLD_BEFORE_MS else ""
-    return AlarmCard(
-        id=alarm.id,
-        rule=alarm.rule,
-        severity=alarm.severity,
-        state=alarm.state,
-        active=alarm.active,
-        retrospective=alarm.retrospective,
-        title=rule.title.get(texts.language) if rule else alarm.rule,
-        advice=rule.advice.get(texts.language) if rule else "",
-        basis=rule.basis if rule else "",
-        where=where,
-        place=_place(device, found is not None, texts),
-        spot=spot,
-        point=found[1].title.get(texts.language) if found and not mapped else "",
-        site=inventory.site_title(alarm.site).get(texts.language),
-        device_key=device.key if device else None,
-        subject=alarm.subject,
-        raised_ms=alarm.raised_ms,
-        cleared_ms=alarm.cleared_ms,
-        acknowledged_ms=alarm.acknowledged_ms,
-        acknowledged_by=alarm.acknowledged_by,
-        inputs=alarm.inputs,
-    )
-
-
-def _place(device: Device | None, of_point: bool, texts: Texts) -> str:
-    """Where a device is. What burns at a point of a panel does not burn where the panel hangs."""
-    if device is None or device.place is None:
-        return ""
-    place = device.place.get(texts.language)
-    return texts("panel in: %(place)s", place=place) if of_point and device.profile.category == "panel" else place
-
-
-def alarm_order(card: AlarmCard) -> tuple[int, int, int, int]:
-    """Fire first; within a severity the active and unacknowledged, the newest on top."""
-    rank = SEVERITIES.index(card.severity) if card.severity in SEVERITIES else len(SEVERITIES)
-    return (rank, not card.active, not card.waiting, -card.raised_ms)
 
 
 def board(picture: Picture, inventory: Inventory, texts: Texts, now_ms: int) -> Board:

@@ -9,6 +9,7 @@ import pytest
 from gateway.control.protocol import Event
 from gateway.history.base import Sample
 from gateway.web import charts, views
+from gateway.web.alarm_cards import AlarmCard
 from gateway.web.app import load_inventory
 from gateway.web.inventory import Inventory
 from gateway.web.picture import Picture
@@ -189,7 +190,7 @@ def test_a_device_with_an_alarm_is_not_counted_good(station: Station, inventory:
     assert (board.devices["good"], board.devices["alarm"]) == (len(inventory.devices) - 1, 1)
 
 
-def _fire(station: Station, inventory: Inventory) -> views.AlarmCard:
+def _fire(station: Station, inventory: Inventory) -> AlarmCard:
     return _board(station, inventory).fires[0]
 
 
@@ -212,7 +213,10 @@ def test_a_point_map_names_the_place_of_the_fire(station: Station) -> None:
     station.alarm("panel-fire", "shuiye/panel-01/p012", "fire", ago_s=60)
     station.alarm("panel-fire", "shuiye/panel-02/l003p021", "fire")
     fires = _board(station, inventory).fires
-    assert [(fire.spot, fire.point) for fire in fires] == [("Server room panel-01", ""), ("Server room panel-02", "")]
+    assert [(fire.spot, fire.point) for fire in fires] == [
+        ("Server room panel-01", "p012"),
+        ("Server room panel-02", "Loop 3 point 21"),
+    ]
 
 
 @pytest.mark.parametrize(

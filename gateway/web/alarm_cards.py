@@ -1,0 +1,119 @@
+"""An alarm as the pages show it: what, where it is, where it was told from, since when, what next. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from contract.panel import address_title
+from contract.profile import Point
+from gateway.control.protocol import AlarmView
+from gateway.web.inventory import Device, Inventory
+from gateway.web.printed import Told
+from gateway.web.texts import Texts
+
+SEVERITIES = ("fire", "critical", "warning", "info")
+TOLD_BEFORE_MS = 10_000
+"""A place told longer before the alarm than this belongs to something else."""
+
+
+@dataclass(frozen=True)
+class AlarmCard:
+    """One alarm in the reader's language."""
+
+    id: int
+    rule: str
+    severity: str
+    state: str
+    active: bool
+    retrospective: bool
+    title: str
+    advice: str
+    basis: str
+    where: str
+    place: str
+    """Where the device is; for a point of a panel it says that it is the panel that is there."""
+    spot: str
+    """Where the point itself is, as the point map or the panel says; empty when neither does."""
+    point: str
+    site: str
+    device_key: str | None
+    subject: str
+    raised_ms: int
+    cleared_ms: int | None
+    acknowledged_ms: int | None
+    acknowledged_by: str | None
+    inputs: dict[str, Any]
+
+    @property
+    def waiting(self) -> bool:
+        """Whether someone still has to acknowledge it."""
+        return self.state in ("unacknowledged", "returned_unacknowledged")
+
+
+def alarm_card(
+    alarm: AlarmView, inventory: Inventory, texts: Texts, told: Mapping[str, Told] | None = None
+) -> AlarmCard:
+    """An alarm with its rule's words; a rule that is no longer loaded shows its id. told: places panels spoke of."""
+    rule = inventory.rules.get(alarm.rule)
+    device = inventory.devices.get(f"{alarm.site}/{alarm.device}") if alarm.device else None
+    found = inventory.point(alarm.subject) if alarm.subject.count("/") == 2 else None
+    tail = alarm.subject.partition("/")[2]
+    if device is not None:
+        where = device.title.get(texts.language)
+    elif alarm.device is None:
+        where = inventory.agent_title(alarm.site, tail).get(texts.language)
+    else:
+        where = alarm.device
+    mapped = found[0].profile.titles.get(found[1].name) if found else None
+    spoken = (told or {}).get(alarm.subject)
+    if mapped is not None:
+        spot = mapped.get(texts.language)
+    else:
+        spot = spoken.place if spoken and spoken.observed_ms >= alarm.raised_ms - TOLD_BEFORE_MS else ""
+    return AlarmCard(
+        id=alarm.id,
+        rule=alarm.rule,
+        severity=alarm.severity,
+        state=alarm.state,
+        active=alarm.active,
+        retrospective=alarm.retrospective,
+        title=rule.title.get(texts.language) if rule else alarm.rule,
+        advice=rule.advice.get(texts.language) if rule else "",
+        basis=rule.basis if rule else "",
+        where=where,
+        place=_place(device, found is not None, texts),
+        spot=spot,
+        point=_point_title(found[1], texts, named=mapped is not None) if found else "",
+        site=inventory.site_title(alarm.site).get(texts.language),
+        device_key=device.key if device else None,
+        subject=alarm.subject,
+        raised_ms=alarm.raised_ms,
+        cleared_ms=alarm.cleared_ms,
+        acknowledged_ms=alarm.acknowledged_ms,
+        acknowledged_by=alarm.acknowledged_by,
+        inputs=alarm.inputs,
+    )
+
+
+def _point_title(point: Point, texts: Texts, *, named: bool) -> str:
+    """The point as the panel's own display names it, also where a map gives it a name for people."""
+    if not named:
+        return point.title.get(texts.language)
+    words = address_title(point.name) if point.name.startswith(("l", "c")) else None
+    return words[texts.language == "en"] if words else point.name
+
+
+def _place(device: Device | None, of_point: bool, texts: Texts) -> str:
+    """Where a device is. What burns at a point of a panel does not burn where the panel hangs."""
+    if device is None or device.place is None:
+        return ""
+    place = device.place.get(texts.language)
+    return texts("panel in: %(place)s", place=place) if of_point and device.profile.category == "panel" else place
+
+
+def alarm_order(card: AlarmCard) -> tuple[int, int, int, int]:
+    """Fire first; within a severity the active and unacknowledged, the newest on top."""
+    rank = SEVERITIES.index(card.severity) if card.severity in SEVERITIES else len(SEVERITIES)
+    return (rank, not card.active, not card.waiting, -card.raised_ms)
