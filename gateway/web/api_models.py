@@ -69,7 +69,7 @@ class StatusAnswer(Answer):
     alarms: dict[str, int] = Field(examples=[{"fire": 0, "critical": 1, "warning": 2, "info": 0}])
     """Active alarms by severity."""
     devices: dict[str, int] = Field(examples=[{"good": 14, "unknown": 1}])
-    """Devices by status."""
+    """Devices by status; `alarm`: those whose values are good and tell of an active alarm."""
     agents: list[AgentAnswer]
 
 
