@@ -257,7 +257,7 @@ class Profile(Section):
             raise ValueError(f"points: got {sorted(twice)} more than once, want each name once.")
         if self.modbus is not None:
             for point in [*self.points, *([self.repeat.point] if self.repeat else [])]:
-                if point.register_ is None:
+                if point.register_ is None and not point.text:  # a text is made by the agent, not read
                     raise ValueError(f"point {point.name}: got no register, want one. Name its address.")
         if self.mqtt_json is not None:
             check_fields(self.mqtt_json, self.points)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+from contract.panel import EVENT
 from contract.profile import Profile
 from contract.site import MqttLine, PanelSerialLine, PanelTcpLine, Placed, PrinterLine
 from edge_agents.bus.line import LineRules, ModbusLine, PolledDevice
@@ -19,6 +20,7 @@ from edge_agents.drivers.modbus import ReadPlan, plan_reads
 from edge_agents.drivers.printer import PrinterDecoder
 from edge_agents.foreign import report as foreign
 from edge_agents.panel_report import PanelReport
+from edge_agents.panel_table import TableReport
 from edge_agents.recorder import Recorder
 from edge_agents.reload import DeviceChange
 from edge_agents.reporting import DeviceReport, Reported, ReportRule
@@ -101,6 +103,10 @@ class LineBuilder:
             )
         elif isinstance(line, ModbusLine):
             devices = line.devices
+            for one in change.after:
+                known = devices.get(one.entry.id)
+                if known is not None and isinstance(known.report, TableReport):
+                    known.report.titles = one.profile.titles
             line.change(
                 [
                     self._polled(one, Kept())
@@ -120,6 +126,14 @@ class LineBuilder:
             reads = plan_reads(profile, entry.points)
             plan = _Plan(profile, reads, tuple(ReportRule.of(read.point) for read in reads.points))
             self._plans[key] = plan
-        report = DeviceReport(entry.id, plan.rules, profile.max_silence_s, self._settings.misses)
+        report = self._report(placed, plan.rules)
         report.restore(kept.points)
         return PolledDevice(entry.id, entry.unit_id, placed.poll_s, plan.reads, profile.modbus.word_order, report)
+
+    def _report(self, placed: Placed, rules: tuple[ReportRule, ...]) -> DeviceReport:
+        """A panel's table tells events beside its states; of every other device the states are all."""
+        profile, entry, misses = placed.profile, placed.entry, self._settings.misses
+        if profile.category == "panel" and any(point.name == EVENT for point in profile.points):
+            assert entry.unit_id is not None
+            return TableReport(entry.id, rules, profile.max_silence_s, misses, entry.unit_id, profile)
+        return DeviceReport(entry.id, rules, profile.max_silence_s, misses)

@@ -103,11 +103,16 @@ def _compare_devices(before: list[Placed], after: list[Placed], profiles: _SameP
         if placed.entry.id not in known or not _is_same(known[placed.entry.id], placed, profiles)
     ]
     gone = known.keys() - {placed.entry.id for placed in after}
-    periods = {placed.entry.id: placed.poll_s for placed in before}
-    is_calm = all(periods.get(placed.entry.id) == placed.poll_s for placed in after)
+    ways = {placed.entry.id: _way(placed) for placed in before}
+    is_calm = all(ways.get(placed.entry.id) == _way(placed) for placed in after)
     if not fresh and not gone and is_calm:
         return None
     return DeviceChange(after, frozenset(fresh), frozenset(gone))
+
+
+def _way(placed: Placed) -> tuple[object, ...]:
+    """What a polled device takes over while it stays what it is: its period, the places its events name."""
+    return placed.poll_s, placed.profile.titles if placed.profile.modbus is not None else None
 
 
 def _is_same(old: Placed, new: Placed, profiles: _SameProfiles) -> bool:

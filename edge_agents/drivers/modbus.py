@@ -72,7 +72,7 @@ def plan_reads(profile: Profile, count: int | None = None) -> ReadPlan:
     modbus = profile.modbus
     points = tuple(
         PointRead(n, point, point.lane == "alarm", unit.suffix if (unit := unit_of(point.name)) else "")
-        for n, point in enumerate(profile.points_for(count))
+        for n, point in enumerate(point for point in profile.points_for(count) if not point.text)
     )
     spans = sorted({span for read in points for span in spans_of(read.point)})
     blocks = _merge(spans, modbus)

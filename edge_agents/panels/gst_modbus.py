@@ -10,7 +10,7 @@ The table has neither time nor text, and what comes and goes between two reads i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from msgspec.structs import replace
 
@@ -32,9 +32,39 @@ READS = (1, 2, 3, 4)
 """Function codes taken: those that only read."""
 _CLASSES = {
     "fire": EventClass.FIRE, "fault": EventClass.FAULT, "feedback": EventClass.FEEDBACK, "started": EventClass.START,
-    "disabled": EventClass.DISABLEMENT,
+    "disabled": EventClass.DISABLEMENT, "supervisory": EventClass.SUPERVISORY, "pre_alarm": EventClass.PRE_ALARM,
 }  # fmt: skip
 _NAMED = {MAIN_POWER: EventClass.MAIN_POWER, STANDBY_POWER: EventClass.STANDBY_POWER, BUS: EventClass.BUS}
+
+
+class Place(NamedTuple):
+    """Where a state belongs: state point, loop, and the point as people say it."""
+
+    address: str
+    loop: int | None
+    point: str | None
+
+
+def events_between(
+    was: str, now: str | None, place: Place, now_ms: int, controller: int | None, *, text: str = "", raw: str = ""
+) -> list[PanelEvent]:
+    """Events of one point between two states; `now` None: a code without meaning. A condition that gave way to another
+    ends before that one begins."""
+    told = [(was, True)] if was not in (NORMAL, now) else []
+    if now is None or now not in (NORMAL, was):
+        told.append((now or "", False))
+    return [
+        PanelEvent(
+            event=_event_class(place.address, state), restored=restored, received_ms=now_ms, controller=controller,
+            loop=place.loop, point=place.point, address=place.address, text=text, raw=raw,
+        )
+        for state, restored in told
+    ]  # fmt: skip
+
+
+def _event_class(address: str, state: str) -> EventClass:
+    event = _CLASSES.get(state, EventClass.OTHER)
+    return _NAMED.get(address, event) if event is EventClass.FAULT else event
 
 
 class StateTable:
@@ -76,25 +106,16 @@ class StateTable:
                 continue
             was = NORMAL if before is None else self._states.get(before & 0xFF, NORMAL)
             now = self._states.get(word & 0xFF)
-            if was not in (NORMAL, now):
-                events.append(self._event(was, place, register, word, now_ms, restored=True))
-            if now is None or now not in (NORMAL, was):
-                events.append(self._event(now, place, register, word, now_ms))
+            events += self._events(was, now, place, f"{register:04X}{word:04X}", now_ms)
         return events
 
-    def _event(
-        self, state: str | None, place: tuple[str, int | None, int | None], register: int, word: int, now_ms: int,
-        *, restored: bool = False,
-    ) -> PanelEvent:  # fmt: skip
+    def _events(
+        self, was: str, now: str | None, place: tuple[str, int | None, int | None], raw: str, now_ms: int
+    ) -> list[PanelEvent]:
         address, loop, point = place
-        event = _CLASSES.get(state, EventClass.OTHER) if state is not None else EventClass.OTHER
-        if address in _NAMED and event is EventClass.FAULT:
-            event = _NAMED[address]
-        return PanelEvent(
-            event=event, restored=restored, received_ms=now_ms, controller=self._controller, loop=loop,
-            point=None if point is None else str(point) if loop is None else f"{loop}-{point}", address=address,
-            text="" if state is not None else f"state code {word & 0xFF}", raw=f"{register:04X}{word:04X}",
-        )  # fmt: skip
+        said = None if point is None else str(point) if loop is None else f"{loop}-{point}"
+        text = "" if now is not None else f"state code {int(raw[-2:], 16)}"
+        return events_between(was, now, Place(address, loop, said), now_ms, self._controller, text=text, raw=raw)
 
 
 class GstModbusReceiver(FrameReceiver):

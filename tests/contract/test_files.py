@@ -42,7 +42,7 @@ def test_site_gives_every_device_with_its_profile(tmp_path: Path) -> None:
 
     assert [(p.agent, p.line.id, p.entry.id, len(p.points)) for p in placed] == [
         ("edge-1", "tcp-1", "hydrant-01", 8),
-        ("edge-1", "tcp-1", "panel-01", 19),
+        ("edge-1", "tcp-1", "panel-01", 20),
     ]
 
 
