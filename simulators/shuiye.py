@@ -49,7 +49,7 @@ def plan_shuiye() -> StationPlan:
         site="shuiye-demo",
         title=("水冶镇微型消防站(演示)", "Shuiye town micro fire station (demo)"),
         agent="edge-01",
-        agent_title=("值班室采集器", "Duty room agent"),
+        agent_title=("值班室采集终端", "Duty room agent"),
         lines=(
             LinePlan("tcp-1", "modbus_tcp", (*_hydrants(), *_water(), _panel())),
             LinePlan("rtu-1", "modbus_rtu", (*_bays(), *_indoor())),

@@ -99,7 +99,7 @@ class Mirror:
         self._wake = asyncio.Event()
         self._failures = 0
         self._behind_since: float | None = None
-        self._last_refusal = ""
+        self._refusal_said = False
         self._prune_at: float | None = None
         self.counts = MirrorCounts()
         self.mirrored_id = 0
@@ -117,11 +117,6 @@ class Mirror:
     def lag_s(self) -> float:
         """Seconds since the history last held everything the inbox had; 0 while it does."""
         return 0.0 if self._behind_since is None else max(0.0, self._monotonic() - self._behind_since)
-
-    @property
-    def last_refusal(self) -> str:
-        """Why rows were refused last; empty when none were."""
-        return self._last_refusal
 
     async def run(self) -> None:
         """Mirror until cancelled. What the store cannot do now is tried again for ever."""
@@ -171,17 +166,17 @@ class Mirror:
         for each, why in refused:
             if self._tell_refused is not None:
                 self._tell_refused(each, why)
-            if not self._last_refusal:
+            if not self._refusal_said:
                 first = each[0]
                 log.warning(
-                    "history: %s/%s/%s at %d was refused: %s. It stays in the ledger; further ones are counted only.",
+                    "history: %s/%s/%s at %d was refused: %s. It stays in the ledger and among the refused messages.",
                     first.site,
                     first.device,
                     first.point,
                     first.observed_ms,
                     why,
                 )
-            self._last_refusal = why
+            self._refusal_said = True
 
     async def _prune_when_due(self) -> None:
         if self._keep_days is None or (self._prune_at is not None and self._monotonic() < self._prune_at):

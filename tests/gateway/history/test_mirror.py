@@ -161,7 +161,7 @@ async def test_refused_rows_are_counted_once_and_stop_nothing(caplog: pytest.Log
     assert told == [row(T0 + 1, "bad"), row(T0 + 2, "bad")]
     assert [record.getMessage() for record in caplog.records if "refused" in record.getMessage()] == [
         "history: shuiye/hydrant-1/pressure_kpa at 1700000000001 was refused: no such value. "
-        "It stays in the ledger; further ones are counted only."
+        "It stays in the ledger and among the refused messages."
     ]
 
 
