@@ -1,4 +1,4 @@
-"""`python -m bench ingest|lines|panels|gb26875-fuzz [--json]`: what this machine does, in figures."""
+"""`python -m bench ingest|lines|panels|foreign|gb26875-fuzz [--json]`: what this machine does, in figures."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from bench.ingest import Options, measure
 from contract.errors import WeizhanError
 from contract.panel_profile import OPTIONS
 
+PARSERS = ("meokon", "json", "printer", "point_map")
+"""Parsers of `foreign`."""
+
 
 def main() -> int:
     """Measure and print. Exit status 1 when the measurement could not be made."""
@@ -22,6 +25,11 @@ def main() -> int:
     fuzz.add_argument("--fuzz", type=int, default=1_000_000, help="cases for each receiver (default %(default)s)")
     fuzz.add_argument("--driver", action="append", choices=list(OPTIONS), help="only this one; may be given again")
     fuzz.add_argument("--seed", type=int, default=1, help="of every random choice (default %(default)s)")
+    foreign = commands.add_parser("foreign", help="fuzz terminals' frames, JSON, printed lines, point maps")
+    foreign.add_argument("--json", action="store_true", help="print one JSON document")
+    foreign.add_argument("--fuzz", type=int, default=1_000_000, help="cases for each parser (default %(default)s)")
+    foreign.add_argument("--parser", action="append", choices=PARSERS, help="only this one; may be given again")
+    foreign.add_argument("--seed", type=int, default=1, help="of every random choice (default %(default)s)")
     codec = commands.add_parser("gb26875-fuzz", help="fuzz the GB/T 26875.3 codec: worst case, crashes, wrong results")
     codec.add_argument("--json", action="store_true", help="print one JSON document")
     codec.add_argument("--cases", type=int, default=1_000_000, help="how many (default %(default)s)")
@@ -46,6 +54,8 @@ def main() -> int:
     given = parser.parse_args()
     if given.what == "panels":
         return _fuzz_panels(given)
+    if given.what == "foreign":
+        return _fuzz_foreign(given)
     if given.what == "gb26875-fuzz":
         return _fuzz_gb26875(given)
     if given.what == "lines":
@@ -64,6 +74,14 @@ def _fuzz_panels(given: argparse.Namespace) -> int:
     from bench.panels import campaign, table
 
     found = campaign(given.fuzz, given.driver, given.seed, lambda line: print(line, file=sys.stderr, flush=True))
+    print(json.dumps(found, indent=2) if given.json else table(found))
+    return 0 if found["passed"] else 1
+
+
+def _fuzz_foreign(given: argparse.Namespace) -> int:
+    from bench.foreign import campaign, table
+
+    found = campaign(given.fuzz, given.parser, given.seed, lambda line: print(line, file=sys.stderr, flush=True))
     print(json.dumps(found, indent=2) if given.json else table(found))
     return 0 if found["passed"] else 1
 

@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from bench import foreign
 from bench.limit import append_all
 from bench.load import make_batches, plan_site
 from contract.messages import decode_batch
@@ -51,3 +54,12 @@ def test_load_is_the_same_when_made_again() -> None:
     """Two runs of the benchmark work on the same bytes."""
     plan = plan_site(80, 2)
     assert make_batches(plan, 6, 10) == make_batches(plan, 6, 10)
+
+
+@pytest.mark.parametrize("name", list(foreign.PARSERS))
+def test_a_foreign_format_is_read_or_refused_when_it_is_fuzzed(name: str) -> None:
+    """A short run of the campaign of `python -m bench foreign`: no crash, nothing over 50 ms, some of it sound."""
+    found = foreign.fuzz(name, 10_000, seed=20261122, budget_s=2)
+    assert found.crashes == []
+    assert found.over_limit == 0
+    assert 0 < found.accepted <= found.cases
