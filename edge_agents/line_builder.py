@@ -62,7 +62,8 @@ class LineBuilder:
         line, recorder = placed[0].line, self._recorder
         if isinstance(line, PanelSerialLine | PanelTcpLine):
             points = dict(kept.points)
-            return new_panel_line(placed[0], points, recorder.record, lambda: not recorder.alarms_waiting, self._now_ms)
+            is_durable, folder = (lambda: not recorder.alarms_waiting), self._settings.data_dir
+            return new_panel_line(placed[0], points, recorder.record, is_durable, self._now_ms, folder)
         if isinstance(line, MqttLine):
             now_ms = self._now_ms()
             sensors = [restored_sensor(one, now_ms, kept.points, kept.sensors.get(one.entry.id)) for one in placed]

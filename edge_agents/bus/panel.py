@@ -15,6 +15,7 @@ from contract.errors import RetryLater
 from contract.site import PanelSerialLine
 from edge_agents.bus.line import BACKOFF_S, DOWN_AFTER
 from edge_agents.bus.panel_session import PanelSession
+from edge_agents.foreign.refused import RefusedFile
 from edge_agents.panels.receiver import Receiver, Transmission
 from edge_agents.panels.report import PanelEvents
 from edge_agents.reporting import Reports
@@ -95,6 +96,7 @@ class PanelLine:
         now_ms: wall clock.
         monotonic: seconds.
         new_port: makes the port.
+        refused: where what cannot be read is kept; written here.
     """
 
     def __init__(
@@ -107,9 +109,11 @@ class PanelLine:
         now_ms: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
         new_port: Callable[[PanelSerialLine], PanelPort] = PanelPort,
+        refused: RefusedFile | None = None,
     ) -> None:
         self.id = line.id
         self._port = new_port(line)
+        self._refused = refused
         self._report = report
         self._record = record
         self._now_ms = now_ms
@@ -188,6 +192,8 @@ class PanelLine:
                 if self._monotonic() >= refresh_at_s:
                     refresh_at_s = self._monotonic() + REFRESH_S
                     self._record(self._report.tick(self._now_ms()))
+                    if self._refused is not None:
+                        await self._refused.settle()
         finally:
             loop.remove_reader(descriptor)
         session.look(is_closing=True)

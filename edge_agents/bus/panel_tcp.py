@@ -13,6 +13,7 @@ from contract.errors import DeviceError, RetryLater
 from contract.site import PanelTcpLine
 from edge_agents.bus.line import BACKOFF_S, DOWN_AFTER
 from edge_agents.bus.panel_session import PanelSession
+from edge_agents.foreign.refused import RefusedFile
 from edge_agents.panels.receiver import Receiver, Transmission
 from edge_agents.panels.report import PanelEvents
 from edge_agents.reporting import Reports
@@ -40,6 +41,7 @@ class PanelListener:
         is_durable: whether everything recorded so far is on disk.
         now_ms: wall clock.
         monotonic: seconds.
+        refused: where what cannot be read is kept; written here.
     """
 
     def __init__(
@@ -51,9 +53,11 @@ class PanelListener:
         is_durable: Callable[[], bool],
         now_ms: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
+        refused: RefusedFile | None = None,
     ) -> None:
         self.id = line.id
         self._line = line
+        self._refused = refused
         self._receiver = receiver
         self._report = report
         self._record = record
@@ -87,6 +91,8 @@ class PanelListener:
                     while True:
                         await asyncio.sleep(REFRESH_S)
                         self._record(self._report.tick(self._now_ms()))
+                        if self._refused is not None:
+                            await self._refused.settle()
             except RetryLater as exc:
                 failures += 1
                 if failures == DOWN_AFTER:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import deque
 from pathlib import Path
@@ -27,6 +28,11 @@ class RefusedFile:
         self._waiting: deque[str] = deque()
         self.dropped = 0
         """Messages not kept because too many came between two writes, or the disk took none."""
+
+    async def settle(self) -> None:
+        """Write what waits, in a thread; at once when nothing does."""
+        if self._waiting:
+            await asyncio.to_thread(self.write)
 
     @property
     def is_waiting(self) -> bool:

@@ -6,7 +6,7 @@ while it cannot be read, or after it was away and may have told what nobody took
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from contract import quality as q
 from contract.messages import Reading, Value
@@ -35,8 +35,12 @@ MISSED = q.uncertain("missed_events")
 UNREADABLE = q.bad("unreadable")
 LEAST_NOISE = 8
 """Fewer bytes than this are a glitch of the wire, no dialect."""
-KEPT_NOISE = 128
+KEPT_NOISE = 1024
 """Bytes kept of what cannot be read, for whoever looks into it."""
+SHOWN_NOISE = 128
+"""The last of them, in the status file."""
+SAID_NOISE = 64
+"""The last of them, in the text of the event."""
 
 
 class PanelEvents:
@@ -46,9 +50,17 @@ class PanelEvents:
         device: its id.
         panel: its profile's section.
         max_silence_s: what is known is reported at least this often.
+        keep_unread: takes (ms UTC, why, bytes) of what cannot be read, once it is reported and then as often as
+            `unreadable_after_s`; never waits.
     """
 
-    def __init__(self, device: str, panel: Panel, max_silence_s: float) -> None:
+    def __init__(
+        self,
+        device: str,
+        panel: Panel,
+        max_silence_s: float,
+        keep_unread: Callable[[int, str, bytes], None] | None = None,
+    ) -> None:
         self._device = device
         self._panel = panel
         self._silence_ms = int(max_silence_s * 1000)
@@ -59,8 +71,10 @@ class PanelEvents:
         self._is_believed = False
         self._noise_ms: int | None = None
         self._noise = bytearray()
-        self._noise_size = 0
+        self._noise_size = self._fresh_noise = 0
         self._is_unreadable = False
+        self._keep_unread = keep_unread
+        self._kept_ms: int | None = None
         self.counts = {"frames": 0, "events": 0, "noise_bytes": 0}
 
     @property
@@ -71,7 +85,7 @@ class PanelEvents:
     @property
     def unread(self) -> bytes:
         """The last bytes that could not be read."""
-        return bytes(self._noise)
+        return bytes(self._noise[-SHOWN_NOISE:])
 
     def restore(self, kept: Mapping[str, Reported]) -> None:
         """Take up what was reported before a restart; keys are `device/point`."""
@@ -149,21 +163,28 @@ class PanelEvents:
     def _take_noise(self, noise: Noise, now_ms: int) -> None:
         self.counts["noise_bytes"] += noise.size
         self._noise_size += noise.size
+        self._fresh_noise = min(KEPT_NOISE, self._fresh_noise + len(noise.data))
         self._noise = (self._noise + noise.data)[-KEPT_NOISE:]
         if self._noise_ms is None or now_ms < self._noise_ms:
             self._noise_ms = now_ms
 
     def _forget_noise(self) -> None:
-        self._noise_ms, self._noise_size, self._is_unreadable = None, 0, False
+        self._noise_ms, self._noise_size, self._fresh_noise = None, 0, 0
+        self._is_unreadable, self._kept_ms = False, None
 
     def _mark_unreadable(self, now_ms: int, out: Reports) -> None:
         if not self._is_unreadable:
-            text = clean(f"{self._noise_size} bytes in {self._panel.unreadable_after_s:g} s, no frame")
-            event = PanelEvent(
-                event=EventClass.UNREADABLE, received_ms=now_ms, text=text, raw=raw_hex(bytes(self._noise))
-            )  # fmt: skip
+            said = self._noise[-SAID_NOISE:].hex(" ").upper()
+            text = clean(f"{self._noise_size} bytes in {self._panel.unreadable_after_s:g} s, no frame: {said}")
+            event = PanelEvent(event=EventClass.UNREADABLE, received_ms=now_ms, text=text, raw=raw_hex(self.unread))
             self._report(EVENT, encode_event(event), q.GOOD, now_ms, out)
         self._is_unreadable, self._is_believed = True, False
+        is_due = self._kept_ms is None or self._is_over(self._kept_ms, self._panel.unreadable_after_s, now_ms)
+        if is_due and self._fresh_noise and self._keep_unread is not None:
+            self._kept_ms = now_ms
+            why = f"unreadable: {self._noise_size} bytes without a frame of {self._panel.driver}"
+            self._keep_unread(now_ms, why, bytes(self._noise[-self._fresh_noise :]))
+            self._fresh_noise = 0
         self._judge(ONLINE, True, UNREADABLE, now_ms, out)
         self._judge(PROTOCOL, "fault", q.GOOD, now_ms, out)
         self._judge_states(q.uncertain("unreadable"), now_ms, out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 
 from contract.mqtt import MqttSettings
 from contract.panel import decode_event
+from contract.profile import PROFILES
 from edge_agents.agent import Agent
 from edge_agents.settings import AgentSettings
+from simulators.panels.panel import SimulatedPanel
 from simulators.panels.songjiang import SongjiangPanel, point_bytes, songjiang_frame
 from simulators.panels.terminal import PanelTerminal
 from simulators.panels.transmitter import report, sia_message
@@ -77,3 +80,38 @@ async def test_panel_events_reach_the_gateway_when_the_agent_runs(
     assert found["transmitter/c77z003"] == ["fire"]
     assert [decode_event(str(text)).event for text in found["songjiang/event"]] == ["fire"]
     assert bytes(panel.forbidden) == b""
+
+
+async def test_bytes_of_an_unknown_dialect_are_kept_and_shown_when_nothing_can_be_read(
+    tmp_path: Path, broker: Mosquitto, free_port: int
+) -> None:
+    """The event tells their beginning in hex, and all of them stand in the line's file of what was refused."""
+    link, said = tmp_path / "panel", b"\x7e\x01\x02 another dialect \x7e" * 4
+    (tmp_path / "site.yaml").write_text(SITE.format(serial=link, port=free_port), "utf-8")
+    (tmp_path / "own").mkdir()
+    shipped = (PROFILES / "panel-songjiang.yaml").read_text("utf-8")
+    patient = shipped.replace("panel: {driver: songjiang", "panel: {unreadable_after_s: 1, driver: songjiang")
+    assert patient != shipped
+    (tmp_path / "own" / "panel-songjiang.yaml").write_text(patient, "utf-8")
+    settings = AgentSettings(
+        site_file=tmp_path / "site.yaml", agent_id="a1", data_dir=tmp_path / "data", profiles=[tmp_path / "own"],
+        heartbeat_s=1,
+    )  # fmt: skip
+    panel, kept = SimulatedPanel(), tmp_path / "data" / "refused" / "serial.jsonl"
+    mqtt = MqttSettings(port=broker.port)
+    async with PanelTerminal(panel, link), SmallGateway(broker.port) as gateway, Agent(settings, mqtt) as agent:
+        await until(lambda: all(line.is_open for line in agent.lines), "both lines open")
+        panel.say(said)
+
+        def events() -> list[str]:
+            return [str(r.value) for r in gateway.readings("alarm") if r.point == "songjiang/event"]
+
+        await until(lambda: bool(events()), "the event")
+        await until(lambda: kept.exists() and b"\n" in kept.read_bytes(), "the file")
+    event = decode_event(events()[0])
+    assert event.event == "unreadable"
+    assert said[-64:].hex(" ").upper() in event.text
+    entry = json.loads(kept.read_text("utf-8").splitlines()[0])
+    assert entry["topic"] == "songjiang"
+    assert entry["why"].startswith("unreadable: ")
+    assert bytes.fromhex(entry["hex"]) == said
