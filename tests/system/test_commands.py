@@ -55,10 +55,10 @@ def test_up_runs_agent_gateway_and_pages_with_the_shipped_broker_setup(tmp_path:
         url = f"http://127.0.0.1:{config.read_text('utf-8').rpartition('port: ')[2].split('}')[0]}"
         with running("up", "-c", config.name, folder=tmp_path):
             ledger = tmp_path / "gateway" / FILE
-            wait_for(lambda: _agent_online(ledger), "the agent's state at the gateway")
-            wait_for(lambda: _answers(f"{url}/healthz"), "the pages")
+            wait_for(lambda: _agent_online(ledger), "the agent's state at the gateway", 60)
+            wait_for(lambda: _answers(f"{url}/healthz"), "the pages", 60)
             connects = broker.log_text().count("New client connected")
-            wait_for(lambda: _heartbeats(ledger) >= 2, "a second heartbeat")
+            wait_for(lambda: _heartbeats(ledger) >= 2, "a second heartbeat", 90)
             again = broker.log_text().count("New client connected") - connects
 
     assert again == 0
