@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from cli.processes import CONFIG_EXIT
+from contract.errors import RetryLater
 from gateway.history.base import Row
 from gateway.history.embedded import EmbeddedHistory
 from gateway.ledger.reader import LedgerReader
@@ -197,7 +198,7 @@ def _agents(ledger: Path) -> list:  # type: ignore[type-arg]  # rows of the read
     try:
         with LedgerReader(ledger) as reader:
             return reader.agents()
-    except sqlite3.OperationalError:
+    except (RetryLater, sqlite3.OperationalError):
         return []  # being made
 
 
