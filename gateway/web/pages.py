@@ -20,6 +20,7 @@ from gateway.web.alarm_cards import SEVERITIES, alarm_card
 from gateway.web.commands import acknowledge
 from gateway.web.context import Web, person_of, web_of
 from gateway.web.inventory import Device
+from gateway.web.panel_events import latest_events
 from gateway.web.render import local_path, page, wants_fragment
 from gateway.web.texts import Texts, msgid
 
@@ -124,6 +125,7 @@ async def device_page(request: Request, site: str, device: str, point: str = "")
         alarms=[alarm_card(alarm, web.inventory, texts, web.picture.told) for alarm in alarms],
         charted=charted,
         chosen=chosen,
+        events=await latest_events(web.history, known, web.now_ms(), texts),
         limits={p.name: _limits(web, known, p.name, texts) for p in charted},
     )
 

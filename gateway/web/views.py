@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from contract import quality as q
+from contract.panel import EVENT
 from contract.profile import BUILT_IN, HEALTH_POINTS, LINE_POINTS, LINE_PROFILE, ONLINE, Point
 from contract.site import line_device
 from contract.units import unit_of
 from gateway.web.alarm_cards import SEVERITIES, AlarmCard, alarm_card, alarm_order
 from gateway.web.inventory import Device, Inventory
+from gateway.web.panel_events import event_row
 from gateway.web.picture import Current, Picture
 from gateway.web.texts import Texts
 
@@ -38,6 +40,7 @@ class PointRow:
     unit: str
     is_number: bool
     is_text: bool
+    is_event: bool
     observed_ms: int | None
     status: Status
     reason: str
@@ -299,16 +302,25 @@ def point_row(
         key=key,
         name=point.name,
         title=point.title.get(texts.language),
-        text=texts.value(point, current.value) if current else "—",
+        text=_value_text(device, point, current, texts) if current else "—",
         unit=unit.symbol if unit and point.is_number else "",
         is_number=point.is_number,
         is_text=point.text,
+        is_event=point.text and point.name == EVENT,
         observed_ms=current.observed_ms if current else None,
         status=status,
         reason=reason,
         severity=subjects.get(key),
         point=point,
     )
+
+
+def _value_text(device: Device, point: Point, current: Current, texts: Texts) -> str:
+    if point.text and point.name == EVENT and isinstance(current.value, str):
+        row = event_row(device, current.observed_ms, current.value, current.quality, texts)
+        if row is not None:
+            return row.line
+    return texts.value(point, current.value)
 
 
 def judge(

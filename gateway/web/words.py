@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contract.panel import EventClass
+
 WORDS: dict[str, tuple[str, ...]] = {
     "severity": ("fire", "critical", "warning", "info"),
     "status": ("good", "uncertain", "test", "stale", "bad", "unknown"),
@@ -46,6 +48,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     ),
     "alarm_state": ("unacknowledged", "acknowledged", "returned_unacknowledged", "normal"),
     "event": ("raise", "clear", "acknowledge"),
+    "panel_event": tuple(EventClass),
     "headline": ("fire", "fire_over", "critical", "unknown", "critical_over", "warning", "normal"),
     "role": ("duty", "maintainer", "inspector", "administrator"),
     "line": ("modbus_tcp", "modbus_rtu", "modbus_rtu_tcp", "printer", "panel_serial", "panel_tcp", "mqtt"),

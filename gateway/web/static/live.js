@@ -94,7 +94,8 @@ function showReadings(rows) {
   for (const [point, observedMs, value, quality] of rows) {
     for (const element of $$(`[data-point="${CSS.escape(point)}"]`)) {
       if (!element.matches("output")) continue;
-      if (quality !== "good" || element.dataset.status !== "good") { refresh(1000); continue; }
+      // An event is told in words, and those the server has.
+      if (element.dataset.kind === "event" || quality !== "good" || element.dataset.status !== "good") { refresh(1000); continue; }
       put(element, format(value, element));
       const age = element.closest("[data-row], li")?.querySelector(".age [data-ago]");
       if (age && Number(age.dataset.ago) <= observedMs) age.dataset.ago = observedMs;
