@@ -49,7 +49,7 @@ class Device:
         self._profile = profile
         self._setting = setting
         self._recorder = recorder
-        self._points = {point.name: point for point in profile.points_for(points)}
+        self._points = {point.name: point for point in profile.points_for(points) if not point.text}
         self._served = encoding.served_registers(list(self._points.values()), profile.modbus.max_gap)
         self._image: dict[int, int] = dict.fromkeys(self._served, 0)
         self._levels: dict[str, Level] = {}
