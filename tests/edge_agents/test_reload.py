@@ -95,6 +95,25 @@ def test_only_the_schedule_changes_when_a_period_does(tmp_path: Path) -> None:
     assert [placed.poll_s for placed in diff.change["t1"].after] == [5, 0.2]
 
 
+def test_a_polled_panel_goes_on_with_new_places_when_its_point_map_changed(tmp_path: Path) -> None:
+    """Its events name the places of the map in force; nothing of it begins anew."""
+    site = SITE.replace("profile: pump-controller, unit_id: 1, poll_s: 0.2}]}\n      - {id: air",
+                        "profile: panel-modbus, unit_id: 1, point_map: map.csv}]}\n      - {id: air")  # fmt: skip
+    assert site != SITE
+    (tmp_path / "site.yaml").write_text(site, "utf-8")
+    found, library = [], ProfileLibrary()
+    for place in ("Hall", "Hall", "Cellar"):
+        (tmp_path / "map.csv").write_text(f"address,place_zh\np001,{place}\n", "utf-8")
+        loaded = load_site(tmp_path / "site.yaml", library)
+        entry = loaded.agent("a1")
+        assert entry is not None
+        found.append(lines_of(loaded, entry))
+    assert compare(found[0], found[1]).is_empty
+    change = compare(found[1], found[2]).change
+    assert {line: (one.fresh, one.gone) for line, one in change.items()} == {"t2": (frozenset(), frozenset())}
+    assert change["t2"].after[0].profile.titles["p001"].zh == "Cellar"
+
+
 def test_a_device_begins_anew_when_it_has_another_address_or_profile(tmp_path: Path) -> None:
     """The same name, another device."""
     assert diff_of(tmp_path, ("unit_id: 2", "unit_id: 3")).change["t1"].fresh == {"p2"}
