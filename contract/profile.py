@@ -120,9 +120,12 @@ def _health(name: str, zh: str, en: str, deadband: float) -> Point:
 HEALTH_POINTS: tuple[Point, ...] = (
     _health("response_ms", "应答时间", "Answer time", 20.0),
     _health("errors_count", "通信错误次数", "Communication errors", 1.0),
+    _health("last_answer_s", "距上次应答", "Since the last good answer", 60.0),
+    Point.model_validate({"name": "errors", "title": {"zh": "错误分类", "en": "Errors by kind"}, "text": True}),
 )
 """Points every polled device has beside those of its profile: how its line sees it. `response_ms` is the 95th
-percentile since the last report; `errors_count` counts from the agent's start. Telemetry lane, at most one a minute."""
+percentile since the last report; the errors count from the agent's start, `errors` by kind (`no_answer 3, bad_crc 1`).
+Telemetry lane, at most one a minute."""
 BUILT_IN = {point.name: point for point in (ONLINE_POINT, *HEALTH_POINTS)}
 """Points the agent makes itself, by name."""
 LINE_POINTS: tuple[Point, ...] = (

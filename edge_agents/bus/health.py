@@ -76,6 +76,12 @@ class DeviceHealth:
         self._times_s = array("f")
         self._next = 0
 
+    def figures(self, now_ms: int) -> tuple[float | None, float, float | None, str]:
+        """Values of HEALTH_POINTS, in their order."""
+        silent_s = None if self.answered_ms is None else round(max(0, now_ms - self.answered_ms) / 1000)
+        kinds = ", ".join(f"{cause} {count}" for cause, count in sorted(self.errors.items()))
+        return self.p95_ms, float(sum(self.errors.values())), None if silent_s is None else float(silent_s), kinds
+
     def status(self) -> dict[str, object]:
         """For the status file."""
         return {
@@ -119,8 +125,8 @@ class HealthReport:
         readings: list[Reading] = []
         for device, known in zip(self._devices, health, strict=True):
             known.close_period()
-            self._judge(device, HEALTH_POINTS[0], known.p95_ms, now_ms, readings.append)
-            self._judge(device, HEALTH_POINTS[1], float(sum(known.errors.values())), now_ms, readings.append)
+            for point, value in zip(HEALTH_POINTS, known.figures(now_ms), strict=True):
+                self._judge(device, point, value, now_ms, readings.append)
         elapsed_s = max(0.001, now_s - self._since_s)
         figures = {
             "busy_pct": round(min(100.0, 100 * (frames.waited_s - self._waited_s) / elapsed_s), 1),
@@ -138,12 +144,15 @@ class HealthReport:
         return readings
 
     def _judge(
-        self, device: str, point: Point, value: float | None, now_ms: int, take: Callable[[Reading], None]
+        self, device: str, point: Point, value: float | str | None, now_ms: int, take: Callable[[Reading], None]
     ) -> None:
         last = self._last.get((device, point.name))
         quality = q.GOOD if value is not None else q.unknown("no_answer")
         if last is not None and last.quality == quality and 0 <= now_ms - last.observed_ms < _SILENCE_MS:
-            is_near = value is None or not isinstance(last.value, float) or abs(value - last.value) < point.deadband
+            if isinstance(value, float) and isinstance(last.value, float):
+                is_near = abs(value - last.value) < point.deadband
+            else:
+                is_near = value == last.value
             if is_near:
                 return
         observed_ms = next_observed_ms(last, now_ms)

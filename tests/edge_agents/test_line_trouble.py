@@ -138,6 +138,16 @@ def test_health_is_reported_once_a_minute_and_only_when_it_moves() -> None:
     errors = last(readings, "u2/errors_count")
     assert errors is not None
     assert errors[0] >= 3
+    kinds = last(readings, "u2/errors")
+    assert kinds is not None
+    assert str(kinds[0]).startswith("no_answer ")
+    assert last(readings, "u1/errors") == ("", "good")
+    silent = last(readings, "u2/last_answer_s")
+    assert silent is not None
+    assert 120 <= float(silent[0]) <= 200
+    heard = last(readings, "u1/last_answer_s")
+    assert heard is not None
+    assert float(heard[0]) < 10
     busy = last(readings, "line-rtu/busy_pct")
     assert busy is not None
     assert 3 < busy[0] < 25
