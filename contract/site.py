@@ -12,6 +12,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from contract import configfile
 from contract.configfile import Section
+from contract.equipment import Asset, Group, Limits
 from contract.errors import ConfigError
 from contract.panel_profile import UNCALLABLE
 from contract.point_map import load_point_map
@@ -40,6 +41,10 @@ class DeviceEntry(Section):
     """Of a panel: CSV or XLSX file of addresses and their places, beside the site file or absolute."""
     address: str | None = Field(default=None, pattern=r"^[^/+#\x00]{1,64}$")
     """Id of a sensor that sends on a broker by itself, as it stands in its topic."""
+    asset: Asset | None = None
+    """Dates of its life."""
+    limits: dict[str, Limits] = {}
+    """Rules that have other limits for this device (a tank's low level), by rule id."""
 
 
 class _Line(Section):
@@ -197,7 +202,11 @@ class Site(Section):
     """Name on the wire."""
     title: Text
     """Name for people."""
+    time_zone: str = "Asia/Shanghai"
+    """Where its clock hangs; rules about hours of the day go by it."""
     agents: list[AgentEntry] = Field(min_length=1)
+    groups: list[Group] = []
+    """Points that are judged together, beside the zones that a panel's point map names."""
     _library: ProfileLibrary = PrivateAttr()
     _titled: dict[str, Profile] = PrivateAttr(default_factory=dict)
     _content_hash: str = PrivateAttr(default="")

@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import Field
 
 from contract.configfile import Section
+from contract.equipment import Limits
 from contract.mqtt import BrokerUser
-from rules.model import Override
 
 
 class GatewaySettings(Section):
@@ -24,7 +24,7 @@ class GatewaySettings(Section):
     """Folders with further device profiles; one with the id of a shipped profile replaces it."""
     rule_folders: list[Path] = []
     """Folders with further rule packs."""
-    rule_overrides: dict[str, Override] = {}
+    rule_overrides: dict[str, Limits] = {}
     """Durations and limits changed for this installation, by rule id."""
     commit_ms: int = Field(default=10, ge=0, le=1000)
     """Telemetry waits at most this long (ms) to share a commit; alarms never wait."""

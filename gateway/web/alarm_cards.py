@@ -29,7 +29,7 @@ class AlarmCard:
     active: bool
     retrospective: bool
     title: str
-    advice: str
+    advice: list[str]
     basis: str
     where: str
     place: str
@@ -80,8 +80,8 @@ def alarm_card(
         active=alarm.active,
         retrospective=alarm.retrospective,
         title=rule.title.get(texts.language) if rule else alarm.rule,
-        advice=rule.advice.get(texts.language) if rule else "",
-        basis=rule.basis if rule else "",
+        advice=[step.get(texts.language) for step in rule.advice] if rule else [],
+        basis=rule.basis.get(texts.language) if rule else "",
         where=where,
         place=_place(device, found is not None, texts),
         spot=spot,

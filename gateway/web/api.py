@@ -267,6 +267,6 @@ def _alarm(web: Web, alarm: AlarmView) -> m.AlarmAnswer:
     return m.AlarmAnswer(
         **{name: getattr(alarm, name) for name in AlarmView.__struct_fields__},
         title=rule.title if rule else None,
-        advice=rule.advice if rule else None,
-        basis=rule.basis if rule else "",
+        advice=rule.advice if rule else [],
+        basis=rule.basis if rule else None,
     )

@@ -119,8 +119,8 @@ class AlarmAnswer(Answer):
     id: int = Field(examples=[7])
     rule: str = Field(examples=["hydrant-pressure-low"])
     title: Text | None
-    advice: Text | None
-    basis: str
+    advice: list[Text]
+    basis: Text | None
     subject: str = Field(examples=["shuiye/hydrant-01/pressure_kpa"])
     site: str
     device: str | None
