@@ -37,7 +37,7 @@ demo: setup ## run a whole simulated station on this machine
 test: setup ## install or name the real parts, then check, then every test
 	@deploy/parts.sh install
 	@$(MAKE) check
-	@$(BIN)/python -m pytest $(ARGS)
+	@deploy/parts.sh tests $(ARGS)
 
 check: $(VENV) ## format, lint, types, directions of import
 	@$(BIN)/ruff format --check .

@@ -4,6 +4,7 @@
 #   deploy/parts.sh venv      make .venv and install weizhan into it (editable, exact versions)
 #   deploy/parts.sh missing   name the Debian packages of the real parts the tests use and do not find
 #   deploy/parts.sh install   install those as root on Debian, else name them; never leaves a service running
+#   deploy/parts.sh tests     every test, the kill -9 campaign beside the others; with arguments: pytest with them
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PATH:/usr/sbin:/sbin"
@@ -119,12 +120,28 @@ make_venv() {
   .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 }
 
+# The campaign takes five minutes of mostly waiting: beside the other tests it costs nothing.
+run_tests() {
+  local log campaign status=0 python=.venv/bin/python
+  if [ $# != 0 ]; then exec "$python" -m pytest "$@"; fi
+  log=$(mktemp)
+  "$python" -m pytest -m chaos >"$log" 2>&1 &
+  campaign=$!
+  trap 'kill -INT $campaign 2>/dev/null; wait $campaign; rm -f "$log"' EXIT
+  "$python" -m pytest -m "not chaos" || status=$?
+  say "tests: waiting for the kill -9 campaign"
+  wait "$campaign" || status=$?
+  cat "$log"
+  return "$status"
+}
+
 case "${1:-}" in
   venv) make_venv ;;
   missing) missing ;;
   install) install_parts ;;
+  tests) shift && run_tests "$@" ;;
   *)
-    say "deploy/parts.sh: got '${1:-}', want venv, missing or install."
+    say "deploy/parts.sh: got '${1:-}', want venv, missing, install or tests."
     exit 2
     ;;
 esac
