@@ -10,6 +10,8 @@ After `subscribe` the connection also carries events, in commit order:
     <- {"event": "alarm", "data": {alarm row as in AlarmView}}
     <- {"event": "agent", "data": {agent row as in AgentView}}
     <- {"event": "unknown_device", "data": {row as in unknown_device, "approved": true once it was approved}}
+    <- {"event": "drill" | "maintenance" | "shelf" | "service", "data": {row as in Snapshot}}
+    <- {"event": "notice" | "proof", "data": {...}}
 
 The first event is `snapshot` with everything current. A subscriber that does not keep up is cut off; it connects
 again and gets a new snapshot, so nothing it shows can be silently old.
@@ -25,6 +27,21 @@ Op = Literal[
     "subscribe",
     "status",
     "alarm.acknowledge",
+    "alarm.assign",
+    "alarm.note",
+    "alarm.find",
+    "alarm.shelve",
+    "alarm.unshelve",
+    "service.take_out",
+    "service.return",
+    "maintenance.open",
+    "maintenance.close",
+    "drill.open",
+    "drill.close",
+    "work.record",
+    "rules.reload",
+    "path.receipt",
+    "notice.receipt",
     "device.approve",
     "device.read",
     "quarantine.dismiss",
@@ -37,7 +54,15 @@ Op = Literal[
 ]
 """What may be asked. Arguments:
 
-alarm.acknowledge {alarm_id, note}; device.approve {site, device, profile, title_zh, title_en};
+alarm.acknowledge {alarm_id, note}; alarm.assign {alarm_id, person, note} (person "" takes the assignment away);
+alarm.note {alarm_id, note}; alarm.find {alarm_id, finding, note} (real | false | test | unclear);
+alarm.shelve {alarm_id, until_ms, reason}; alarm.unshelve {alarm_id, note};
+service.take_out {subject, reason} (site/device or site/device/point); service.return {subject, note};
+maintenance.open {site, scope, from_ms, until_ms, reason}; maintenance.close {id, note};
+drill.open {site, scope, until_ms, reason}; drill.close {id, note} (scope: patterns `device`, `device/point` or `*`);
+work.record {site, device, work, at_ms, note} (inspection | maintenance | calibration | battery | test);
+rules.reload {}; path.receipt {token, channel, hop}; notice.receipt {token};
+device.approve {site, device, profile, title_zh, title_en};
 device.read {site, device} (asks the agent to read it now); quarantine.dismiss {id};
 user.set_password {name, password_hash} (ends a one-time password); user.reset {name, password_hash} (a one-time
 password for 24 h); session.open {token_hash, user, expires_ms}; session.close {token_hash};
@@ -76,12 +101,29 @@ class Answer(msgspec.Struct, kw_only=True, omit_defaults=True):
 class Event(msgspec.Struct, kw_only=True):
     """Something that was committed."""
 
-    event: Literal["snapshot", "reading", "alarm", "agent", "unknown_device"]
+    event: Literal[
+        "snapshot",
+        "reading",
+        "alarm",
+        "agent",
+        "unknown_device",
+        "drill",
+        "maintenance",
+        "shelf",
+        "service",
+        "notice",
+        "proof",
+    ]
     data: Any
 
 
 class AlarmView(msgspec.Struct, kw_only=True):
-    """An alarm as screens show it: the ledger row (names as in schema.sql) and the rule's words."""
+    """An alarm as screens show it: the ledger row (names as in schema.sql).
+
+    state: its base state; hold lies over it, so that nothing is lost while it is held: while hold is not None the
+    alarm is recorded, listed and may be acknowledged, and pages nobody but (hold `drill`) the leader of the drill.
+    The name of ISA-18.2 that is shown is `gateway.alarms.lifecycle.shown_state(state, hold)`.
+    """
 
     id: int
     rule: str
@@ -98,6 +140,23 @@ class AlarmView(msgspec.Struct, kw_only=True):
     acknowledged_ms: int | None
     acknowledged_by: str | None
     inputs: dict[str, Any]
+    assignee: str | None = None
+    hold: Literal["shelved", "out_of_service", "suppressed_by_design", "maintenance", "drill"] | None = None
+    hold_until_ms: int | None = None
+    """When the hold ends by itself; None: it ends when its cause does, or somebody ends it."""
+    cause: str | None = None
+    """Path of the node at fault that this alarm follows from."""
+    count: int = 1
+    """Raises so far; more than 1 when it flaps."""
+    finding: Literal["real", "false", "test", "unclear"] | None = None
+    drill: int | None = None
+    """Number of the drill it belongs to: it is shown as TEST and counted nowhere as real."""
+    drill_leader: str | None = None
+    """Who leads that drill and is told of it."""
+    notes: int = 0
+    """How many notes people wrote (transitions with a note)."""
+    suppressed: bool = False
+    """Whether its cause suppresses it now; `hold` says so unless a stronger hold lies over it."""
 
 
 class AgentView(msgspec.Struct, kw_only=True):
@@ -112,10 +171,25 @@ class AgentView(msgspec.Struct, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, kw_only=True):
-    """Everything current. values: point -> [observed_ms, value, quality]; alarms: all that are not normal."""
+    """Everything current. values: point -> [observed_ms, value, quality]; alarms: all that are not normal.
+
+    The rows of what is held (names as in schema.sql), each with `open`: false once it is over. As events they come
+    one by one, at every change.
+
+    drills: {id, site, scope, from_ms, until_ms, reason, leader, closed_ms, closed_by, note, expected, ticked};
+    maintenance: {id, site, scope, from_ms, until_ms, reason, by, closed_ms, closed_by, note};
+    shelved: {rule, subject, alarm_id, severity, from_ms, until_ms, reason, by};
+    out_of_service: {subject, from_ms, reason, by}.
+    """
 
     at_ms: int
     values: dict[str, list[Any]]
     alarms: list[AlarmView]
     agents: list[AgentView]
     unknown_devices: list[dict[str, Any]]
+    drills: list[dict[str, Any]] = []
+    maintenance: list[dict[str, Any]] = []
+    shelved: list[dict[str, Any]] = []
+    out_of_service: list[dict[str, Any]] = []
+    proofs: list[dict[str, Any]] = []
+    notices: dict[str, Any] = {}

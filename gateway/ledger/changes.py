@@ -22,6 +22,16 @@ _encode = msgspec.json.Encoder().encode
 LAST_VALUE_INBOX = "last_value_inbox_id"
 """meta key: the inbox row up to which last_value was written."""
 _INSERT_INBOX = "INSERT INTO inbox (site, agent, epoch, lane, seq, received_ms, readings, crc) VALUES "
+_WRITE_ALARM = (
+    "INSERT INTO alarm (id, rule, rule_version, subject, site, device, severity, retrospective, raised_ms, "
+    "recorded_ms, state, active, cleared_ms, acknowledged_ms, acknowledged_by, inputs, assignee, hold, hold_until_ms, "
+    "cause, count, finding, drill, notes, suppressed) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
+    "ON CONFLICT (id) DO UPDATE SET state = excluded.state, active = excluded.active, "
+    "cleared_ms = excluded.cleared_ms, acknowledged_ms = excluded.acknowledged_ms, "
+    "acknowledged_by = excluded.acknowledged_by, assignee = excluded.assignee, hold = excluded.hold, "
+    "hold_until_ms = excluded.hold_until_ms, cause = excluded.cause, count = excluded.count, "
+    "finding = excluded.finding, drill = excluded.drill, notes = excluded.notes, suppressed = excluded.suppressed"
+)
 Lane = tuple[str, str, str, str]
 
 
@@ -122,32 +132,9 @@ class Changes:
                 at += rows
 
     def _write_alarms(self, connection: sqlite3.Connection) -> None:
-        for alarm in self.alarms.values():
-            connection.execute(
-                "INSERT INTO alarm (id, rule, rule_version, subject, site, device, severity, state, active, "
-                "retrospective, raised_ms, recorded_ms, cleared_ms, acknowledged_ms, acknowledged_by, inputs) "
-                "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET state = excluded.state, "
-                "active = excluded.active, cleared_ms = excluded.cleared_ms, "
-                "acknowledged_ms = excluded.acknowledged_ms, acknowledged_by = excluded.acknowledged_by",
-                (
-                    alarm.id,
-                    alarm.rule,
-                    self.rule_versions.get(alarm.id, ""),
-                    alarm.subject,
-                    alarm.site,
-                    alarm.device,
-                    alarm.severity,
-                    alarm.state,
-                    alarm.active,
-                    alarm.retrospective,
-                    alarm.raised_ms,
-                    alarm.recorded_ms,
-                    alarm.cleared_ms,
-                    alarm.acknowledged_ms,
-                    alarm.acknowledged_by,
-                    _encode(alarm.inputs).decode(),
-                ),
-            )
+        connection.executemany(
+            _WRITE_ALARM, [_alarm_row(alarm, self.rule_versions.get(alarm.id, "")) for alarm in self.alarms.values()]
+        )
         connection.executemany(
             "INSERT INTO transition (alarm_id, event, from_state, to_state, event_ms, recorded_ms, actor, note, "
             "inputs) VALUES (?,?,?,?,?,?,?,?,?)",
@@ -187,3 +174,33 @@ class Changes:
 def encode_value(value: Value) -> str:
     """A value as the ledger keeps it."""
     return _encode(value).decode()
+
+
+def _alarm_row(alarm: AlarmView, rule_version: str) -> tuple[Any, ...]:
+    return (
+        alarm.id,
+        alarm.rule,
+        rule_version,
+        alarm.subject,
+        alarm.site,
+        alarm.device,
+        alarm.severity,
+        alarm.retrospective,
+        alarm.raised_ms,
+        alarm.recorded_ms,
+        alarm.state,
+        alarm.active,
+        alarm.cleared_ms,
+        alarm.acknowledged_ms,
+        alarm.acknowledged_by,
+        _encode(alarm.inputs).decode(),
+        alarm.assignee,
+        alarm.hold,
+        alarm.hold_until_ms,
+        alarm.cause,
+        alarm.count,
+        alarm.finding,
+        alarm.drill,
+        alarm.notes,
+        alarm.suppressed,
+    )

@@ -24,7 +24,8 @@ _json = msgspec.json.Decoder()
 _scalar = msgspec.json.Decoder(float | bool | str | None)
 ALARMS = (
     "SELECT id, rule, subject, site, device, severity, state, active, retrospective, raised_ms, recorded_ms, "
-    "cleared_ms, acknowledged_ms, acknowledged_by, inputs FROM alarm "
+    "cleared_ms, acknowledged_ms, acknowledged_by, inputs, assignee, hold, hold_until_ms, cause, count, "
+    "finding, drill, (SELECT leader FROM drill WHERE drill.id = alarm.drill), notes, suppressed FROM alarm "
 )
 
 
@@ -243,7 +244,8 @@ class LedgerReader:
 
 def alarm_view(row: Any) -> AlarmView:
     fields = dict(zip(AlarmView.__struct_fields__, row, strict=True))
-    fields["active"], fields["retrospective"] = bool(fields["active"]), bool(fields["retrospective"])
+    for name in ("active", "retrospective", "suppressed"):
+        fields[name] = bool(fields[name])
     fields["inputs"] = _json.decode(fields["inputs"])
     return AlarmView(**fields)
 

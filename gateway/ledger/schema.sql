@@ -1,4 +1,6 @@
 -- The ledger: one SQLite file, one writer (the gateway). Times are ms UTC. Version in meta('schema').
+-- A new column stands last in its table and has a default or may be NULL: so an older ledger is brought up to date
+-- (upgrade.py) and has the same order of columns.
 
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
@@ -59,20 +61,85 @@ CREATE TABLE alarm (
     raised_ms INTEGER NOT NULL,       -- event time
     recorded_ms INTEGER NOT NULL,     -- when the gateway knew
     cleared_ms INTEGER, acknowledged_ms INTEGER, acknowledged_by TEXT,
-    inputs TEXT NOT NULL DEFAULT '{}' -- the readings the decision rests on, JSON
+    inputs TEXT NOT NULL DEFAULT '{}', -- the readings the decision rests on, JSON
+    assignee TEXT,
+    hold TEXT,                        -- shelved | out_of_service | suppressed_by_design | maintenance | drill
+    hold_until_ms INTEGER,
+    cause TEXT,                       -- path of the node at fault
+    count INTEGER NOT NULL DEFAULT 1, -- raises so far, when it flaps
+    finding TEXT,                     -- real | false | test | unclear
+    drill INTEGER,                    -- the drill it belongs to
+    notes INTEGER NOT NULL DEFAULT 0,
+    suppressed INTEGER NOT NULL DEFAULT 0 -- its cause suppresses it now, whatever `hold` says
 );
 CREATE INDEX alarm_open ON alarm (state) WHERE state <> 'normal';
 CREATE INDEX alarm_subject ON alarm (subject, raised_ms);
+CREATE INDEX alarm_raised ON alarm (raised_ms);
 
 CREATE TABLE transition (
     id INTEGER PRIMARY KEY AUTOINCREMENT, alarm_id INTEGER NOT NULL REFERENCES alarm (id),
-    event TEXT NOT NULL,              -- raise | clear | acknowledge
+    -- by a rule: raise | clear | flap | suppress | release; by a person: acknowledge | assign | note | find | shelve |
+    -- unshelve (also when the time is up); by a hold that begins or ends: hold | unhold; at a drill's end: close
+    event TEXT NOT NULL,
     from_state TEXT NOT NULL, to_state TEXT NOT NULL,
     event_ms INTEGER NOT NULL, recorded_ms INTEGER NOT NULL,
-    actor TEXT NOT NULL,              -- 'rule' or a person's name
+    actor TEXT NOT NULL,              -- 'rule', 'gateway' (time was up) or a person's name
     note TEXT NOT NULL DEFAULT '', inputs TEXT NOT NULL DEFAULT '{}'
 );
 CREATE INDEX transition_alarm ON transition (alarm_id);
+
+-- Every version of every rule that was ever in force, whole.
+CREATE TABLE rule_version (
+    id TEXT NOT NULL, version TEXT NOT NULL, first_ms INTEGER NOT NULL, json TEXT NOT NULL,
+    PRIMARY KEY (id, version)
+) WITHOUT ROWID;
+
+-- What is remembered of points for windows and counts, written now and then with last_value; data: JSON.
+CREATE TABLE series (point TEXT PRIMARY KEY, data TEXT NOT NULL) WITHOUT ROWID;
+
+-- Alarms put on the shelf: this rule on this subject pages nobody until then. Only those in force.
+CREATE TABLE shelf (
+    rule TEXT NOT NULL, subject TEXT NOT NULL, alarm_id INTEGER NOT NULL, severity TEXT NOT NULL,
+    from_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL, reason TEXT NOT NULL, by TEXT NOT NULL,
+    PRIMARY KEY (rule, subject)
+) WITHOUT ROWID;
+
+-- Devices and points taken out of service, until somebody returns them. Only those in force.
+CREATE TABLE out_of_service (
+    subject TEXT PRIMARY KEY, from_ms INTEGER NOT NULL, reason TEXT NOT NULL, by TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- Planned work: alarms in scope are recorded and page nobody. scope: JSON list of patterns.
+CREATE TABLE maintenance (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, site TEXT NOT NULL, scope TEXT NOT NULL,
+    from_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL, reason TEXT NOT NULL, by TEXT NOT NULL,
+    opened_ms INTEGER NOT NULL, closed_ms INTEGER, closed_by TEXT, note TEXT NOT NULL DEFAULT ''
+);
+
+-- Drills and walk tests: alarms raised in scope are tests. drill_item: what is to speak, and when it did.
+CREATE TABLE drill (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, site TEXT NOT NULL, scope TEXT NOT NULL,
+    from_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL, reason TEXT NOT NULL, leader TEXT NOT NULL,
+    closed_ms INTEGER, closed_by TEXT, note TEXT NOT NULL DEFAULT ''
+);
+CREATE TABLE drill_item (
+    drill INTEGER NOT NULL REFERENCES drill (id), subject TEXT NOT NULL,
+    spoke_ms INTEGER, how TEXT, alarm_id INTEGER, -- how: alarm | state | test
+    PRIMARY KEY (drill, subject)
+) WITHOUT ROWID;
+
+-- When each point (or a whole device, by hand) was last seen to work in a test.
+CREATE TABLE tested (
+    subject TEXT PRIMARY KEY, at_ms INTEGER NOT NULL, drill INTEGER, by TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- Work done on devices, as people recorded it.
+CREATE TABLE work (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, site TEXT NOT NULL, device TEXT NOT NULL,
+    work TEXT NOT NULL,               -- inspection | maintenance | calibration | battery | test
+    at_ms INTEGER NOT NULL, recorded_ms INTEGER NOT NULL, by TEXT NOT NULL, note TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX work_device ON work (site, device, at_ms);
 
 -- Messages that could not be taken: counted by source and reason, the latest sample kept.
 CREATE TABLE quarantine (

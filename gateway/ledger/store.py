@@ -17,11 +17,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from contract.errors import RetryLater, StartError
+from gateway.ledger.upgrade import prepare
 
 T = TypeVar("T")
-SCHEMA = Path(__file__).with_name("schema.sql")
-VERSION = 1
-"""Version of the schema this code writes."""
 FILE = "ledger.sqlite"
 LOCK = "gateway.lock"
 
@@ -141,26 +139,8 @@ def open_ledger(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA wal_autocheckpoint=4000")
         connection.execute("PRAGMA journal_size_limit=67108864")
         connection.execute("PRAGMA temp_store=MEMORY")
-        _migrate(connection, path)
+        prepare(connection, path)
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    if not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-        script = SCHEMA.read_text("utf-8")
-        connection.executescript(
-            f"BEGIN EXCLUSIVE;\n{script}\nINSERT INTO meta VALUES ('schema','{VERSION}');\nCOMMIT;"
-        )
-    try:
-        row = connection.execute("SELECT value FROM meta WHERE key='schema'").fetchone()
-    except sqlite3.OperationalError:
-        row = None
-    version = int(row[0]) if row else 0
-    if version != VERSION:
-        raise StartError(
-            f"{path}: got ledger version {version}, want {VERSION}. "
-            + ("Update this program." if version > VERSION else "This is no ledger of ours; name another data_dir.")
-        )
