@@ -11,110 +11,55 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from contract import configfile
 from contract.configfile import Section
 from contract.errors import ConfigError
-from contract.messages import Lane, Value
+from contract.messages import Value
 from contract.mqtt_device import MqttFrame, MqttJson, MqttVector
 from contract.panel import address_title
 from contract.panel_profile import STATES, Panel, PanelVector
+from contract.point import Ident, Point, Text
 from contract.topics import IDENT
 from contract.units import FACTORS, unit_of
 
 PROFILES = Path(__file__).parent / "profiles"
-Ident = Annotated[str, Field(pattern=f"^{IDENT}$")]
-RegisterType = Literal["uint16", "int16", "uint32", "int32", "float32", "bit", "state"]
+Category = Literal[
+    "hydrant", "water", "pump", "extinguisher", "panel", "detector", "station", "transmitter",
+    "line", "agent", "gateway",
+]  # fmt: skip
+OWN: tuple[Category, ...] = ("line", "agent", "gateway")
+"""Categories that are no equipment: the system's knowledge of itself. Nobody waits for them to be online."""
 ONLINE = "online"
 """Point every device has beside those of its profile: true while it answers. The agent makes it; alarm lane."""
-WORDS: dict[str, int] = {"uint32": 2, "int32": 2, "float32": 2}
 
 
-class Text(Section):
-    """A text for people, in both languages."""
-
-    zh: str = Field(min_length=1)
-    en: str = Field(min_length=1)
-
-    def get(self, lang: str) -> str:
-        """The text in `zh` or `en`."""
-        return self.zh if lang == "zh" else self.en
+def _health(
+    name: str, zh: str, en: str, deadband: float, least: float | None = None, most: float | None = None
+) -> Point:
+    limits = None if least is None or most is None else (least, most)
+    return Point.model_validate({"name": name, "title": {"zh": zh, "en": en}, "deadband": deadband, "range": limits})
 
 
-class DeviceUnit(Section):
-    """A transmitter that tells its own unit and decimals: value = (raw + offset) / 10^decimals, then converted."""
-
-    unit_register: int = Field(ge=0, le=65535)
-    unit_codes: dict[int, str]
-    """Unit code in the device -> unit (a first member of contract.units.FACTORS). Brands differ."""
-    decimals_register: int = Field(ge=0, le=65535)
-    offset_register: int | None = Field(default=None, ge=0, le=65535)
+def _truth(name: str, zh: str, en: str) -> Point:
+    return Point.model_validate({"name": name, "title": {"zh": zh, "en": en}, "lane": "alarm", "type": "bit", "bit": 0})
 
 
-class Point(Section):
-    """One point of a device."""
-
-    name: str = Field(pattern=f"^({IDENT})$")
-    title: Text
-    lane: Lane = "telemetry"
-    """Contact-like points go on the alarm lane: sent first, never thinned."""
-    register_: int | None = Field(default=None, alias="register", ge=0, le=65535)
-    """Address in the protocol's own counting, from 0."""
-    type: RegisterType = "uint16"
-    bit: int | None = Field(default=None, ge=0, le=15)
-    mask: int | None = Field(default=None, ge=1, le=0xFFFF)
-    """Bits of the word that carry a `state` (the low byte of a GST state register is 0x00FF)."""
-    states: dict[int, str] | None = None
-    """Raw code -> state word, for type `state`. A code that is not listed gives quality bad:unknown_state."""
-    scale: float = 1.0
-    """Value = raw * scale + offset, in the unit at the end of the name."""
-    offset: float = 0.0
-    range: tuple[float, float] | None = None
-    """Plausible values, in the point's unit; outside is bad:out_of_range, never a value."""
-    missing: list[int] = []
-    """Raw words that mean "no value" (bad:missing)."""
-    deadband: float = Field(default=0.0, ge=0)
-    """A change of at least this is reported at once. 0: every change."""
-    device_unit: DeviceUnit | None = None
-    text: bool = False
-    """The value is text for people (a printed line)."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Point:
-        if self.type == "bit" and self.bit is None and self.register_ is not None:
-            raise ValueError(f"point {self.name}: got type bit without `bit`, want 0..15. Name the bit.")
-        if (self.type == "state") != (self.states is not None):
-            raise ValueError(f"point {self.name}: want `states` exactly with type state.")
-        if self.range and self.range[0] >= self.range[1]:
-            raise ValueError(f"point {self.name}: got range {list(self.range)}, want low < high.")
-        unit = unit_of(self.name)
-        if self.device_unit:
-            for code, name in self.device_unit.unit_codes.items():
-                if unit is None or (name, unit.suffix) not in FACTORS:
-                    raise ValueError(f"point {self.name}: unit code {code}: no factor from {name!r} to this point.")
-        return self
-
-    @property
-    def is_number(self) -> bool:
-        """Whether values are measurements rather than truths, states or text."""
-        return self.type not in ("bit", "state") and not self.text
-
-    @property
-    def words(self) -> int:
-        """Registers the point takes."""
-        return WORDS.get(self.type, 1)
+def _word(name: str, zh: str, en: str, *words: str) -> Point:
+    raw = {"name": name, "title": {"zh": zh, "en": en}, "lane": "alarm", "type": "state"}
+    return Point.model_validate({**raw, "states": dict(enumerate(words))})
 
 
-ONLINE_POINT = Point.model_validate(
-    {"name": ONLINE, "title": {"zh": "在线", "en": "Online"}, "lane": "alarm", "type": "bit", "bit": 0}
-)
+def _hop() -> Point:
+    return _word(
+        "path_hop", "报警通路验证", "Proof of the alarm path", "ok", "answer", "commit", "judge", "send", "receipt"
+    )
 
 
-def _health(name: str, zh: str, en: str, deadband: float) -> Point:
-    return Point.model_validate({"name": name, "title": {"zh": zh, "en": en}, "deadband": deadband})
+ONLINE_POINT = _truth(ONLINE, "在线", "Online")
 
 
 HEALTH_POINTS: tuple[Point, ...] = (
@@ -139,6 +84,34 @@ LINE_POINTS: tuple[Point, ...] = (
 )
 """Points of a line's own health, reported as the device `line-<id>`. Counts are from the agent's start; `busy_pct`
 and `drift_ms` (how late the latest of the reads began) are of the last minute."""
+
+AGENT_POINTS: tuple[Point, ...] = (
+    _health("outbox_count", "待补传批次", "Batches not acknowledged", 50.0, 0, 1e9),
+    _health("outbox_age_s", "最早未确认数据", "Age of the oldest unacknowledged data", 60.0, 0, 1e9),
+    _health("clock_offset_ms", "时钟偏差", "Clock offset", 200.0, -1e13, 1e13),
+    _health("clock_stepped_ms", "时钟跳变", "Clock stepped by", 200.0, -1e13, 1e13),
+    Point.model_validate(
+        {"name": "proof", "title": {"zh": "通路验证口令", "en": "Proof token"}, "lane": "alarm", "text": True}
+    ),
+    _hop(),
+)
+"""Points of an agent, as the device `agent-<id>`. Offset and step: the agent's clock minus the gateway's; a step is the
+latest one. `path_hop`: `ok`, or the hop of the last proof that did not happen in time: the agent's answer, the
+gateway's commit, the rules, the sending on a channel, the receipt of a person."""
+GATEWAY_POINTS: tuple[Point, ...] = (
+    _truth("broker_connected", "消息服务器已连接", "Broker connected"),
+    _truth("history_away", "历史库不可用", "History store away"),
+    _health("history_lag_s", "历史库滞后", "History behind by", 30.0, 0, 1e9),
+    _health("disk_free_pct", "磁盘剩余", "Disk free", 1.0, 0, 100),
+    _health("ledger_mb", "台账大小", "Size of the ledger", 10.0, 0, 1e9),
+    _health("certificate_days", "证书剩余天数", "Days until a certificate expires", 1.0, -36500, 36500),
+    _word("notify_failing", "通知发送", "Sending of notifications", "ok", "failing"),
+    _health("quarantine_count", "隔离的消息", "Messages put aside", 1.0, 0, 1e12),
+    _health("stopped_s", "启动前停机", "Not running before this start", 1.0, 0, 1e10),
+    _hop(),
+)
+"""Points of the gateway, as the device `gateway` of the site `system`. The quarantine counts from its start of time,
+`certificate_days` is that of the first certificate to expire (absent without one), `path_hop` as of an agent."""
 
 
 class Repeat(Section):
@@ -218,7 +191,7 @@ class Profile(Section):
 
     id: Ident
     title: Text
-    category: Literal["hydrant", "water", "pump", "extinguisher", "panel", "detector", "station", "transmitter", "line"]
+    category: Category
     source: str = Field(min_length=8)
     """Where the map and the ranges come from."""
     requirements: list[str] = []
@@ -313,6 +286,11 @@ class Profile(Section):
         return copy
 
     @property
+    def is_own(self) -> bool:
+        """Whether it is no equipment but a part of this system (OWN)."""
+        return self.category in OWN
+
+    @property
     def is_listened_to(self) -> bool:
         """Whether its points are those it speaks of, known only once it has."""
         return self.printer is not None or self.panel is not None
@@ -363,17 +341,41 @@ def check_fields(mapping: MqttJson, points: list[Point]) -> None:
             raise ValueError(f"mqtt_json.fields.{name}.values: want true or false for a truth.")
 
 
-# Not read from a file and no device of anybody's: made without the checks of a profile file (registers, vector).
-LINE_PROFILE = Profile.model_construct(
-    id="line",
-    title=Text(zh="通信线路", en="Communication line"),
-    category="line",
-    source="The agent's own measurement of a line it polls.",
-    max_silence_s=600.0,
-    points=list(LINE_POINTS),
-    test_vector=ModbusVector(registers={}, values={}),
+def _own(profile_id: Category, title: Text, source: str, points: Iterable[Point]) -> Profile:
+    # Not read from a file and no device of anybody's: made without the checks of a profile file (registers, vector).
+    return Profile.model_construct(
+        id=profile_id,
+        title=title,
+        category=profile_id,
+        source=source,
+        max_silence_s=600.0,
+        points=list(points),
+        test_vector=ModbusVector(registers={}, values={}),
+    )
+
+
+LINE_PROFILE = _own(
+    "line",
+    Text(zh="通信线路", en="Communication line"),
+    "The agent's own measurement of a line it polls.",
+    (ONLINE_POINT, *LINE_POINTS),
 )
-"""What a line reports of itself."""
+"""What a line reports of itself, as the device `line-<id>`; `online` (alarm lane) is false while nothing on it can be
+reached: its port is gone, or all of its devices (two at least) are silent."""
+AGENT_PROFILE = _own(
+    "agent",
+    Text(zh="采集终端", en="Edge agent"),
+    "What the gateway knows of an agent from its heartbeats, and what it answers to a proof of the path.",
+    AGENT_POINTS,
+)
+"""What is known of an agent, as the device `agent-<id>` of its site."""
+GATEWAY_PROFILE = _own(
+    "gateway",
+    Text(zh="网关", en="Gateway"),
+    "The gateway's own measurement of itself.",
+    GATEWAY_POINTS,
+)
+"""What the gateway knows of itself, as the device `gateway` of the reserved site `system`."""
 
 
 def load_profile(path: Path) -> Profile:
@@ -422,12 +424,19 @@ def matches(pattern: str, profile_id: str, point: str) -> bool:
 
 
 __all__ = [
+    "AGENT_POINTS",
+    "AGENT_PROFILE",
     "BUILT_IN",
+    "GATEWAY_POINTS",
+    "GATEWAY_PROFILE",
     "HEALTH_POINTS",
     "LINE_POINTS",
     "LINE_PROFILE",
     "ONLINE",
     "ONLINE_POINT",
+    "OWN",
+    "Category",
+    "Ident",
     "Modbus",
     "Point",
     "Printer",

@@ -31,6 +31,8 @@ _UNITS = (
     Unit("ma", "mA", "电流", "current"),
     Unit("s", "s", "时间", "time"),
     Unit("ms", "ms", "时间", "time"),
+    Unit("days", "d", "天数", "days"),
+    Unit("mb", "MB", "容量", "size"),
     Unit("count", "", "次数", "count"),
 )
 UNITS = {unit.suffix: unit for unit in _UNITS}

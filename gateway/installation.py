@@ -23,7 +23,7 @@ class Installation:
         self.library = library
         self._listed = {
             (site.site, placed.entry.id): placed.agent for site in sites.values() for placed in site.placed()
-        } | {(site.site, line): agent for site in sites.values() for agent, line in site.own_devices()}
+        } | {(site.site, own.device): own.agent for site in sites.values() for own in site.own_devices()}
 
     def engine(self, approved: Iterable[ApprovedDevice]) -> Engine:
         """A fresh engine that knows every listed and approved device."""

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from contract.messages import Reading, Value
-from contract.profile import BUILT_IN, LINE_PROFILE, ONLINE, Profile
+from contract.profile import BUILT_IN, ONLINE, Profile
 from contract.quality import GOOD, kind
 from contract.site import Site
 from rules.memory import Agent, Device, Effects, LastValue, RuleState, Transition, Watch
@@ -61,8 +61,8 @@ class Engine:
             self._agent(site.site, agent.id)
         for placed in site.placed():
             self.add_device(site.site, placed.agent, placed.entry.id, placed.profile, placed.entry.points)
-        for agent_id, line in site.own_devices():
-            self.add_device(site.site, agent_id, line, LINE_PROFILE)
+        for own in site.own_devices():
+            self.add_device(site.site, own.agent, own.device, own.profile)
 
     def add_device(self, site: str, agent: str, device: str, profile: Profile, points: int | None = None) -> None:
         """Know a device and put the rules for its profile on its points. Known already: no effect."""
@@ -73,7 +73,7 @@ class Engine:
         made = Device(agent, int(profile.max_silence_s * 1000))
         self._devices[site, device] = made
         self._profiles[site, device] = profile
-        is_line = profile.category == "line"  # no device: it is not online, and nobody waits for it
+        is_line = profile.is_own  # no device: it is not online, and nobody waits for it
         own = [] if is_line else [ONLINE] if profile.modbus is None else list(BUILT_IN)
         for name in [point.name for point in profile.points_for(points)] + own:
             self._add_point(slots, site, device, made, profile, name)

@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from contract import configfile
 from contract.configfile import Section
 from contract.equipment import GroupKind, Limits
 from contract.errors import ConfigError
 from contract.profile import Ident, Text, matches
+from contract.quality import is_valid
+from contract.quality import kind as word_of
 
 Severity = Literal["fire", "critical", "warning", "info"]
 Scope = Literal["device", "line", "agent", "group", "site"]
@@ -75,6 +77,35 @@ class State(_Leaf):
 
     kind: Literal["state"]
     equals: list[bool | str] = Field(min_length=1)
+
+
+class Quality(_Leaf):
+    """The quality of the point's latest reading is one of these; over when it is none of them.
+
+    What a value says does not matter, and neither does `on_missing`: here a bad or unknown quality is the news itself,
+    so it raises, and a `test` value is none of them. With `unknown` it speaks only of points whose path is whole: what
+    lies below a lost line or agent is the fault of that line or agent.
+    """
+
+    kind: Literal["quality"]
+    is_: list[str] = Field(alias="is", min_length=1)
+    """A word (`bad`, `unknown`, `uncertain`) or a whole quality (`bad:missing`)."""
+    except_for: list[str] = []
+    """Whole qualities that do not count (`bad:missing` where a sensor may be left unconnected)."""
+
+    @field_validator("is_", "except_for")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if name not in ("bad", "unknown", "uncertain") and (not is_valid(name) or ":" not in name):
+                raise ValueError(
+                    f"got {name!r}, want bad, unknown, uncertain, or one of them with a cause (bad:missing)."
+                )
+        return names
+
+    def fits(self, quality: str) -> bool:
+        """Whether a quality is one of those meant."""
+        return quality not in self.except_for and (quality in self.is_ or word_of(quality) in self.is_)
 
 
 class Count(_Leaf):
@@ -189,8 +220,8 @@ class Not(Section):
 
 
 Condition = Annotated[
-    Threshold | Window | State | Count | Since | Tally | Due | AlarmIs | Findings | Clock | Absence | AgentLost
-    | LineLost | AllOf | AnyOf | Not,
+    Threshold | Window | State | Quality | Count | Since | Tally | Due | AlarmIs | Findings | Clock | Absence
+    | AgentLost | LineLost | AllOf | AnyOf | Not,
     Field(discriminator="kind"),
 ]  # fmt: skip
 Per = Literal["point", "device", "group", "line", "agent"]
