@@ -18,6 +18,7 @@ import contextlib
 import logging
 import random
 import sqlite3
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from functools import partial
@@ -26,18 +27,19 @@ from typing import Any, NamedTuple
 from contract.errors import RetryLater
 from contract.messages import Receipt, Request
 from gateway import commands
+from gateway.checkpoint import Checkpoint
 from gateway.control.client import ControlError
 from gateway.control.feed import Feed, Subscriber
 from gateway.control.protocol import Ask, Problem
 from gateway.ingest.door import Arrival, Refusal, faulty
 from gateway.ingest.lane import Lane
 from gateway.installation import Installation
-from gateway.ledger.changes import encode_value
 from gateway.ledger.store import Store
+from gateway.rewinds import Rewinds
 from gateway.settings import GatewaySettings
 from gateway.state import WorkingState, load
 from gateway.tasks import end_task
-from gateway.turn import NEVER, Turn
+from gateway.turn import Turn
 
 GROUP = 256
 """Messages in one commit at most."""
@@ -46,8 +48,6 @@ ASKS = 256
 ASIDE = 256
 """Refusals of later stages that may wait; further ones stay in that stage's own count."""
 TICK_S = 1.0
-REWIND_S = 0.5
-"""A hole is told to its agent once in this long: what is in flight behind it shows the same hole."""
 FAULTY = "!"
 """Stands before the topic of a message that made the judging itself fail. No topic of ours begins so."""
 _log = logging.getLogger(__name__)
@@ -105,9 +105,8 @@ class Pipeline:
         self._urgent = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
-        self._rewound: dict[tuple[str, str, str, str], tuple[int, float]] = {}
-        self._checkpoint_due = 0.0
-        self._oldest_ms = 0
+        self._rewinds = Rewinds(time.monotonic)
+        self._checkpoint = Checkpoint(settings.checkpoint_s, time.monotonic)
         self._note: str | None = "gateway.start"
         self._state: WorkingState | None = None
         # The working state while it holds nothing but what was committed.
@@ -119,7 +118,6 @@ class Pipeline:
 
     async def __aenter__(self) -> Pipeline:
         await self._reload()
-        self._checkpoint_due = asyncio.get_running_loop().time() + self._settings.checkpoint_s
         self._task = asyncio.create_task(self._run(), name="pipeline")
         return self
 
@@ -295,7 +293,7 @@ class Pipeline:
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, 5.0)
         self._state = self._settled = WorkingState(saved, self._installation, self._root, self._now_ms())
-        self._oldest_ms = 0
+        self._checkpoint.forget()
         for row_id in saved.damaged:
             _log.warning(
                 "%s: inbox row %d does not fit its checksum; its readings are left out", self._store.path, row_id
@@ -362,8 +360,7 @@ class Pipeline:
             else:
                 turn.take(arrival)
         turn.finish()
-        self._oldest_ms = min(self._oldest_ms, turn.oldest_ms)
-        self._checkpoint(turn)
+        self._checkpoint.add_to(turn, now=self._note == "gateway.stop")
         if self._fault is not None and not turn.changes:
             # Nothing to write proves nothing: a mark that is written says that the trouble is over.
             turn.changes.steps.append(_mark)
@@ -381,28 +378,13 @@ class Pipeline:
             return
         turn.results.append((waiting.answer, result))
 
-    def _checkpoint(self, turn: Turn) -> None:
-        """Now and then, and at the stop, write the last values down, so that a start replays seconds and not days."""
-        now = asyncio.get_running_loop().time()
-        if now < self._checkpoint_due and self._note != "gateway.stop":
-            return
-        self._checkpoint_due = now + self._settings.checkpoint_s
-        turn.changes.last_values = [
-            (point, slot.observed_ms, slot.received_ms, encode_value(slot.value), slot.quality)
-            for point, slot in turn.state.engine.values()
-            if slot.received_ms and slot.received_ms >= self._oldest_ms
-        ]
-        for key, agent in turn.state.agents.items():
-            turn.changes.agents.setdefault(key, agent)
-        self._oldest_ms = NEVER
-
     def _tell(self, turn: Turn, asks: list[_Waiting]) -> None:
         """After the commit: receipts, events, answers. Nothing here waits."""
         self._passed += turn.passed
         self._stored += turn.stored
         self._strangers_dropped += turn.strangers_dropped
         self._dropped.update(turn.dropped)
-        rewinding = self._rewinding(turn)
+        rewinding = self._rewinds.due(turn.holes, turn.state.watermarks)
         for key, receipt in turn.receipts.items():
             receipt.rewind = key in rewinding
             self._receipts(key[0], key[1], receipt)
@@ -416,17 +398,6 @@ class Pipeline:
             if isinstance(waiting.ask, Subscriber) and not waiting.answer.done():
                 self._feed.join(waiting.ask, turn.state.snapshot(self._now_ms()))
                 waiting.answer.set_result(None)
-
-    def _rewinding(self, turn: Turn) -> set[tuple[str, str, str]]:
-        """Agents (by epoch) to be asked to send again: each hole once in a while, not once a message."""
-        now, rewinding = asyncio.get_running_loop().time(), set()
-        for lane in turn.holes:
-            watermark = turn.state.watermarks.get(lane, 0)
-            before, at = self._rewound.get(lane, (-1, 0.0))
-            if before != watermark or now - at >= REWIND_S:
-                self._rewound[lane] = (watermark, now)
-                rewinding.add(lane[:3])
-        return rewinding
 
 
 async def _wait(event: asyncio.Event, wait_s: float) -> None:

@@ -1,0 +1,44 @@
+"""Checkpoints: last values and agents written down now and then, so that a start replays seconds and not days."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.ledger.changes import encode_value
+from gateway.turn import NEVER, Turn
+
+
+class Checkpoint:
+    """When the next one is due, and since when values wait for it.
+
+    Args:
+        every_s: seconds between two. monotonic: seconds.
+    """
+
+    def __init__(self, every_s: float, monotonic: Callable[[], float]) -> None:
+        self._every_s = every_s
+        self._monotonic = monotonic
+        self._due_s: float | None = None
+        self._oldest_ms = 0
+
+    def forget(self) -> None:
+        """The working state was built again: everything in it counts as not yet written."""
+        self._oldest_ms = 0
+        if self._due_s is None:
+            self._due_s = self._monotonic() + self._every_s
+
+    def add_to(self, turn: Turn, *, now: bool) -> None:
+        """Put a checkpoint into the turn's changes when one is due, or `now`."""
+        self._oldest_ms = min(self._oldest_ms, turn.oldest_ms)
+        at_s = self._monotonic()
+        if self._due_s is not None and at_s < self._due_s and not now:
+            return
+        self._due_s = at_s + self._every_s
+        turn.changes.last_values = [
+            (point, slot.observed_ms, slot.received_ms, encode_value(slot.value), slot.quality)
+            for point, slot in turn.state.engine.values()
+            if slot.received_ms and slot.received_ms >= self._oldest_ms
+        ]
+        for key, agent in turn.state.agents.items():
+            turn.changes.agents.setdefault(key, agent)
+        self._oldest_ms = NEVER
