@@ -34,6 +34,8 @@ Value = float | bool | str | None
 
 _Seq = Annotated[int, msgspec.Meta(ge=1, le=2**62)]
 _Ms = Annotated[int, msgspec.Meta(ge=0, le=9_000_000_000_000)]  # to the year 2255: InfluxDB counts ns
+_Step = Annotated[int, msgspec.Meta(ge=-9_000_000_000_000, le=9_000_000_000_000)]
+_Boot = Annotated[str, msgspec.Meta(max_length=64)]
 _Text = Annotated[str, msgspec.Meta(max_length=2000)]
 _Point = Annotated[str, msgspec.Meta(min_length=3, max_length=100)]
 
@@ -42,7 +44,8 @@ class Reading(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One value of one point.
 
     point: `device/point` within the batch's site. observed_ms: when it was measured, ms UTC on the agent's
-    clock, unique for a point within an epoch. value: number, truth, state word or text; None when there is none.
+    clock (which does not step while the agent runs), unique for a point within an epoch. value: number, truth, state
+    word or text; None when there is none.
     """
 
     point: _Point
@@ -62,7 +65,13 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct, kw_only=True):
-    """What an agent sends on its alarm or telemetry topic."""
+    """What an agent sends on its alarm or telemetry topic.
+
+    sent_ms: the agent's wall clock. boot, steady_ms: which boot of its machine, and ms since it, at the same instant;
+    empty from an agent that does not say. stepped_ms: how far the wall clock was stepped from the clock the readings
+    were timed by to now: observed + stepped - (offset of the wall clock now) is their time on the gateway's clock.
+    clock_lost: they were timed in an earlier boot, so that nobody knows.
+    """
 
     site: str
     agent: str
@@ -74,6 +83,10 @@ class Batch(msgspec.Struct, kw_only=True):
     readings: list[Reading]
     covers_from: _Seq | None = None
     gaps: list[Gap] = []
+    boot: _Boot = ""
+    steady_ms: _Ms = 0
+    stepped_ms: _Step = 0
+    clock_lost: bool = False
 
     @property
     def first_seq(self) -> int:
@@ -94,6 +107,10 @@ class SealedBatch(msgspec.Struct, kw_only=True):
     readings: msgspec.Raw
     covers_from: _Seq | None = None
     gaps: list[Gap] = []
+    boot: _Boot = ""
+    steady_ms: _Ms = 0
+    stepped_ms: _Step = 0
+    clock_lost: bool = False
 
 
 class Receipt(msgspec.Struct, kw_only=True):
@@ -121,7 +138,10 @@ class OutboxState(msgspec.Struct, frozen=True):
 
 
 class AgentState(msgspec.Struct, kw_only=True):
-    """Retained on the state topic, sent again as a heartbeat; the last will is the same with online false."""
+    """Retained on the state topic, sent again as a heartbeat; the last will is the same with online false.
+
+    boot, steady_ms: as in a batch. stepped_ms: the latest step of the wall clock within the last hour; 0 without one.
+    """
 
     site: str
     agent: str
@@ -133,6 +153,9 @@ class AgentState(msgspec.Struct, kw_only=True):
     version: str = ""
     config_hash: str = ""
     outbox: OutboxState = OutboxState()
+    boot: _Boot = ""
+    steady_ms: _Ms = 0
+    stepped_ms: _Step = 0
 
 
 class Request(msgspec.Struct, kw_only=True):

@@ -30,6 +30,7 @@ from contract.messages import Reading, Request
 from contract.mqtt import MqttSettings
 from contract.profile import ONLINE, ProfileLibrary
 from contract.site import AgentEntry, Placed, Site, load_site
+from edge_agents.clock import AgentClock
 from edge_agents.foreign import report as foreign
 from edge_agents.line_builder import Kept, LineBuilder
 from edge_agents.outbox import Outbox
@@ -48,24 +49,20 @@ KEPT_WITHIN_S = 2.0
 """How long a new configuration waits for what was reported to be on disk."""
 
 
-def wall_ms() -> int:
-    """Wall clock, ms UTC."""
-    return time.time_ns() // 1_000_000
-
-
 class Agent:
     """One running agent.
 
     Args:
         settings: what to read and where to keep it.
         mqtt: the broker.
-        now_ms: wall clock.
+        clock: the time readings are given.
     """
 
-    def __init__(self, settings: AgentSettings, mqtt: MqttSettings, now_ms: Callable[[], int] = wall_ms) -> None:
+    def __init__(self, settings: AgentSettings, mqtt: MqttSettings, clock: AgentClock | None = None) -> None:
         self._settings = settings
         self._mqtt = mqtt
-        self._now_ms = now_ms
+        self._clock = clock if clock is not None else AgentClock()
+        self._now_ms = self._clock.now_ms
         self._stack = contextlib.AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._waits = False
@@ -81,14 +78,16 @@ class Agent:
         self._mqtt.password()
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(lock(settings.data_dir))
-            self.outbox = await stack.enter_async_context(Outbox(settings.data_dir, settings.outbox, self._now_ms))
+            self.outbox = await stack.enter_async_context(
+                Outbox(settings.data_dir, settings.outbox, self._now_ms, self._clock.stamp)
+            )
             self.uplink = Uplink(
                 self._mqtt,
                 Identity(site.site, entry.id, metadata.version("weizhan"), site.content_hash, settings.heartbeat_s),
                 self.outbox,
                 settings.resend_s,
                 self._take_request,
-                self._now_ms,
+                self._clock,
             )
             self.recorder = Recorder(self.outbox, settings.seal_ms, settings.outbox.reserve_edges, self.uplink.wake)
             self._builder = LineBuilder(settings, self.recorder, self._now_ms)
@@ -232,7 +231,8 @@ class Agent:
             log.info("alarms acknowledged again")
         self._waits = waits
         status = {
-            "written_ms": self._now_ms(),
+            "written_ms": self._clock.moment().wall_ms,
+            "clock_stepped_ms": self._clock.stepped_ms(),
             "connected": self.uplink.is_connected,
             "alarm_unacknowledged_s": round(alarm_s, 1),
             "alarm_waits_too_long": waits,

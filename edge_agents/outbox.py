@@ -18,7 +18,9 @@ from typing import NamedTuple, TypeVar
 
 from contract.errors import RetryLater, StartError
 from contract.messages import LANES, Lane, Reading
-from edge_agents.outbox_file import Held, Loss, OutboxFile, Row
+from edge_agents.clock import Stamp
+from edge_agents.outbox_file import OutboxFile
+from edge_agents.outbox_row import Held, Loss, Row
 from edge_agents.salvage import replace_damaged
 from edge_agents.settings import OutboxSettings
 
@@ -43,14 +45,22 @@ class Outbox:
     Args:
         data_dir: folder of the file.
         settings: limits.
-        now_ms: wall clock.
+        now_ms: the agent's clock.
+        stamp: of that clock; by default it is not known.
     """
 
-    def __init__(self, data_dir: Path, settings: OutboxSettings, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        settings: OutboxSettings,
+        now_ms: Callable[[], int],
+        stamp: Stamp = Stamp(),  # noqa: B008  # immutable
+    ) -> None:
         self._path = data_dir / FILE
         self._settings = settings
         self._now_ms = now_ms
-        self._file = OutboxFile(self._path, now_ms)
+        self._stamp = stamp
+        self._file = OutboxFile(self._path, now_ms, stamp)
         self._thread: ThreadPoolExecutor | None = None
         self._waiting: list[_Append] = []
         self._flush: asyncio.Task[None] | None = None
@@ -165,7 +175,10 @@ class Outbox:
     def _replace_damaged(self) -> None:
         self._file.close()
         self._file = replace_damaged(
-            self._path, lambda: OutboxFile(self._path, self._now_ms), self._now_ms(), self._settings.batch_bytes
+            self._path,
+            lambda: OutboxFile(self._path, self._now_ms, self._stamp),
+            self._now_ms(),
+            self._settings.batch_bytes,
         )
 
     def _work(self, work: Callable[[OutboxFile], T]) -> T:

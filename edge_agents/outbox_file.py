@@ -16,18 +16,15 @@ import uuid
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
 from contract.messages import LANES, Gap, Lane, Reading, encode_readings
+from edge_agents.clock import Stamp
+from edge_agents.outbox_row import MAX_GAP_READINGS, MAX_GAPS, Held, Loss, Row, is_sound, merge_gaps, row_of
 
 WINDOW_ROWS = 32
 """Rows at the head of a lane that may have been sent already; the uplink never sends beyond them."""
-MAX_GAPS = 200
-"""Gaps in one row: about 24 KiB of a message."""
-MAX_GAP_READINGS = 1_000_000
-"""Most readings one gap may count (contract.messages.Gap)."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, value BLOB NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID;
@@ -35,57 +32,15 @@ CREATE TABLE IF NOT EXISTS batch (
   lane TEXT NOT NULL, seq INTEGER NOT NULL, first_seq INTEGER NOT NULL, sealed_ms INTEGER NOT NULL,
   readings INTEGER NOT NULL, first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL,
   body BLOB NOT NULL, gaps BLOB NOT NULL, crc INTEGER NOT NULL,
+  boot TEXT NOT NULL DEFAULT '', shift_ms INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (lane, seq)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS refused (
   lane TEXT NOT NULL, seq INTEGER NOT NULL, epoch TEXT NOT NULL, reason TEXT NOT NULL, set_aside_ms INTEGER NOT NULL,
   body BLOB NOT NULL, PRIMARY KEY (epoch, lane, seq)) WITHOUT ROWID;
 """
-_gaps = msgspec.json.Decoder(list[Gap])
+_STAMP_COLUMNS = ("boot TEXT NOT NULL DEFAULT ''", "shift_ms INTEGER NOT NULL DEFAULT 0")
+"""What a file of version 0.1 lacks; its rows get the defaults, which say that their clock is not known."""
 _count = msgspec.json.Decoder(list[msgspec.Raw])
-
-
-class Row(NamedTuple):
-    """One held row: the sealed batches first_seq..seq of a lane. `readings`, first_ms and last_ms describe `body`."""
-
-    lane: Lane
-    seq: int
-    first_seq: int
-    sealed_ms: int
-    readings: int
-    first_ms: int
-    last_ms: int
-    body: bytes
-    gaps: bytes
-
-    @property
-    def crc(self) -> int:
-        """Checksum over everything else."""
-        head = (
-            f"{self.lane} {self.seq} {self.first_seq} {self.sealed_ms} {self.readings} {self.first_ms} {self.last_ms} "
-        )
-        return zlib.crc32(self.gaps, zlib.crc32(self.body, zlib.crc32(head.encode())))
-
-    def gap_list(self) -> list[Gap]:
-        """The gaps, decoded."""
-        return _gaps.decode(self.gaps)
-
-
-class Loss(NamedTuple):
-    """Readings that were given up before they could be sealed."""
-
-    readings: int
-    first_ms: int
-    last_ms: int
-    reason: str
-
-
-class Held(NamedTuple):
-    """What a lane holds: rows, lowest seq still held (0: none), highest seq ever sealed, time of the oldest seal."""
-
-    rows: int
-    oldest: int
-    newest: int
-    oldest_sealed_ms: int
 
 
 class OutboxFile:
@@ -93,12 +48,14 @@ class OutboxFile:
 
     Args:
         path: the file; made when absent.
-        now_ms: wall clock.
+        now_ms: the agent's clock.
+        stamp: of that clock.
     """
 
-    def __init__(self, path: Path, now_ms: Callable[[], int]) -> None:
+    def __init__(self, path: Path, now_ms: Callable[[], int], stamp: Stamp = Stamp()) -> None:  # noqa: B008  # immutable
         self._path = path
         self._now_ms = now_ms
+        self._stamp = stamp
         self._db: sqlite3.Connection | None = None
         self._rows: dict[Lane, int] = {}
         self.epoch = ""
@@ -116,6 +73,7 @@ class OutboxFile:
             db.execute("PRAGMA journal_size_limit=4194304")
             db.execute("PRAGMA cache_size=-2048")
             db.executescript(_SCHEMA)
+            _add_stamps(db)
             self._db = db
             self.epoch = self._meta("epoch") or self._new_epoch()
         except sqlite3.Error:
@@ -135,16 +93,22 @@ class OutboxFile:
         assert self._db is not None
         return self._db
 
-    def append(self, work: Iterable[tuple[Lane, list[Reading], Mapping[str, bytes], Loss | None]], limit: int) -> None:
+    def append(
+        self,
+        work: Iterable[tuple[Lane, list[Reading], Mapping[str, bytes], Loss | None]],
+        limit: int,
+        stamp: Stamp | None = None,
+    ) -> None:
         """Seal readings and keep state, all in one durable transaction. `limit`: bytes of one batch's readings.
 
+        stamp: of the clock they were timed by, where it is not this file's.
         Raises sqlite3.Error; then nothing of it happened.
         """
         with self._transaction():
             for lane, readings, keep, loss in work:
                 bodies = _cut(readings, limit) or ([([], b"[]")] if loss else [])
                 for part, body in bodies:
-                    self._seal(lane, part, body, loss)
+                    self._seal(lane, part, body, loss, self._stamp if stamp is None else stamp)
                     loss = None
                 for key, value in keep.items():
                     self.db.execute("INSERT OR REPLACE INTO kept VALUES (?,?,?)", (key, value, _crc_kept(key, value)))
@@ -162,7 +126,7 @@ class OutboxFile:
             if damaged is not None:
                 self._set_damaged_aside(lane, damaged)
                 continue
-            rows = [Row(*entry[:-1]) for entry in raw]
+            rows = [row_of(entry) for entry in raw]
             hole = _find_hole(rows, after)
             if hole is None:
                 return rows
@@ -181,7 +145,7 @@ class OutboxFile:
         found = self.db.execute("SELECT * FROM batch WHERE lane=? AND seq=?", (lane, seq)).fetchone()
         if found is None:
             return False
-        row = Row(*found[:-1])
+        row = row_of(found)
         gaps = row.gap_list()
         if row.readings:
             gaps.append(Gap(row.seq, row.readings, row.first_ms, row.last_ms, reason))
@@ -264,18 +228,29 @@ class OutboxFile:
                 self.db.execute("DELETE FROM batch WHERE lane=?", (lane,))
                 self._rows.pop(lane, None)
                 for seq, entry in enumerate(raw, 1):
-                    row = Row(*entry[:-1])
+                    row = row_of(entry)
                     gaps = [msgspec.structs.replace(gap, seq=seq) for gap in row.gap_list()]
                     self._insert(row._replace(seq=seq, first_seq=seq, gaps=msgspec.json.encode(gaps)))
                 self._set_meta(f"seq.{lane}", str(len(raw)))
         self.epoch = self._meta("epoch") or ""
 
-    def _seal(self, lane: Lane, part: list[Reading], body: bytes, loss: Loss | None) -> None:
+    def _seal(self, lane: Lane, part: list[Reading], body: bytes, loss: Loss | None, stamp: Stamp) -> None:
         seq = self.last_seq(lane) + 1
         times = [reading.observed_ms for reading in part] or [self._now_ms()]
         gaps = [Gap(seq, loss.readings, loss.first_ms, loss.last_ms, loss.reason)] if loss else []
         self._insert(
-            Row(lane, seq, seq, self._now_ms(), len(part), min(times), max(times), body, msgspec.json.encode(gaps))
+            Row(
+                lane,
+                seq,
+                seq,
+                self._now_ms(),
+                len(part),
+                min(times),
+                max(times),
+                body,
+                msgspec.json.encode(gaps),
+                *stamp,
+            )
         )
         self._set_meta(f"seq.{lane}", str(seq))
 
@@ -288,7 +263,7 @@ class OutboxFile:
             if not is_sound(entry):
                 self._set_damaged_aside("telemetry", entry)
                 return []
-            rows.append(Row(*entry[:-1]))
+            rows.append(row_of(entry))
         return rows
 
     def _set_damaged_aside(self, lane: Lane, entry: tuple[object, ...]) -> None:
@@ -334,7 +309,7 @@ class OutboxFile:
         self._insert(by)
 
     def _insert(self, row: Row) -> None:
-        self.db.execute("INSERT INTO batch VALUES (?,?,?,?,?,?,?,?,?,?)", (*row, row.crc))
+        self.db.execute("INSERT INTO batch VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", (*row[:9], row.crc, *row[9:]))
         self._count(row.lane, 1)
 
     def _name_hole(self, row: Row, previous: int) -> None:
@@ -376,29 +351,22 @@ class OutboxFile:
         self.db.execute("INSERT OR REPLACE INTO meta VALUES (?,?)", (key, value))
 
 
-def merge_gaps(gaps: list[Gap]) -> list[Gap]:
-    """Neighbouring gaps of one reason as one; counts add up, `seq` is the last."""
-    merged: list[Gap] = []
-    for gap in gaps:
-        last = merged[-1] if merged else None
-        if (
-            last is not None
-            and (last.reason == gap.reason or len(merged) >= MAX_GAPS)
-            and last.readings + gap.readings <= MAX_GAP_READINGS
-        ):
-            merged[-1] = Gap(
-                seq=gap.seq,
-                readings=last.readings + gap.readings,
-                first_ms=min(last.first_ms, gap.first_ms),
-                last_ms=max(last.last_ms, gap.last_ms),
-                reason=last.reason,
-            )
-        else:
-            merged.append(gap)
-    return merged
-
-
 _PAGES = ("page_count", "freelist_count", "page_size")
+
+
+def _add_stamps(db: sqlite3.Connection) -> None:
+    """Bring a file of version 0.1 up: what it holds keeps its names and its checksums."""
+    if "boot" in {row[1] for row in db.execute("PRAGMA table_info(batch)")}:
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for column in _STAMP_COLUMNS:
+            db.execute(f"ALTER TABLE batch ADD COLUMN {column}")
+        db.execute("COMMIT")
+    except sqlite3.Error:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
 
 
 def _find_hole(rows: list[Row], after: int) -> int | None:
@@ -419,14 +387,6 @@ def _cut(readings: list[Reading], limit: int) -> list[tuple[list[Reading], bytes
         return [(readings, body)]
     half = len(readings) // 2
     return _cut(readings[:half], limit) + _cut(readings[half:], limit)
-
-
-def is_sound(entry: tuple[object, ...]) -> bool:
-    """Whether a row as read agrees with its checksum."""
-    try:
-        return Row(*entry[:-1]).crc == entry[-1]  # type: ignore[arg-type]  # SQLite may hand back any type; the CRC tells
-    except (TypeError, ValueError, AttributeError):
-        return False
 
 
 def read_kept(db: sqlite3.Connection) -> dict[str, bytes]:

@@ -16,7 +16,9 @@ from pathlib import Path
 import msgspec
 
 from contract.messages import LANES, Lane, Reading
-from edge_agents.outbox_file import Loss, OutboxFile, Row, is_sound, read_kept
+from edge_agents.clock import Stamp
+from edge_agents.outbox_file import OutboxFile, read_kept
+from edge_agents.outbox_row import Loss, Row, is_sound, row_of
 
 log = logging.getLogger(__name__)
 MAX_MISSES = 1000
@@ -51,7 +53,7 @@ def replace_damaged(path: Path, new_file: Callable[[], OutboxFile], now_ms: int,
                         loss = Loss(
                             sum(gap.readings for gap in gaps), gaps[0].first_ms, gaps[-1].last_ms, gaps[0].reason
                         )
-                    file.append([(lane, _readings.decode(row.body), {}, loss)], limit)
+                    file.append([(lane, _readings.decode(row.body), {}, loss)], limit, Stamp(row.boot, row.shift_ms))
                     saved += row.readings
             keep = _kept(old)
     except sqlite3.Error as exc:
@@ -76,7 +78,7 @@ def _sound_rows(old: sqlite3.Connection, lane: Lane) -> Iterator[Row]:
             return
         seq, misses = max(seq + 1, entry[1]), 0
         if is_sound(entry):
-            yield Row(*entry[:-1])
+            yield row_of(entry)
 
 
 def _kept(old: sqlite3.Connection) -> dict[str, bytes]:

@@ -37,6 +37,7 @@ from contract.messages import (
     encode,
 )
 from contract.mqtt import MqttSettings
+from edge_agents.clock import AgentClock, Stamp
 from edge_agents.mqtt_client import (
     BACKOFF_S,
     CONNECT_S,
@@ -48,7 +49,8 @@ from edge_agents.mqtt_client import (
     tls_context,
 )
 from edge_agents.outbox import Outbox
-from edge_agents.outbox_file import WINDOW_ROWS, Row
+from edge_agents.outbox_file import WINDOW_ROWS
+from edge_agents.outbox_row import Row
 from edge_agents.window import SendWindow
 
 log = logging.getLogger(__name__)
@@ -73,7 +75,7 @@ class Uplink:
         outbox: what is to be sent.
         resend_s: seconds without a receipt before sending again.
         on_request: called with each request of the gateway.
-        now_ms: wall clock.
+        clock: of the agent.
         monotonic: seconds.
     """
 
@@ -84,14 +86,14 @@ class Uplink:
         outbox: Outbox,
         resend_s: float,
         on_request: Callable[[Request], None],
-        now_ms: Callable[[], int],
+        clock: AgentClock,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._mqtt = mqtt
         self._identity = identity
         self._outbox = outbox
         self._on_request = on_request
-        self._now_ms = now_ms
+        self._clock = clock
         self._monotonic = monotonic
         self._windows: dict[Lane, SendWindow] = {lane: SendWindow(WINDOW_ROWS, resend_s) for lane in LANES}
         self._wake: dict[Lane, asyncio.Event] = {lane: asyncio.Event() for lane in LANES}
@@ -112,7 +114,7 @@ class Uplink:
 
     async def run(self) -> None:
         """Keep connected until cancelled."""
-        self._started_ms = self._now_ms()
+        self._started_ms = self._clock.now_ms()
         pause_s = BACKOFF_S[0]
         while True:
             began_s = self._monotonic()
@@ -131,14 +133,14 @@ class Uplink:
         """What the state topic says now."""
         held = await self._outbox.held()
         sealed = [lane.oldest_sealed_ms for lane in held.values() if lane.rows]
-        waited_s = max(0.0, (self._now_ms() - min(sealed)) / 1000) if sealed else 0.0
-        who = self._identity
+        waited_s = max(0.0, (self._clock.now_ms() - min(sealed)) / 1000) if sealed else 0.0
+        who, used_bytes, moment = self._identity, await self._outbox.used_bytes(), self._clock.moment()
         return AgentState(
             site=who.site,
             agent=who.agent,
             epoch=self._outbox.epoch,
             online=online,
-            sent_ms=self._now_ms(),
+            sent_ms=moment.wall_ms,
             started_ms=self._started_ms,
             heartbeat_s=who.heartbeat_s,
             version=who.version,
@@ -146,9 +148,12 @@ class Uplink:
             outbox=OutboxState(
                 alarm=held["alarm"].rows,
                 telemetry=held["telemetry"].rows,
-                bytes=await self._outbox.used_bytes(),
+                bytes=used_bytes,
                 unacknowledged_s=waited_s,
             ),
+            boot=self._clock.boot,
+            steady_ms=moment.steady_ms,
+            stepped_ms=self._clock.latest_step_ms,
         )
 
     async def _connection(self) -> None:
@@ -237,7 +242,8 @@ class Uplink:
                     break  # told to go back meanwhile
 
     async def _send(self, client: aiomqtt.Client, lane: Lane, row: Row, oldest: int) -> None:
-        who = self._identity
+        who, moment = self._identity, self._clock.moment()
+        stepped_ms = self._clock.stepped_ms(Stamp(row.boot, row.shift_ms))
         payload = encode(
             SealedBatch(
                 site=who.site,
@@ -246,10 +252,14 @@ class Uplink:
                 lane=lane,
                 seq=row.seq,
                 oldest=max(1, min(oldest, row.first_seq)),
-                sent_ms=self._now_ms(),
+                sent_ms=moment.wall_ms,
                 readings=msgspec.Raw(row.body),
                 covers_from=row.first_seq if row.first_seq != row.seq else None,
                 gaps=row.gap_list(),
+                boot=self._clock.boot,
+                steady_ms=moment.steady_ms,
+                stepped_ms=stepped_ms or 0,
+                clock_lost=stepped_ms is None,
             )
         )
         self._windows[lane].sent(row.seq, digest(payload), self._monotonic())

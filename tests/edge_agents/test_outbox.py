@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from contract.errors import RetryLater
 from contract.messages import Gap, Lane, Reading
 from edge_agents.outbox import Outbox
-from edge_agents.outbox_file import MAX_GAPS, WINDOW_ROWS, Loss, OutboxFile, Row, merge_gaps
+from edge_agents.outbox_file import WINDOW_ROWS, OutboxFile
+from edge_agents.outbox_row import MAX_GAPS, Loss, Row, merge_gaps
 from edge_agents.settings import OutboxSettings
 
 T0 = 1_800_000_000_000

@@ -12,6 +12,7 @@ import pytest
 
 from contract.messages import Reading, Receipt, Request
 from contract.mqtt import MqttSettings
+from edge_agents.clock import AgentClock
 from edge_agents.outbox import Outbox
 from edge_agents.settings import OutboxSettings
 from edge_agents.uplink import Identity, Uplink
@@ -35,7 +36,14 @@ async def running(
     taken: list[Request] = requests if requests is not None else []
     async with Outbox(folder, OutboxSettings(), lambda: T0) as outbox:
         identity = Identity("s1", "a1", "0", "hash", 1.0)
-        uplink = Uplink(MqttSettings(port=port), identity, outbox, resend_s, taken.append, lambda: T0)
+        uplink = Uplink(
+            MqttSettings(port=port),
+            identity,
+            outbox,
+            resend_s,
+            taken.append,
+            AgentClock(lambda: T0, lambda: T0, "boot"),
+        )
         task = asyncio.create_task(uplink.run(), name="uplink")
         try:
             yield outbox, uplink
