@@ -14,6 +14,7 @@ from cli.failures import errors
 from cli.gb26875 import app as gb26875
 from cli.line import line
 from cli.panel import panel
+from cli.rules import rules
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,6 +38,7 @@ for group, name in (
     (line, "line"),
     (gb26875, "gb26875"),
     (panel, "panel"),
+    (rules, "rules"),
 ):
     app.add_typer(group, name=name)
 

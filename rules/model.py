@@ -331,6 +331,25 @@ def pack_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.yaml") if not path.name.endswith(".cases.yaml"))
 
 
+def read_packs(folders: list[Path] | None = None) -> list[tuple[Path, Pack]]:
+    """The shipped packs and those of further folders, in order; a pack with the name of an earlier folder's takes
+    the place of that one, as a profile does.
+
+    Raises:
+        ConfigError: with file:line for what is wrong; two packs of one name in one folder.
+    """
+    packs: dict[str, tuple[Path, Pack]] = {}
+    for folder in [PACKS, *(folders or [])]:
+        here: dict[str, tuple[Path, Pack]] = {}
+        for path in pack_files(folder):
+            pack = configfile.load(path, Pack)
+            if pack.pack in here:
+                raise ConfigError(f"{path}: pack: got {pack.pack!r}, which {here[pack.pack][0]} has too. Rename one.")
+            here[pack.pack] = path, pack
+        packs |= here
+    return list(packs.values())
+
+
 def load_packs(folders: list[Path] | None = None, overrides: dict[str, Limits] | None = None) -> dict[str, Rule]:
     """All rules by id from the shipped packs and further folders.
 
@@ -339,12 +358,11 @@ def load_packs(folders: list[Path] | None = None, overrides: dict[str, Limits] |
     """
     rules: dict[str, Rule] = {}
     origin: dict[str, Path] = {}
-    for folder in [PACKS, *(folders or [])]:
-        for path in pack_files(folder):
-            for rule in configfile.load(path, Pack).rules:
-                if rule.id in rules:
-                    raise ConfigError(f"{path}: rule {rule.id!r}: stands in {origin[rule.id]} too, want each id once.")
-                rules[rule.id], origin[rule.id] = rule, path
+    for path, pack in read_packs(folders):
+        for rule in pack.rules:
+            if rule.id in rules:
+                raise ConfigError(f"{path}: rule {rule.id!r}: stands in {origin[rule.id]} too, want each id once.")
+            rules[rule.id], origin[rule.id] = rule, path
     for rule in rules.values():
         _check_references(rule, rules, origin[rule.id])
     for rule_id, limits in (overrides or {}).items():

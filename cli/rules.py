@@ -1,0 +1,134 @@
+"""`weizhan rules ...`: check rules, run their cases, try them on history, put them in force, ask why."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.failures import errors
+from contract.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cli.settings import Settings
+
+rules = typer.Typer(no_args_is_help=True, help="Rules: check, test, try on history, put in force, explain.")
+lab = typer.Typer(no_args_is_help=True, help="Try rules on the stored history.")
+golden = typer.Typer(no_args_is_help=True, help="Incidents that must always raise their alarm.")
+rules.add_typer(lab, name="lab")
+rules.add_typer(golden, name="golden")
+
+DEFAULT = Path("weizhan.yaml")
+Config = Annotated[Path, typer.Option("--config", "-c", help="Configuration file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@rules.command("check")
+def check(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Packs or folders of packs.")] = None,
+    config: Config = DEFAULT,
+) -> None:
+    """Say what is wrong with packs, cases and limits of devices, with file and line; status 2 when something is.
+
+    Without paths: everything the configuration has in force, or the shipped packs where there is none.
+    """
+    from cli.rules_check import find_all
+
+    with errors():
+        findings, count = find_all(paths or [], _settings(config, needed=config != DEFAULT))
+    for finding in findings:
+        kind = "" if finding.is_error else "note: "
+        print(f"{kind}{finding}", file=sys.stderr if finding.is_error else sys.stdout)
+    if any(finding.is_error for finding in findings):
+        raise typer.Exit(2)
+    print(f"{count} rules: good.")
+
+
+@rules.command("test")
+def run_cases(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Packs or folders of packs; the shipped ones.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Draw the cases that pass as well.")] = False,
+    config: Config = DEFAULT,
+) -> None:
+    """Run the cases beside packs; draws what was expected and what came on a time line. Status 1 when one fails."""
+    from cli.rules_check import run_tests
+
+    with errors():
+        is_good = run_tests(paths or [], _settings(config, needed=config != DEFAULT), every)
+    if not is_good:
+        raise typer.Exit(1)
+
+
+@rules.command("list")
+def list_rules(config: Config = DEFAULT, as_json: AsJson = False) -> None:
+    """The rules in force: id, severity, what they watch, version."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from cli.rules_check import rules_in_force
+
+    with errors():
+        found = rules_in_force(_settings(config, needed=config != DEFAULT))
+    if as_json:
+        _print_json({rule.id: {**rule.model_dump(by_alias=True), "version": rule.version} for rule in found.values()})
+        return
+    table = Table("rule", "severity", "watches", "title", "version")
+    for rule in found.values():
+        watched = ", ".join(rule.applies_to) or f"every {rule.per}"
+        table.add_row(rule.id, rule.severity, watched, f"{rule.title.zh} {rule.title.en}", rule.version)
+    Console().print(table)
+
+
+@lab.command("diff")
+def lab_diff(
+    old: Annotated[str, typer.Argument(help="A folder of packs, or `current`.")],
+    new: Annotated[str, typer.Argument(help="A folder of packs, or `current`.")],
+    history: Annotated[str, typer.Option(help="How far back: 90d, 12h, 30m.")] = "90d",
+    until: Annotated[str | None, typer.Option(help="ISO 8601; the latest stored reading by default.")] = None,
+    site: Annotated[str | None, typer.Option(help="Only this site.")] = None,
+    as_json: AsJson = False,
+    html: Annotated[Path | None, typer.Option(help="Write a report that stands alone.")] = None,
+    config: Config = DEFAULT,
+) -> None:
+    """Replay the stored history through two sets of rules: alarms gained, lost and changed, pages a shift, chatter."""
+    from cli.rules_lab import compare_on_history, print_diff
+    from rules.lab import to_data
+
+    with errors():
+        found = asyncio.run(compare_on_history(_needed(config), (old, new), history, until, site))
+        if html is not None:
+            from cli.rules_report import write_report
+
+            write_report(html, found)
+    if as_json:
+        _print_json({**to_data(found.diff), **found.about()})
+    else:
+        print_diff(found)
+        if html is not None:
+            print(f"{html}: written.")
+
+
+def _print_json(data: Any) -> None:
+    print(json.dumps(data, ensure_ascii=False, indent=1))
+
+
+def _settings(config: Path, *, needed: bool) -> Settings | None:
+    """The settings; None where there is no such file and none was asked for. Raises ConfigError."""
+    from cli.settings import load_settings
+
+    if not config.exists() and not needed:
+        return None
+    settings = load_settings(config)
+    if settings.gateway is None:
+        raise ConfigError(f"{config}:1: gateway: got nothing, want a section. Use the gateway's configuration file.")
+    return settings
+
+
+def _needed(config: Path) -> Settings:
+    settings = _settings(config, needed=True)
+    assert settings is not None
+    return settings
