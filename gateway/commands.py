@@ -114,15 +114,15 @@ def read_kept(connection: sqlite3.Connection, site: str, device: str) -> Kept:
 
 
 def _acknowledge(args: _Acknowledge, actor: str, turn: Turn, _: Kept | None) -> Any:
-    if args.alarm_id not in turn.state.alarms:
-        if 0 < args.alarm_id < turn.state.next_alarm:
+    alarm = turn.state.book.open.get(args.alarm_id)
+    if alarm is None:
+        if 0 < args.alarm_id < turn.state.book.next_alarm:
             raise _no("conflict", f"alarm {args.alarm_id}: is back to normal, nothing to acknowledge.")
         raise _no("not_found", f"alarm {args.alarm_id}: got no such alarm, want the number of an open one.")
-    alarm = turn.acknowledge(args.alarm_id, actor, args.note)
-    if alarm is None:
-        by = turn.state.alarms[args.alarm_id].acknowledged_by
-        raise _no("conflict", f"alarm {args.alarm_id}: {by} has acknowledged it already.")
-    return msgspec.to_builtins(alarm)
+    done = turn.moves.acknowledge(alarm, actor, args.note)
+    if done is None:
+        raise _no("conflict", f"alarm {args.alarm_id}: {alarm.acknowledged_by} has acknowledged it already.")
+    return msgspec.to_builtins(done)
 
 
 def _approve(args: _Approve, actor: str, turn: Turn, kept: Kept | None) -> Any:

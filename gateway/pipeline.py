@@ -318,7 +318,7 @@ class Pipeline:
         if not self._waiting() and self._note is None:
             self._wake.clear()
             self._urgent.clear()
-            due_ms = self._state.engine.next_due_ms()
+            due_ms = self._state.next_due_ms()
             wait_s = TICK_S if due_ms is None else min(TICK_S, max(0.01, (due_ms - self._now_ms()) / 1000))
             await _wait(self._wake, wait_s)
         if self._flight is not None and self._flight.commit.done():

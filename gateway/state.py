@@ -14,13 +14,16 @@ from typing import NamedTuple
 import msgspec
 
 from contract.messages import Reading, Value
-from gateway.control.protocol import AgentView, AlarmView, Snapshot
+from gateway.alarms.book import Book
+from gateway.alarms.holding import held, make_holds
+from gateway.control.protocol import AgentView, Snapshot
 from gateway.ingest.door import Door
 from gateway.installation import Installation
+from gateway.ledger.alarm_rows import AlarmRows, load_alarms
 from gateway.ledger.changes import LAST_VALUE_INBOX
-from gateway.ledger.reader import ALARMS, alarm_view, decode_value
+from gateway.ledger.reader import decode_value
 from gateway.ledger.records import ApprovedDevice, UnknownDevice
-from rules.memory import RuleState
+from rules.memory import RuleState, Transition
 
 _readings = msgspec.json.Decoder(list[Reading])
 _json = msgspec.json.Decoder()
@@ -35,8 +38,7 @@ class Saved(NamedTuple):
     watermarks: dict[tuple[str, str, str, str], int]
     agents: list[AgentView]
     rule_states: list[RuleState]
-    alarms: list[AlarmView]
-    next_alarm: int
+    book: AlarmRows
     unknown: list[UnknownDevice]
     approved: list[ApprovedDevice]
     quarantine: dict[tuple[str, str], int]
@@ -66,8 +68,7 @@ def load(connection: sqlite3.Connection) -> Saved:
             RuleState(row[0], row[1], row[2], row[3], row[4], _json.decode(row[5]))
             for row in ask("SELECT rule, subject, phase, since_ms, alarm_id, detail FROM rule_state")
         ],
-        [alarm_view(row) for row in ask(ALARMS + "WHERE state <> 'normal' OR active ORDER BY id")],
-        ask("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'alarm'), 0)").fetchone()[0] + 1,
+        load_alarms(connection),
         [
             UnknownDevice(*row)
             for row in ask("SELECT site, device, agent, first_ms, last_ms, readings, dropped FROM unknown_device")
@@ -112,9 +113,7 @@ class WorkingState:
         self.installation = installation
         self.watermarks = saved.watermarks
         self.agents = {(agent.site, agent.agent): agent for agent in saved.agents}
-        self.alarms = {alarm.id: alarm for alarm in saved.alarms}
-        self.active = {(alarm.rule, alarm.subject): alarm.id for alarm in saved.alarms if alarm.active}
-        self.next_alarm = saved.next_alarm
+        self.book = Book(saved.book, make_holds(saved.book))
         self.unknown = {(device.site, device.device): device for device in saved.unknown}
         self.approved = {(device.site, device.device): device for device in saved.approved}
         self.quarantine = saved.quarantine
@@ -130,6 +129,17 @@ class WorkingState:
             ((agent.site, agent.agent, agent.online, agent.heard_ms) for agent in saved.agents),
             now_ms,
         )
+        self.book.tell(self.engine)
+
+    def names_of(self, decision: Transition) -> list[str]:
+        """The subjects, without site, that a decision rests on: the points a group's decision counted, else its own."""
+        counted = decision.inputs.get("counted") if decision.device is None else None
+        return [str(name) for name in counted] if counted else [decision.subject.partition("/")[2]]
+
+    def next_due_ms(self) -> int | None:
+        """When something next happens by itself; None: nothing is waiting."""
+        times = (self.engine.next_due_ms(), self.book.holds.next_due_ms())
+        return min((time for time in times if time is not None), default=None)
 
     def clock_offset(self, site: str, agent: str, sent_ms: int, received_ms: int) -> int:
         """How far the agent's clock is ahead (ms), by the quickest of its latest messages."""
@@ -148,7 +158,8 @@ class WorkingState:
                 for point, slot in self.engine.values()
                 if slot.received_ms
             },
-            alarms=[alarm for alarm in self.alarms.values() if alarm.state != "normal"],
+            alarms=list(self.book.open.values()),
             agents=list(self.agents.values()),
             unknown_devices=[device._asdict() for device in self.unknown.values()],
+            **held(self.book.holds),
         )

@@ -11,20 +11,23 @@ from typing import Any
 import msgspec
 
 from contract.messages import Batch, Reading, Receipt, Request, encode_readings
-from gateway.alarms import lifecycle
-from gateway.control.protocol import AgentView, AlarmView, Event
+from gateway.alarms.book import Moves
+from gateway.alarms.holding import Before, Holding
+from gateway.alarms.holds import FIRE
+from gateway.control.protocol import AgentView, Event
 from gateway.ingest.door import Accepted, Arrival, Refusal, Told
 from gateway.ingest.order import judge
 from gateway.ledger.changes import Changes, encode_value
 from gateway.ledger.records import UnknownDevice
 from gateway.state import OFFSET_LEAST_MS, WorkingState
-from rules.memory import Transition
+from rules.memory import RuleState, Transition
 
 QUARANTINE_SOURCES = 1000
 """Pairs of source and reason kept apart; further ones are counted together."""
 HEARD_AGAIN_MS = 1000
 """Batches are noted as a sign of life once in this long."""
-RULE = "rule"
+ROUNDS = 16
+"""An alarm may make another rule speak, which makes another speak; rules that chase each other go on next turn."""
 NEVER = 2**62
 """Later than any time there is."""
 
@@ -40,7 +43,6 @@ class Turn:
         self.requests: list[tuple[str, str, Request]] = []
         self.holes: set[tuple[str, str, str, str]] = set()
         self.readings: list[tuple[str, list[Reading]]] = []
-        self.touched_alarms: dict[int, AlarmView] = {}
         self.touched_agents: dict[tuple[str, str], AgentView] = {}
         self.new_devices: dict[tuple[str, str], UnknownDevice] = {}
         self.results: list[tuple[asyncio.Future[Any], Any]] = []
@@ -49,6 +51,8 @@ class Turn:
         self.stored = 0
         self.strangers_dropped = 0
         self.dropped: dict[str, int] = {}
+        self.moves = Moves(state.book, state.engine, None, self.changes, now_ms, state.names_of)
+        self.holding = Holding(self.moves)
         self._unknown_readings = unknown_readings
         self._unknown_devices = unknown_devices
         self._refused: dict[tuple[str, str], tuple[int, int, Refusal]] = {}
@@ -93,6 +97,11 @@ class Turn:
     def _apply(self, accepted: Accepted, offset_ms: int) -> None:
         batch, raw, received_ms, found = accepted
         readings = batch.readings
+        if self.holding.listens(batch.site):
+            for reading, slot in zip(readings, found, strict=True):
+                before = None if slot is None else Before(slot.value, slot.quality)
+                at_ms = min(reading.observed_ms - offset_ms, received_ms)
+                self.holding.hear(batch.site, reading, before, at_ms)
         strangers = self.state.engine.observe(batch.site, readings, received_ms, -offset_ms, found)
         if strangers:
             known = self.state.engine.knows
@@ -215,97 +224,27 @@ class Turn:
     def finish(self) -> None:
         """Let time pass up to now and turn the engine's decisions into alarms. Call once, after all messages."""
         engine = self.state.engine
+        self.holding.advance()
         engine.advance(self.now_ms)
-        effects = engine.take()
-        states = {(state.rule, state.subject): state for state in effects.states}
-        for transition in effects.transitions:
-            if transition.event == "raise":
-                self._raise(transition)
-            else:
-                self._clear(transition)
-        # Binding the new alarm's number to its rule's state changed that state once more.
-        states.update({(state.rule, state.subject): state for state in engine.take().states})
+        states: dict[tuple[str, str], RuleState] = {}
+        for _ in range(ROUNDS):
+            effects = engine.take()
+            states.update({(state.rule, state.subject): state for state in effects.states})
+            if not effects.transitions:
+                break
+            # Fires first: whatever else happened at this moment, they have the lower numbers and are sent first.
+            for transition in sorted(effects.transitions, key=lambda each: each.severity != FIRE):
+                self._decide(transition)
+        self.holding.finish()
         self.changes.rule_states = states
         self.changes.refusals = list(self._refused.values())
 
-    def _raise(self, cause: Transition) -> None:
-        key = (cause.rule, cause.subject)
-        if key in self.state.active:
-            return
-        alarm = AlarmView(
-            id=self.state.next_alarm,
-            rule=cause.rule,
-            subject=cause.subject,
-            site=cause.site,
-            device=cause.device,
-            severity=cause.severity,
-            state=lifecycle.UNACKNOWLEDGED,
-            active=True,
-            retrospective=cause.retrospective,
-            raised_ms=cause.event_ms,
-            recorded_ms=self.now_ms,
-            cleared_ms=None,
-            acknowledged_ms=None,
-            acknowledged_by=None,
-            inputs=cause.inputs,
-        )
-        self.state.next_alarm += 1
-        self.changes.rule_versions[alarm.id] = cause.rule_version
-        self.state.active[key] = alarm.id
-        self.state.engine.bind(cause.rule, cause.subject, alarm.id)
-        self._move(alarm, lifecycle.NORMAL, "raise", cause.event_ms, RULE, "", cause.inputs)
-        self._lose_agent(cause)
-
-    def _clear(self, cause: Transition) -> None:
-        alarm_id = self.state.active.pop((cause.rule, cause.subject), None)
-        old = self.state.alarms.get(alarm_id) if alarm_id is not None else None
-        if old is None:
-            return
-        state = lifecycle.next_state(old.state, "clear") or lifecycle.NORMAL
-        alarm = msgspec.structs.replace(old, state=state, active=False, cleared_ms=cause.event_ms)
-        self._move(alarm, old.state, "clear", cause.event_ms, RULE, "", cause.inputs)
-
-    def acknowledge(self, alarm_id: int, actor: str, note: str) -> AlarmView | None:
-        """Acknowledge an open alarm; None when its state has nothing to acknowledge."""
-        old = self.state.alarms[alarm_id]
-        state = lifecycle.next_state(old.state, "acknowledge")
-        if state is None:
-            return None
-        alarm = msgspec.structs.replace(old, state=state, acknowledged_ms=self.now_ms, acknowledged_by=actor)
-        self._move(alarm, old.state, "acknowledge", self.now_ms, actor, note, {})
-        return alarm
-
-    def _move(
-        self, alarm: AlarmView, from_state: str, event: str, at_ms: int, actor: str, note: str, inputs: dict[str, Any]
-    ) -> None:
-        if alarm.state == lifecycle.NORMAL and not alarm.active:
-            self.state.alarms.pop(alarm.id, None)
-        else:
-            self.state.alarms[alarm.id] = alarm
-        self.changes.alarms[alarm.id] = self.touched_alarms[alarm.id] = alarm
-        self.changes.transitions.append(
-            (
-                alarm.id,
-                event,
-                from_state,
-                alarm.state,
-                at_ms,
-                self.now_ms,
-                actor,
-                note,
-                msgspec.json.encode(inputs).decode(),
-            )
-        )
-        self.changes.add_audit(
-            actor,
-            f"alarm.{event}",
-            alarm.subject,
-            alarm=alarm.id,
-            rule=alarm.rule,
-            state=alarm.state,
-            event_ms=at_ms,
-            note=note,
-        )
+    def _decide(self, transition: Transition) -> None:
+        alarm = self.moves.decide(transition)
+        if alarm is not None and transition.event == "raise":
+            if alarm.drill is not None:
+                self.holding.alarm_spoke(alarm)
+            self._lose_agent(transition)
 
     def _lose_agent(self, cause: Transition) -> None:
         """A heartbeat that stopped makes the agent's row say so."""
@@ -318,7 +257,8 @@ class Turn:
 
     def events(self) -> list[Event]:
         """What subscribers are told once it is committed; alarms first."""
-        events = [Event(event="alarm", data=alarm) for alarm in self.touched_alarms.values()]
+        events = [Event(event="alarm", data=alarm) for alarm in self.moves.touched.values()]
+        events += self.moves.events
         events += [Event(event="agent", data=agent) for agent in self.touched_agents.values()]
         if self.readings:
             # The last of each point counts: it is the one the working state holds.

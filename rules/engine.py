@@ -154,6 +154,15 @@ class Engine:
             watch.alarm_id = alarm_id
             self._changed[rule, subject] = watch
 
+    def note_alarm(self, rule: str, subject: str, site: str, device: str | None, states: frozenset[str]) -> None:
+        """What the alarms of a rule on a subject are now: active, unacknowledged, returned_unacknowledged."""
+
+    def note_finding(self, rule: str, subject: str, site: str, device: str | None, finding: str, at_ms: int) -> None:
+        """An alarm raised at that time was found to be this; a later finding of the same alarm replaces it."""
+
+    def set_dates(self, site: str, device: str, dates: Mapping[str, int]) -> None:
+        """When inspection, maintenance, scrap, calibration and battery of a device are due, ms UTC."""
+
     # --- what happens --------------------------------------------------------------------------------------------
 
     def observe(

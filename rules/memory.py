@@ -31,10 +31,14 @@ class Transition(NamedTuple):
     subject: str
     site: str
     device: str | None
-    event: Literal["raise", "clear"]
+    event: Literal["raise", "clear", "flap", "suppress", "release"]
     event_ms: int
     retrospective: bool
     inputs: dict[str, Any]
+    cause: str | None = None
+    """Path of the node at fault that it follows from."""
+    count: int = 1  # type: ignore[assignment] # hides tuple.count, which nobody asks
+    """Raises so far, when it flaps."""
 
 
 class Effects(NamedTuple):

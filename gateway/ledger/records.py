@@ -24,6 +24,100 @@ class TransitionRow(NamedTuple):
     inputs: dict[str, Any]
 
 
+class Shelf(NamedTuple):
+    """A rule put on the shelf for one subject."""
+
+    rule: str
+    subject: str
+    alarm_id: int
+    severity: str
+    from_ms: int
+    until_ms: int
+    reason: str
+    by: str
+
+
+class OutOfService(NamedTuple):
+    """A device or point (`site/device`, `site/device/point`) taken out of service."""
+
+    subject: str
+    from_ms: int
+    reason: str
+    by: str
+
+
+class Maintenance(NamedTuple):
+    """A maintenance window. closed_ms is None while it is planned or in force."""
+
+    id: int
+    site: str
+    scope: tuple[str, ...]
+    from_ms: int
+    until_ms: int
+    reason: str
+    by: str
+    opened_ms: int
+    closed_ms: int | None = None
+    closed_by: str | None = None
+    note: str = ""
+
+
+class Drill(NamedTuple):
+    """A drill or walk test. closed_ms is None while it runs; closed_by `gateway`: its time was up."""
+
+    id: int
+    site: str
+    scope: tuple[str, ...]
+    from_ms: int
+    until_ms: int
+    reason: str
+    leader: str
+    closed_ms: int | None = None
+    closed_by: str | None = None
+    note: str = ""
+
+
+class DrillItem(NamedTuple):
+    """One line of a drill's list: what is to speak (`site/device/point`), when it did, how (alarm | state | test)."""
+
+    drill: int
+    subject: str
+    spoke_ms: int | None
+    how: str | None
+    alarm_id: int | None
+
+
+class Tested(NamedTuple):
+    """When a point, or by hand a whole device, was last seen to work in a test."""
+
+    subject: str
+    at_ms: int
+    drill: int | None
+    by: str
+
+
+class WorkRow(NamedTuple):
+    """Work done on a device. work: inspection | maintenance | calibration | battery | test."""
+
+    id: int
+    site: str
+    device: str
+    work: str
+    at_ms: int
+    recorded_ms: int
+    by: str
+    note: str
+
+
+class RuleVersion(NamedTuple):
+    """A version of a rule that was in force from first_ms on; `json` is the whole record."""
+
+    id: str
+    version: str
+    first_ms: int
+    json: str
+
+
 class QuarantineRow(msgspec.Struct, frozen=True):
     """Messages of one source refused for one reason: how many, and the latest one (at most its first 4 KiB)."""
 
