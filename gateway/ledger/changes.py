@@ -21,7 +21,7 @@ from rules.memory import RuleState
 _encode = msgspec.json.Encoder().encode
 LAST_VALUE_INBOX = "last_value_inbox_id"
 """meta key: the inbox row up to which last_value was written."""
-_INSERT_INBOX = "INSERT INTO inbox (site, agent, epoch, lane, seq, received_ms, readings, crc) VALUES "
+_INSERT_INBOX = "INSERT INTO inbox (site, agent, epoch, lane, seq, received_ms, readings, crc, correction_ms) VALUES "
 _WRITE_ALARM = (
     "INSERT INTO alarm (id, rule, rule_version, subject, site, device, severity, retrospective, raised_ms, "
     "recorded_ms, state, active, cleared_ms, acknowledged_ms, acknowledged_by, inputs, assignee, hold, hold_until_ms, "
@@ -40,7 +40,7 @@ class Changes:
     """Everything a turn of the pipeline wants written. Rows are plain tuples in the order of schema.sql."""
 
     at_ms: int
-    inbox: list[tuple[str, str, str, str, int, int, bytes, int]] = field(default_factory=list)
+    inbox: list[tuple[str, str, str, str, int, int, bytes, int, int]] = field(default_factory=list)
     watermarks: dict[Lane, int] = field(default_factory=dict)
     lost: list[tuple[str, str, str, str, Lost]] = field(default_factory=list)
     agents: dict[tuple[str, str], AgentView] = field(default_factory=dict)
@@ -56,10 +56,18 @@ class Changes:
     steps: list[Callable[[sqlite3.Connection], None]] = field(default_factory=list)
 
     def add_inbox(
-        self, site: str, agent: str, epoch: str, lane: str, seq: int, received_ms: int, readings: bytes
+        self,
+        site: str,
+        agent: str,
+        epoch: str,
+        lane: str,
+        seq: int,
+        received_ms: int,
+        readings: bytes,
+        correction_ms: int = 0,
     ) -> None:
-        """Add a batch's readings (JSON) with their checksum."""
-        self.inbox.append((site, agent, epoch, lane, seq, received_ms, readings, zlib.crc32(readings)))
+        """Add a batch's readings (JSON) with their checksum. correction_ms: to add to their times to get ours."""
+        self.inbox.append((site, agent, epoch, lane, seq, received_ms, readings, zlib.crc32(readings), correction_ms))
 
     def add_audit(self, actor: str, action: str, subject: str, **detail: Any) -> None:
         """Add a row to the audit chain."""
@@ -126,7 +134,7 @@ class Changes:
         """Many rows a statement: each step of a statement gives the interpreter away and has to win it back."""
         at = 0
         for rows in (64, 8, 1):
-            query = _INSERT_INBOX + ",".join(["(?,?,?,?,?,?,?,?)"] * rows)
+            query = _INSERT_INBOX + ",".join(["(?,?,?,?,?,?,?,?,?)"] * rows)
             while len(self.inbox) - at >= rows:
                 connection.execute(query, [value for row in self.inbox[at : at + rows] for value in row])
                 at += rows

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from gateway.history.base import Row
+from gateway.ingest.clock import corrected
 from gateway.ledger.reader import LedgerReader
 from gateway.ledger.records import InboxRow
 from gateway.ledger.store import Store
@@ -67,8 +68,9 @@ class InboxSource:
 
 
 def _rows(row: InboxRow) -> list[Row]:
+    """At the times on the gateway's clock: what the history holds, charts show and exports give."""
     rows = []
-    for reading in row.readings:
+    for reading in corrected(row.readings, row.correction_ms):
         device, _, point = reading.point.partition("/")
         rows.append(Row(row.site, device, point, reading.observed_ms, reading.value, reading.quality))
     return rows

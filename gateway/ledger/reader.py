@@ -193,8 +193,8 @@ class LedgerReader:
         left = limit
         while left is None or left > 0:
             rows = self._all(
-                "SELECT id, site, agent, epoch, lane, seq, received_ms, readings, crc FROM inbox WHERE id > ? "
-                "ORDER BY id LIMIT ?",
+                "SELECT id, site, agent, epoch, lane, seq, received_ms, readings, crc, correction_ms FROM inbox "
+                "WHERE id > ? ORDER BY id LIMIT ?",
                 (after_id, min(500, left or 500)),
             )
             if not rows:
@@ -262,4 +262,4 @@ def decode_value(text: str) -> float | bool | str | None:
 
 def _inbox(row: Any) -> r.InboxRow:
     intact = zlib.crc32(row[7]) == row[8]
-    return r.InboxRow._make((*row[:7], _readings.decode(row[7]) if intact else [], intact))
+    return r.InboxRow._make((*row[:7], _readings.decode(row[7]) if intact else [], intact, row[9]))

@@ -227,7 +227,10 @@ class AuditEntry(NamedTuple):
 
 
 class InboxRow(NamedTuple):
-    """A batch as it was taken in. `readings` is empty and `intact` False where its checksum did not fit."""
+    """A batch as it was taken in. `readings` is empty and `intact` False where its checksum did not fit.
+
+    The readings have the agent's times; plus correction_ms they are the gateway's.
+    """
 
     id: int
     site: str
@@ -238,3 +241,4 @@ class InboxRow(NamedTuple):
     received_ms: int
     readings: list[Reading]
     intact: bool
+    correction_ms: int = 0

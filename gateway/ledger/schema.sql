@@ -15,7 +15,8 @@ CREATE TABLE watermark (
 CREATE TABLE inbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     site TEXT NOT NULL, agent TEXT NOT NULL, epoch TEXT NOT NULL, lane TEXT NOT NULL, seq INTEGER NOT NULL,
-    received_ms INTEGER NOT NULL, readings BLOB NOT NULL, crc INTEGER NOT NULL
+    received_ms INTEGER NOT NULL, readings BLOB NOT NULL, crc INTEGER NOT NULL,
+    correction_ms INTEGER NOT NULL DEFAULT 0  -- readings have the agent's times; add this for ours
 );
 CREATE INDEX inbox_age ON inbox (received_ms);
 
@@ -140,6 +141,38 @@ CREATE TABLE work (
     at_ms INTEGER NOT NULL, recorded_ms INTEGER NOT NULL, by TEXT NOT NULL, note TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX work_device ON work (site, device, at_ms);
+
+-- Messages to people: one row for each person and way. state: planned | sending | sent | failed | expired | stopped.
+-- sent: the service took it; delivered and read: as the service or a person's receipt said.
+CREATE TABLE notice (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    person TEXT NOT NULL, channel TEXT NOT NULL,
+    lane TEXT NOT NULL,               -- fire | fault
+    kind TEXT NOT NULL,               -- alarm | escalation | repeat | clear | late | proof
+    severity TEXT NOT NULL, alarms TEXT NOT NULL, -- numbers of the alarms, JSON list
+    title_zh TEXT NOT NULL, title_en TEXT NOT NULL, text_zh TEXT NOT NULL, text_en TEXT NOT NULL,
+    due_ms INTEGER NOT NULL,
+    expires_ms INTEGER,               -- given up then; NULL: never, while its alarm stands
+    follows TEXT NOT NULL DEFAULT '[]', -- messages that told what this one says is over
+    token TEXT NOT NULL DEFAULT '',   -- of the proof of the path it belongs to
+    state TEXT NOT NULL DEFAULT 'planned', attempts INTEGER NOT NULL DEFAULT 0,
+    stop INTEGER NOT NULL DEFAULT 0,  -- nobody wants it any more
+    sent_ms INTEGER, delivered_ms INTEGER, read_ms INTEGER, error TEXT
+);
+CREATE INDEX notice_state ON notice (state, person, channel, lane);
+
+-- Where each alarm that is being told stands in its chain, JSON; and what each person may still be sent about faults.
+CREATE TABLE escalation (alarm_id INTEGER PRIMARY KEY, detail TEXT NOT NULL);
+CREATE TABLE notice_box (
+    person TEXT PRIMARY KEY, due_ms INTEGER, tokens REAL NOT NULL, tokens_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- Tests of the whole path. target: agent/SITE/AGENT or channel/PERSON/CHANNEL; state: open | proven | failed.
+CREATE TABLE proof (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, state TEXT NOT NULL, hop TEXT NOT NULL,
+    asked_ms INTEGER NOT NULL, done_ms INTEGER, detail TEXT NOT NULL
+);
+CREATE INDEX proof_target ON proof (target, state, id);
 
 -- Messages that could not be taken: counted by source and reason, the latest sample kept.
 CREATE TABLE quarantine (
