@@ -85,8 +85,8 @@ def list_rules(config: Config = DEFAULT, as_json: AsJson = False) -> None:
 
 @lab.command("diff")
 def lab_diff(
-    old: Annotated[str, typer.Argument(help="A folder of packs, or `current`.")],
-    new: Annotated[str, typer.Argument(help="A folder of packs, or `current`.")],
+    old: Annotated[str, typer.Argument(help="A folder of packs, a configuration file, or `current`.")],
+    new: Annotated[str, typer.Argument(help="A folder of packs, a configuration file, or `current`.")],
     history: Annotated[str, typer.Option(help="How far back: 90d, 12h, 30m.")] = "90d",
     until: Annotated[str | None, typer.Option(help="ISO 8601; the latest stored reading by default.")] = None,
     site: Annotated[str | None, typer.Option(help="Only this site.")] = None,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from cli.settings import Settings
+from cli.settings import Settings, load_settings
 from contract.errors import ConfigError
 from contract.messages import Reading
 from contract.profile import ProfileLibrary
@@ -41,7 +41,8 @@ def parse_span(text: str) -> int:
 
 
 def rules_of(name: str, gateway: GatewaySettings, to: Path | None = None) -> dict[str, Rule]:
-    """The rules that would be in force: `current`, or the packs of a folder in the place of the installation's own.
+    """The rules that would be in force: `current`; the packs of a folder in the place of the installation's own; or
+    what another configuration file says, for limits that are to be changed.
 
     Args:
         to: the folder of the installation whose place it takes; the first of `rule_folders` when None.
@@ -52,8 +53,13 @@ def rules_of(name: str, gateway: GatewaySettings, to: Path | None = None) -> dic
     if name == CURRENT:
         return load_packs(gateway.rule_folders, gateway.rule_overrides)
     folder = Path(name)
+    if folder.is_file():
+        other = load_settings(folder).gateway
+        if other is None:
+            raise ConfigError(f"{folder}:1: gateway: got nothing, want a section with rule_folders or rule_overrides.")
+        return load_packs(other.rule_folders, other.rule_overrides)
     if not folder.is_dir():
-        raise ConfigError(f"{folder}: no such folder. Give a folder of packs, or `{CURRENT}`.")
+        raise ConfigError(f"{folder}: no such folder. Give a folder of packs, a configuration file, or `{CURRENT}`.")
     place = to or next(iter(gateway.rule_folders), None)
     kept = [each for each in gateway.rule_folders if place is None or each.resolve() != place.resolve()]
     return load_packs([*kept, folder], gateway.rule_overrides)

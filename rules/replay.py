@@ -91,6 +91,8 @@ class Replay:
         self._standing: dict[tuple[str, str], PastAlarm] = {}
         self._unacknowledged: dict[tuple[str, str], PastAlarm] = {}
         agents = dict.fromkeys(source.agent for source in sources) | dict.fromkeys(silence_ms)
+        places = {(source.site, source.agent) for source in sources}
+        self._only = next(iter(places)) if len(places) == 1 else None
         engine.restore([], [], [(*agent, True, from_ms) for agent in agents], from_ms)
         for site, agent in agents:
             engine.agent_heard(site, agent, True, from_ms)
@@ -129,23 +131,30 @@ class Replay:
         return sorted(found, key=lambda alarm: (alarm.raised_ms, alarm.rule, alarm.subject))
 
     def _observe(self, piece: list[Item]) -> None:
-        sites: dict[str, list[Reading]] = {}
         received_ms = piece[-1][0]
-        for at_ms, number, reading in piece:
-            source = self._sources[number]
-            agent = source.agent
-            if agent in self._heard_ms:
-                self._heard_ms[agent] = at_ms
-                if agent in self._away:
-                    self._away.discard(agent)
-                    self.engine.agent_heard(*agent, True, at_ms)
-            of_site = sites.get(source.site)
-            if of_site is None:
-                of_site = sites[source.site] = []
-            of_site.append(reading)
+        sites: dict[str, list[Reading]] = {}
+        if self._only is not None:
+            site, agent = self._only
+            self._hear(agent, received_ms)
+            sites[site] = [item[2] for item in piece]
+        else:
+            for at_ms, number, reading in piece:
+                source = self._sources[number]
+                self._hear(source.agent, at_ms)
+                of_site = sites.get(source.site)
+                if of_site is None:
+                    of_site = sites[source.site] = []
+                of_site.append(reading)
         for site, readings in sites.items():
             self.engine.observe(site, readings, received_ms)
         self._collect()
+
+    def _hear(self, agent: tuple[str, str], at_ms: int) -> None:
+        if agent in self._heard_ms:
+            self._heard_ms[agent] = at_ms
+            if agent in self._away:
+                self._away.discard(agent)
+                self.engine.agent_heard(*agent, True, at_ms)
 
     def _miss_agents(self, until_ms: int) -> None:
         for agent, heard_ms in self._heard_ms.items():
