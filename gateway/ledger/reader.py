@@ -96,6 +96,24 @@ class LedgerReader:
         rows = self._all(query, (alarm_id, alarm_id))
         return [r.TransitionRow._make((*row[:9], _json.decode(row[9]))) for row in rows]
 
+    def deciding_rule(self, alarm_id: int) -> r.RuleVersion | None:
+        """The version of the rule that raised an alarm; its `json` is empty where the record was not kept. None: no
+        such alarm."""
+        rows = self._all(
+            "SELECT a.rule, a.rule_version, coalesce(v.first_ms, 0), coalesce(v.json, '') FROM alarm a "
+            "LEFT JOIN rule_version v ON v.id = a.rule AND v.version = a.rule_version WHERE a.id = ?",
+            (alarm_id,),
+        )
+        return r.RuleVersion(*rows[0]) if rows else None
+
+    def notices_of(self, alarm_id: int) -> list[r.NoticeRow]:
+        """Who was told of an alarm, on which way, and how that went."""
+        query = (
+            "SELECT n.id, n.person, n.channel, n.kind, n.state, n.due_ms, n.sent_ms, n.delivered_ms, n.read_ms, n.error "
+            "FROM notice n, json_each(n.alarms) told WHERE told.value = ? ORDER BY n.id"
+        )
+        return [r.NoticeRow(*row) for row in self._all(query, (alarm_id,))]
+
     # --- devices and messages ------------------------------------------------------------------------------------
 
     def quarantine(self) -> list[r.QuarantineRow]:

@@ -118,6 +118,21 @@ class RuleVersion(NamedTuple):
     json: str
 
 
+class NoticeRow(NamedTuple):
+    """A message to a person on one way, as far as it came. error: why it did not go; None while nothing is wrong."""
+
+    id: int
+    person: str
+    channel: str
+    kind: str
+    state: str
+    due_ms: int
+    sent_ms: int | None
+    delivered_ms: int | None
+    read_ms: int | None
+    error: str | None
+
+
 class QuarantineRow(msgspec.Struct, frozen=True):
     """Messages of one source refused for one reason: how many, and the latest one (at most its first 4 KiB)."""
 
