@@ -149,8 +149,34 @@ class MqttLine(_Line):
     """CA certificate, relative to the site file's folder; with it the connection is TLS."""
 
 
+class Gb26875Line(_Line):
+    """User information transmission devices (用户信息传输装置) that connect to us, by GB/T 26875.3."""
+
+    kind: Literal["gb26875"]
+    listen: str = "127.0.0.1"
+    """Own address to listen on; 0.0.0.0 is every one."""
+    port: int = Field(ge=1, le=65535)
+    """Port to listen on."""
+    transport: Literal["tcp", "udp", "both"] = "tcp"
+    """What they use."""
+    dialects: list[str] = []
+    """Private tables these transmitters keep to (docs/gb26875.md names them)."""
+    silent_after_s: float | None = Field(default=300.0, gt=0, le=7 * 86400)
+    """A transmitter that says nothing for so long is offline; null: only one whose connection closed. The standard
+    knows no heartbeat; most send one every 20 to 60 s."""
+    sync_clock: bool = True
+    """Set the clock of a transmitter that is off by more than 5 s, at most once a day (type 90)."""
+
+
 Line = Annotated[
-    ModbusTcpLine | ModbusRtuLine | ModbusRtuTcpLine | PrinterLine | PanelSerialLine | PanelTcpLine | MqttLine,
+    ModbusTcpLine
+    | ModbusRtuLine
+    | ModbusRtuTcpLine
+    | PrinterLine
+    | PanelSerialLine
+    | PanelTcpLine
+    | MqttLine
+    | Gb26875Line,
     Field(discriminator="kind"),
 ]
 PANEL_LINES = (PanelSerialLine, PanelTcpLine)

@@ -67,6 +67,21 @@ class Panel(Section):
         return self
 
 
+class Transmitter(Section):
+    """A user information transmission device that reports by GB/T 26875.3. Its points are those it tells of."""
+
+    reset_keeps: list[str] = ["disabled"]
+    """Conditions of points that outlive a reset."""
+
+
+class TransmitterVector(Section):
+    """Frozen example: these frames give these states and values."""
+
+    hex: str
+    states: dict[str, str]
+    values: dict[str, float] = {}
+
+
 class PanelVector(Section):
     """Frozen example: these bytes give these events; each names the fields of an event that matter."""
 

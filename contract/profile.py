@@ -20,8 +20,8 @@ from contract.configfile import Section
 from contract.errors import ConfigError
 from contract.messages import Value
 from contract.mqtt_device import MqttFrame, MqttJson, MqttVector
-from contract.panel import address_title
-from contract.panel_profile import STATES, Panel, PanelVector
+from contract.panel import address_title, is_address
+from contract.panel_profile import STATES, Panel, PanelVector, Transmitter, TransmitterVector
 from contract.point import Ident, Point, Text
 from contract.topics import IDENT
 from contract.units import FACTORS, unit_of
@@ -204,6 +204,7 @@ class Profile(Section):
     modbus: Modbus | None = None
     printer: Printer | None = None
     panel: Panel | None = None
+    transmitter: Transmitter | None = None
     mqtt_json: MqttJson | None = None
     mqtt_frame: MqttFrame | None = None
     points: list[Point] = []
@@ -211,7 +212,7 @@ class Profile(Section):
     repeat_name: str | None = None
     """Filled from `repeat.point.name`."""
     _titles: dict[str, Text] = PrivateAttr(default_factory=dict)
-    test_vector: ModbusVector | PrinterVector | PanelVector | MqttVector
+    test_vector: ModbusVector | PrinterVector | PanelVector | TransmitterVector | MqttVector
 
     @model_validator(mode="before")
     @classmethod
@@ -224,9 +225,9 @@ class Profile(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Profile:
-        parts = (self.modbus, self.printer, self.panel, self.mqtt_json, self.mqtt_frame)
-        if sum(part is not None for part in parts) != 1:
-            raise ValueError("want exactly one of `modbus`, `printer`, `panel`, `mqtt_json` and `mqtt_frame`.")
+        kinds = ("modbus", "printer", "panel", "transmitter", "mqtt_json", "mqtt_frame")
+        if sum(getattr(self, kind) is not None for kind in kinds) != 1:
+            raise ValueError(f"want exactly one of {', '.join(kinds)}.")
         names = [point.name for point in self.points]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
@@ -293,7 +294,7 @@ class Profile(Section):
     @property
     def is_listened_to(self) -> bool:
         """Whether its points are those it speaks of, known only once it has."""
-        return self.printer is not None or self.panel is not None
+        return self.printer is not None or self.panel is not None or self.transmitter is not None
 
     def point(self, name: str) -> Point | None:
         """The point of that name, made from the pattern where need be; None when the profile has none."""
@@ -310,14 +311,26 @@ class Profile(Section):
                 zh=f"回路 {int(name[1:4])} 地址 {int(name[5:8])}", en=f"Loop {int(name[1:4])} point {int(name[5:8])}"
             )
             found = _state_point(name, title, self.printer.states)
-        if found is None and self.panel is not None and (words := address_title(name)) is not None:
-            found = _state_point(name, self._titles.get(name) or Text(zh=words[0], en=words[1]), STATES)
+        if found is None and (self.panel is not None or self.transmitter is not None):
+            address, _, quantity = name.partition("_") if unit_of(name) and not is_address(name) else (name, "", "")
+            words = address_title(address)
+            if words is not None:
+                title = self._titles.get(address) or Text(zh=words[0], en=words[1])
+                found = _measured_point(name, title) if quantity else _state_point(name, title, STATES)
         return found
 
 
 def _state_point(name: str, title: Text, states: Iterable[str]) -> Point:
     raw = {"name": name, "title": title.model_dump(), "lane": "alarm", "type": "state"}
     return Point.model_validate({**raw, "states": dict(enumerate(states))})
+
+
+def _measured_point(name: str, title: Text) -> Point:
+    """A value that a transmitter measures beside the state of a component."""
+    unit = unit_of(name)
+    assert unit is not None
+    title = Text(zh=f"{title.zh} {unit.quantity_zh}", en=f"{title.en} {unit.quantity_en}")
+    return Point.model_validate({"name": name, "title": title.model_dump()})
 
 
 def check_fields(mapping: MqttJson, points: list[Point]) -> None:
@@ -362,6 +375,13 @@ LINE_PROFILE = _own(
 )
 """What a line reports of itself, as the device `line-<id>`; `online` (alarm lane) is false while nothing on it can be
 reached: its port is gone, or all of its devices (two at least) are silent."""
+LISTENED_LINE_PROFILE = _own(
+    "line",
+    Text(zh="通信线路", en="Communication line"),
+    "The agent's own knowledge of a line it listens on.",
+    (ONLINE_POINT,),
+)
+"""The same of a line that is only listened to (a printer port, a panel, a broker of sensors)."""
 AGENT_PROFILE = _own(
     "agent",
     Text(zh="采集终端", en="Edge agent"),
@@ -432,6 +452,7 @@ __all__ = [
     "HEALTH_POINTS",
     "LINE_POINTS",
     "LINE_PROFILE",
+    "LISTENED_LINE_PROFILE",
     "ONLINE",
     "ONLINE_POINT",
     "OWN",

@@ -15,6 +15,7 @@ from contract.equipment import Group, PointGroup, is_manual_type, zones_of
 from contract.errors import ConfigError
 from contract.lines import (
     DeviceEntry,
+    Gb26875Line,
     Line,
     ModbusRtuLine,
     ModbusRtuTcpLine,
@@ -28,7 +29,16 @@ from contract.lines import (
     line_device,
 )
 from contract.point_map import MappedPoint, load_point_map
-from contract.profile import AGENT_PROFILE, LINE_PROFILE, Ident, Point, Profile, ProfileLibrary, Text
+from contract.profile import (
+    AGENT_PROFILE,
+    LINE_PROFILE,
+    LISTENED_LINE_PROFILE,
+    Ident,
+    Point,
+    Profile,
+    ProfileLibrary,
+    Text,
+)
 from contract.site_check import group_problems, problems_of
 
 SYSTEM_SITE = "system"
@@ -97,12 +107,12 @@ class Site(Section):
                     yield Placed(agent.id, line, entry, profile)
 
     def own_devices(self) -> Iterator[OwnDevice]:
-        """What reports on itself beside the devices: each agent, each polled line."""
+        """What reports on itself beside the devices: each agent, each line."""
         for agent in self.agents:
             yield OwnDevice(agent.id, agent_device(agent.id), AGENT_PROFILE)
             for line in agent.lines:
-                if isinstance(line, PolledLine):
-                    yield OwnDevice(agent.id, line_device(line.id), LINE_PROFILE)
+                profile = LINE_PROFILE if isinstance(line, PolledLine) else LISTENED_LINE_PROFILE
+                yield OwnDevice(agent.id, line_device(line.id), profile)
 
     def agent(self, agent_id: str) -> AgentEntry | None:
         """The agent of that id."""
@@ -165,6 +175,7 @@ __all__ = [
     "SYSTEM_SITE",
     "AgentEntry",
     "DeviceEntry",
+    "Gb26875Line",
     "Line",
     "ModbusRtuLine",
     "ModbusRtuTcpLine",

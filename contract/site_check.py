@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from contract.lines import (
     LINE_PREFIX,
     PANEL_LINES,
     DeviceEntry,
+    Gb26875Line,
     Line,
     MqttLine,
     PrinterLine,
@@ -168,7 +170,9 @@ def _wiring(profile: Profile, line: Line, entry: DeviceEntry, units: dict[int, s
 
 def _address(profile: Profile, entry: DeviceEntry, taken: dict[tuple[str, str], str]) -> Iterator[tuple[str, str]]:
     """What is wrong with the address of a sensor; enters it in `taken` when nothing is."""
-    if profile.topic is None:
+    if profile.transmitter is not None:
+        yield from _transmitter_address(entry, taken)
+    elif profile.topic is None:
         if entry.address is not None:
             yield "address", f"{entry.profile!r} sends on no topic. Take it out."
     elif entry.address is None:
@@ -181,6 +185,20 @@ def _address(profile: Profile, entry: DeviceEntry, taken: dict[tuple[str, str], 
         yield "address", f"got {entry.address!r}, which {taken[key]} has on this line. Enter each sensor once."
     else:
         taken[key] = entry.id
+
+
+def _transmitter_address(entry: DeviceEntry, taken: dict[tuple[str, str], str]) -> Iterator[tuple[str, str]]:
+    address = (entry.address or "").lower()
+    if re.fullmatch("[0-9a-f]{12}", address) is None:
+        yield (
+            "address",
+            f"got {entry.address!r}, want the six bytes of the transmitter's address in hex, in the order of the wire. "
+            "`weizhan gb26875 decode` shows it as src; unknown transmitters are named after it.",
+        )
+    elif ("", address) in taken:
+        yield "address", f"got {entry.address!r}, which {taken['', address]} has on this line. Enter each one once."
+    else:
+        taken["", address] = entry.id
 
 
 def _fitting(profile: Profile, entry: DeviceEntry) -> Iterator[tuple[str, str]]:
@@ -215,6 +233,8 @@ def _has_member(place: Placed, pattern: str) -> bool:
 def _fits(profile: Profile, line: Line) -> bool:
     if profile.panel is not None:
         return isinstance(line, PANEL_LINES)
+    if profile.transmitter is not None or isinstance(line, Gb26875Line):
+        return profile.transmitter is not None and isinstance(line, Gb26875Line)
     if profile.topic is not None or isinstance(line, MqttLine):
         return profile.topic is not None and isinstance(line, MqttLine)
     return (profile.printer is not None) == isinstance(line, PrinterLine) and not isinstance(line, PANEL_LINES)
@@ -223,6 +243,8 @@ def _fits(profile: Profile, line: Line) -> bool:
 def _wanted(profile: Profile) -> str:
     if profile.panel is not None:
         return "panel_serial or panel_tcp"
+    if profile.transmitter is not None:
+        return "gb26875"
     if profile.topic is not None:
         return "mqtt"
     return "printer" if profile.printer is not None else "modbus_tcp, modbus_rtu or modbus_rtu_tcp"

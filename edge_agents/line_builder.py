@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from contract.panel import EVENT
 from contract.profile import Profile
-from contract.site import MqttLine, PanelSerialLine, PanelTcpLine, Placed, PrinterLine
+from contract.site import Gb26875Line, MqttLine, PanelSerialLine, PanelTcpLine, Placed, PrinterLine
 from edge_agents.bus.line import LineRules, ModbusLine, PolledDevice
 from edge_agents.bus.modbus import FrameCounters, ModbusPort, PolledLine
 from edge_agents.bus.mqtt import SensorLine, restored_sensor
@@ -16,9 +16,11 @@ from edge_agents.bus.panel import PanelLine
 from edge_agents.bus.panel_line import new_panel_line
 from edge_agents.bus.panel_tcp import PanelListener
 from edge_agents.bus.printer import ListeningLine
+from edge_agents.drivers.gb26875.line import TransmitterLine
 from edge_agents.drivers.modbus import ReadPlan, plan_reads
 from edge_agents.drivers.printer import PrinterDecoder
 from edge_agents.foreign import report as foreign
+from edge_agents.foreign.refused import RefusedFile
 from edge_agents.panel_report import PanelReport
 from edge_agents.panel_table import TableReport
 from edge_agents.recorder import Recorder
@@ -26,7 +28,7 @@ from edge_agents.reload import DeviceChange
 from edge_agents.reporting import DeviceReport, Reported, ReportRule
 from edge_agents.settings import AgentSettings
 
-AnyLine = ModbusLine | ListeningLine | PanelLine | PanelListener | SensorLine
+AnyLine = ModbusLine | ListeningLine | PanelLine | PanelListener | SensorLine | TransmitterLine
 
 
 class Kept(NamedTuple):
@@ -59,6 +61,11 @@ class LineBuilder:
 
     def build(self, site: str, placed: list[Placed], kept: Kept) -> AnyLine:
         """The line these devices hang on; they are all of it."""
+        line = self._build(site, placed, kept)
+        line.presence.restore(kept.points)
+        return line
+
+    def _build(self, site: str, placed: list[Placed], kept: Kept) -> AnyLine:
         line, recorder = placed[0].line, self._recorder
         if isinstance(line, PanelSerialLine | PanelTcpLine):
             points = dict(kept.points)
@@ -72,6 +79,9 @@ class LineBuilder:
             secrets = {"password_file": line.password_file, "ca_file": line.ca_file}
             line = line.model_copy(update={key: folder / path for key, path in secrets.items() if path is not None})
             return SensorLine(line, name, sensors, self._settings.data_dir, recorder.record, self._now_ms)
+        if isinstance(line, Gb26875Line):
+            refused = RefusedFile(self._settings.data_dir, line.id)
+            return TransmitterLine(line, placed, kept.points, recorder, self._now_ms, refused)
         if isinstance(line, PrinterLine):
             profile = placed[0].profile
             assert profile.printer is not None

@@ -18,7 +18,7 @@ import msgspec
 from contract.errors import RetryLater
 from contract.messages import Lane, Reading
 from edge_agents.outbox import Outbox
-from edge_agents.outbox_file import Loss
+from edge_agents.outbox_row import Loss
 from edge_agents.reporting import Reported, Reports
 
 log = logging.getLogger(__name__)
@@ -59,6 +59,11 @@ class Recorder:
         self._sealed = sealed
         self._monotonic = monotonic
         self._wake = asyncio.Event()
+        # Readings ever taken and ever done with, by lane: what was taken before a moment is on disk once the second
+        # has reached what the first was then.
+        self._taken: dict[Lane, int] = {"alarm": 0, "telemetry": 0}
+        self._done: dict[Lane, int] = {"alarm": 0, "telemetry": 0}
+        self._progress = asyncio.Event()
         self.fault: str | None = None
         """Why the disk takes nothing; None while all is well."""
 
@@ -80,6 +85,13 @@ class Recorder:
     def alarms_waiting(self) -> int:
         """Alarm readings not yet on disk; while there are some, nothing that depends on them is acknowledged."""
         return len(self._waiting["alarm"])
+
+    async def durable(self) -> None:
+        """Wait until everything recorded so far is on disk; for ever while the disk takes nothing."""
+        marks = dict(self._taken)
+        while self.fault is not None or any(self._done[lane] < mark for lane, mark in marks.items()):
+            progress = self._progress
+            await progress.wait()
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -143,6 +155,7 @@ class Recorder:
             if self.fault is not None:
                 log.info("outbox: the disk takes readings again")
                 self.fault = None
+                self._advance()
             self._sealed(lane)
             if lane == "telemetry" and self._waiting["alarm"]:
                 await self._write("alarm")
@@ -154,12 +167,21 @@ class Recorder:
             if not queue or queue[0] is not reading:
                 break
             queue.popleft()
+            self._done[lane] += 1
+        self._advance()
+
+    def _advance(self) -> None:
+        """Wake those who wait for the disk."""
+        progress, self._progress = self._progress, asyncio.Event()
+        progress.set()
 
     def _take(self, lane: Lane, readings: list[Reading]) -> None:
         queue = self._waiting[lane]
         queue.extend(readings)
+        self._taken[lane] += len(readings)
         while len(queue) > self._bounds[lane]:
             gone = queue.popleft()
+            self._done[lane] += 1
             self._lost[lane] = _add(self._lost[lane], Loss(1, gone.observed_ms, gone.observed_ms, "disk"))
 
 
