@@ -159,10 +159,15 @@ class AgentState(msgspec.Struct, kw_only=True):
 
 
 class Request(msgspec.Struct, kw_only=True):
-    """Gateway to agent. `poll` asks for a read of a device now, before everything that is only due."""
+    """Gateway to agent. `poll` asks for a read of a device now, before everything that is only due.
 
-    kind: Literal["poll"]
-    device: str
+    `prove` trips the agent's virtual detector: it answers with the reading `agent-<id>/proof` = token, quality test,
+    by its alarm lane, as a device's alarm would go.
+    """
+
+    kind: Literal["poll", "prove"]
+    device: str = ""
+    token: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
 
 M = TypeVar("M")

@@ -339,6 +339,11 @@ class Planner:
             else:
                 self._forget(number, row)
 
+    def is_quiet(self, person: Person, now_ms: int) -> bool:
+        """Whether the person is to be spared anything that can wait."""
+        local = datetime.fromtimestamp(now_ms / 1000, self._zone)
+        return any(hours.holds("info", local) or hours.holds("warning", local) for hours in person.quiet_hours)
+
     def _quiet(self, person: Person, facts: Facts, now_ms: int) -> bool:
         if not person.quiet_hours:
             return False

@@ -146,6 +146,8 @@ class Budget(Section):
 class ProofSettings(Section):
     """The test of the whole path, from an agent to a person's receipt."""
 
+    enabled: bool = True
+    """Whether paths are tested at all."""
     period_s: float = Field(default=6 * 3600.0, ge=2, le=7 * 86400)
     """Seconds between two tests."""
     timeout_s: float = Field(default=60.0, ge=0.5, le=3600)
