@@ -21,7 +21,6 @@ import sqlite3
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 from contract.errors import RetryLater
@@ -339,19 +338,19 @@ class Pipeline:
     async def _judge(self, arrivals: list[Arrival], asks: list[_Waiting]) -> Turn:
         state, limits = self._state, self._settings
         assert state is not None
-        kept = {}
-        for waiting in asks:
-            if isinstance(waiting.ask, Ask) and (device := commands.wants_kept(waiting.ask)) is not None:
-                kept[device] = await self._store.run(partial(commands.read_kept, site=device[0], device=device[1]))
+        loaded = {}
+        for number, waiting in enumerate(asks):
+            if isinstance(waiting.ask, Ask) and (load_rows := commands.needs(waiting.ask)) is not None:
+                loaded[number] = await self._store.run(load_rows)
         self._settled = None
         turn = Turn(
             state, self._now_ms(), unknown_readings=limits.unknown_readings, unknown_devices=limits.unknown_devices
         )
         if self._note is not None:
             turn.changes.add_audit("gateway", self._note, "gateway", configuration=self._installation.hash)
-        for waiting in asks:
+        for number, waiting in enumerate(asks):
             if isinstance(waiting.ask, Ask):
-                self._execute(waiting, turn, kept)
+                self._execute(waiting, turn, loaded.get(number))
         while self._aside:
             turn.refuse(self._aside.popleft(), message=False)
         for arrival in arrivals:
@@ -367,11 +366,10 @@ class Pipeline:
         self._note = None
         return turn
 
-    def _execute(self, waiting: _Waiting, turn: Turn, kept: dict[tuple[str, str], commands.Kept]) -> None:
+    def _execute(self, waiting: _Waiting, turn: Turn, loaded: Any) -> None:
         assert isinstance(waiting.ask, Ask)
-        device = commands.wants_kept(waiting.ask)
         try:
-            result = commands.execute(waiting.ask, turn, kept.get(device) if device else None)
+            result = commands.execute(waiting.ask, turn, loaded)
         except ControlError as exc:
             if not waiting.answer.done():
                 waiting.answer.set_exception(exc)

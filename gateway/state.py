@@ -8,28 +8,25 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections import deque
 from typing import NamedTuple
 
 import msgspec
 
-from contract.messages import Reading, Value
+from contract.messages import AgentState, Batch, Reading, Value
 from gateway.alarms.book import Book
 from gateway.alarms.holding import held, make_holds
 from gateway.control.protocol import AgentView, Snapshot
+from gateway.ingest.clock import AgentTime, corrected
 from gateway.ingest.door import Door
 from gateway.installation import Installation
 from gateway.ledger.alarm_rows import AlarmRows, load_alarms
 from gateway.ledger.changes import LAST_VALUE_INBOX
 from gateway.ledger.reader import decode_value
 from gateway.ledger.records import ApprovedDevice, UnknownDevice
-from rules.memory import RuleState, Transition
+from rules.memory import RuleState
 
 _readings = msgspec.json.Decoder(list[Reading])
 _json = msgspec.json.Decoder()
-OFFSET_SAMPLES = 32
-OFFSET_LEAST_MS = 1000
-"""A smaller difference of clocks is not told from the network's delay and is not corrected."""
 
 
 class Saved(NamedTuple):
@@ -95,13 +92,14 @@ def _load_values(connection: sqlite3.Connection) -> tuple[dict[str, tuple[int, i
     ):
         values[point] = (observed_ms, received_ms, decode_value(value), quality)
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (LAST_VALUE_INBOX,)).fetchone()
-    for row_id, site, received_ms, readings, crc in connection.execute(
-        "SELECT id, site, received_ms, readings, crc FROM inbox WHERE id > ? ORDER BY id", (int(row[0]) if row else 0,)
+    for row_id, site, received_ms, readings, crc, correction_ms in connection.execute(
+        "SELECT id, site, received_ms, readings, crc, correction_ms FROM inbox WHERE id > ? ORDER BY id",
+        (int(row[0]) if row else 0,),
     ):
         if zlib.crc32(readings) != crc:
             damaged.append(row_id)
             continue
-        for reading in _readings.decode(readings):
+        for reading in corrected(_readings.decode(readings), correction_ms):
             values[f"{site}/{reading.point}"] = (reading.observed_ms, received_ms, reading.value, reading.quality)
     return values, damaged
 
@@ -120,7 +118,7 @@ class WorkingState:
         self.next_quarantine = max(saved.quarantine.values(), default=0) + 1
         self.users = saved.users
         self.owners = installation.owners(saved.approved)
-        self.offsets: dict[tuple[str, str], deque[int]] = {}
+        self.times: dict[tuple[str, str], AgentTime] = {}
         self.engine = installation.engine(saved.approved)
         self.door = Door(root, lambda site, device: self.owners.get((site, device)), self.engine.points)
         self.engine.restore(
@@ -131,23 +129,17 @@ class WorkingState:
         )
         self.book.tell(self.engine)
 
-    def names_of(self, decision: Transition) -> list[str]:
-        """The subjects, without site, that a decision rests on: the points a group's decision counted, else its own."""
-        counted = decision.inputs.get("counted") if decision.device is None else None
-        return [str(name) for name in counted] if counted else [decision.subject.partition("/")[2]]
-
     def next_due_ms(self) -> int | None:
         """When something next happens by itself; None: nothing is waiting."""
         times = (self.engine.next_due_ms(), self.book.holds.next_due_ms())
         return min((time for time in times if time is not None), default=None)
 
-    def clock_offset(self, site: str, agent: str, sent_ms: int, received_ms: int) -> int:
-        """How far the agent's clock is ahead (ms), by the quickest of its latest messages."""
-        samples = self.offsets.get((site, agent))
-        if samples is None:
-            samples = self.offsets[site, agent] = deque(maxlen=OFFSET_SAMPLES)
-        samples.append(sent_ms - received_ms)
-        return max(samples)
+    def clock_offset(self, said: Batch | AgentState, received_ms: int) -> int:
+        """Note a message's times; gives how far the agent's wall clock is ahead of ours (ms)."""
+        times = self.times.get((said.site, said.agent))
+        if times is None:
+            times = self.times[said.site, said.agent] = AgentTime()
+        return times.hear(said.boot, said.steady_ms, said.sent_ms, received_ms)
 
     def snapshot(self, now_ms: int) -> Snapshot:
         """Everything current, for a new subscriber."""

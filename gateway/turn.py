@@ -6,20 +6,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from contract.messages import Batch, Reading, Receipt, Request, encode_readings
 from gateway.alarms.book import Moves
+from gateway.alarms.coverage import names_behind
 from gateway.alarms.holding import Before, Holding
 from gateway.alarms.holds import FIRE
 from gateway.control.protocol import AgentView, Event
+from gateway.ingest.clock import corrected, doubted
 from gateway.ingest.door import Accepted, Arrival, Refusal, Told
 from gateway.ingest.order import judge
 from gateway.ledger.changes import Changes, encode_value
 from gateway.ledger.records import UnknownDevice
-from gateway.state import OFFSET_LEAST_MS, WorkingState
+from gateway.state import WorkingState
 from rules.memory import RuleState, Transition
 
 QUARANTINE_SOURCES = 1000
@@ -51,7 +54,7 @@ class Turn:
         self.stored = 0
         self.strangers_dropped = 0
         self.dropped: dict[str, int] = {}
-        self.moves = Moves(state.book, state.engine, None, self.changes, now_ms, state.names_of)
+        self.moves = Moves(state.book, state.engine, None, self.changes, now_ms, partial(names_behind, state))
         self.holding = Holding(self.moves)
         self._unknown_readings = unknown_readings
         self._unknown_devices = unknown_devices
@@ -91,25 +94,30 @@ class Turn:
             receipt.telemetry = batch.seq
         for lost in verdict.lost:
             self.changes.lost.append((*lane, lost))
-        offset_ms = self._hear(batch.site, batch.agent, batch.sent_ms, accepted.received_ms)
-        self._apply(accepted, offset_ms)
+        self._hear(batch, accepted.received_ms)
+        self._apply(accepted, self.state.times[batch.site, batch.agent].place(batch, accepted.received_ms))
 
-    def _apply(self, accepted: Accepted, offset_ms: int) -> None:
+    def _apply(self, accepted: Accepted, correction_ms: int) -> None:
+        """The inbox gets the agent's times and the correction; everything else the corrected times."""
         batch, raw, received_ms, found = accepted
-        readings = batch.readings
+        if batch.clock_lost and batch.readings:
+            batch.readings = doubted(batch.readings)
+            raw = encode_readings(batch.readings)
+        readings = corrected(batch.readings, correction_ms)
         if self.holding.listens(batch.site):
             for reading, slot in zip(readings, found, strict=True):
                 before = None if slot is None else Before(slot.value, slot.quality)
-                at_ms = min(reading.observed_ms - offset_ms, received_ms)
+                at_ms = min(reading.observed_ms, received_ms)
                 self.holding.hear(batch.site, reading, before, at_ms)
-        strangers = self.state.engine.observe(batch.site, readings, received_ms, -offset_ms, found)
+        strangers = self.state.engine.observe(batch.site, readings, received_ms, 0, found)
         if strangers:
             known = self.state.engine.knows
-            readings = [r for r in readings if known(batch.site, r.point.partition("/")[0])]
-            raw = encode_readings(readings)
+            kept = [r for r in batch.readings if known(batch.site, r.point.partition("/")[0])]
+            readings, raw = corrected(kept, correction_ms), encode_readings(kept)
             self._keep_strangers(batch, strangers, received_ms)
         if readings:
-            self.changes.add_inbox(batch.site, batch.agent, batch.epoch, batch.lane, batch.seq, received_ms, raw)
+            lane = (batch.site, batch.agent, batch.epoch, batch.lane)
+            self.changes.add_inbox(*lane, batch.seq, received_ms, raw, correction_ms)
             self.stored += len(readings)
             self.oldest_ms = min(self.oldest_ms, received_ms)
             self.readings.append((batch.site, readings))
@@ -179,7 +187,7 @@ class Turn:
                 return  # the broker's memory of what was heard already; it proves no life
         offset_ms = known.clock_offset_ms if known else 0
         if said.online and not told.retained:
-            offset_ms = self.state.clock_offset(*key, said.sent_ms, told.received_ms)
+            offset_ms = self.state.clock_offset(said, told.received_ms)
         view = AgentView(
             site=key[0],
             agent=key[1],
@@ -195,9 +203,10 @@ class Turn:
         self._set_agent(view)
         self.state.engine.agent_heard(*key, said.online, told.received_ms)
 
-    def _hear(self, site: str, agent: str, sent_ms: int, received_ms: int) -> int:
-        """A batch is a sign of life too, but it never overrules a last will. Gives the offset to correct by (ms)."""
-        offset_ms = self.state.clock_offset(site, agent, sent_ms, received_ms)
+    def _hear(self, batch: Batch, received_ms: int) -> None:
+        """A batch is a sign of life too, but it never overrules a last will."""
+        site, agent = batch.site, batch.agent
+        offset_ms = self.state.clock_offset(batch, received_ms)
         known = self.state.agents.get((site, agent))
         if known is None:
             view = AgentView(
@@ -209,11 +218,10 @@ class Turn:
             if not known.online:
                 self._set_agent(msgspec.structs.replace(known, online=True, heard_ms=received_ms))
             elif received_ms - known.heard_ms < HEARD_AGAIN_MS:
-                return offset_ms if abs(offset_ms) >= OFFSET_LEAST_MS else 0
+                return
             else:
                 known.heard_ms = received_ms
             self.state.engine.agent_heard(site, agent, True, received_ms)
-        return offset_ms if abs(offset_ms) >= OFFSET_LEAST_MS else 0
 
     def _set_agent(self, view: AgentView) -> None:
         key = (view.site, view.agent)

@@ -1,0 +1,135 @@
+"""Commands about devices and messages: approve, read now, dismiss, record work that was done."""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from contract.messages import Reading, Request, Value, encode_readings
+from contract.topics import is_ident
+from gateway.commands_form import Command, Form, Load, Name, refuse
+from gateway.ledger.alarm_rows import statement
+from gateway.ledger.reader import decode_value
+from gateway.ledger.records import ApprovedDevice, UnknownDevice
+from gateway.turn import Turn
+
+APPROVED_EPOCH = "approved"
+"""Epoch of inbox rows that hold what a device said before it was approved."""
+_CHUNK = 500
+
+
+class _Approve(Form):
+    site: str
+    device: str
+    profile: str
+    title_zh: Name
+    title_en: Name
+
+
+class _Read(Form):
+    site: str
+    device: str
+
+
+class _Dismiss(Form):
+    id: int
+
+
+class Kept(msgspec.Struct):
+    """Readings kept of a device that is about to be approved: (point, observed_ms, received_ms, value, quality)."""
+
+    rows: list[tuple[str, int, int, Value, str]]
+
+
+def _read_kept(connection: sqlite3.Connection, site: str, device: str) -> Kept:
+    """The kept readings of an unknown device, in the order they came."""
+    rows = connection.execute(
+        "SELECT point, observed_ms, received_ms, value, quality FROM unknown_reading WHERE site = ? AND device = ? "
+        "ORDER BY id",
+        (site, device),
+    )
+    return Kept([(row[0], row[1], row[2], decode_value(row[3]), row[4]) for row in rows])
+
+
+def _kept_of(args: _Approve) -> Load:
+    return partial(_read_kept, site=args.site, device=args.device)
+
+
+def _approve(args: _Approve, actor: str, turn: Turn, kept: Kept | None) -> Any:
+    state, key = turn.state, (args.site, args.device)
+    unknown = state.unknown.get(key)
+    if unknown is None or kept is None:
+        raise refuse("not_found", f"device {args.site}/{args.device}: is not among the unknown devices.")
+    if args.site not in state.installation.sites:
+        raise refuse("invalid", f"site: got {args.site!r}, want a configured one. Add its site file first.")
+    if not is_ident(args.profile) or args.profile not in state.installation.library:
+        raise refuse(
+            "invalid", f"profile: got {args.profile!r}, want one of {', '.join(state.installation.library.ids())}."
+        )
+    device = ApprovedDevice(
+        args.site, args.device, unknown.agent, args.profile, args.title_zh, args.title_en, turn.now_ms, actor
+    )
+    state.engine.add_device(args.site, unknown.agent, args.device, state.installation.library[args.profile])
+    state.approved[key] = device
+    state.owners.setdefault(key, unknown.agent)
+    del state.unknown[key]
+    turn.new_devices[key] = unknown
+    _release(unknown, device, turn, kept)
+    turn.changes.add_audit(
+        actor, "device.approve", f"{args.site}/{args.device}", profile=args.profile, readings=len(kept.rows)
+    )
+    return {"readings": len(kept.rows)}
+
+
+def _release(unknown: UnknownDevice, device: ApprovedDevice, turn: Turn, kept: Kept) -> None:
+    """Move the kept readings into the inbox, so that rules, screens and history get them."""
+
+    def move(connection: sqlite3.Connection) -> None:
+        where = (device.site, device.device)
+        connection.execute("INSERT INTO approved_device VALUES (?,?,?,?,?,?,?,?)", device)
+        connection.execute("DELETE FROM unknown_reading WHERE site = ? AND device = ?", where)
+        connection.execute("DELETE FROM unknown_device WHERE site = ? AND device = ?", where)
+
+    turn.changes.steps.append(move)
+    readings = [Reading(f"{device.device}/{row[0]}", row[1], row[3], row[4]) for row in kept.rows]
+    for at in range(0, len(readings), _CHUNK):
+        part = readings[at : at + _CHUNK]
+        turn.changes.add_inbox(
+            device.site, unknown.agent, APPROVED_EPOCH, "telemetry", 0, turn.now_ms, encode_readings(part)
+        )
+        turn.state.engine.observe(device.site, part, turn.now_ms)
+        turn.oldest_ms = min(turn.oldest_ms, turn.now_ms)
+        turn.readings.append((device.site, part))
+    turn.stored += len(readings)
+
+
+def _read(args: _Read, actor: str, turn: Turn, _: None) -> Any:
+    agent = turn.state.owners.get((args.site, args.device))
+    if agent is None:
+        raise refuse("not_found", f"device {args.site}/{args.device}: got no such device.")
+    known = turn.state.agents.get((args.site, agent))
+    if known is None or not known.online:
+        raise refuse("unavailable", f"agent {args.site}/{agent}: got no connection to it. Try again when it is back.")
+    turn.requests.append((args.site, agent, Request(kind="poll", device=args.device)))
+    turn.changes.add_audit(actor, "device.read", f"{args.site}/{args.device}")
+    return {}
+
+
+def _dismiss(args: _Dismiss, actor: str, turn: Turn, _: None) -> Any:
+    found = next((key for key, row_id in turn.state.quarantine.items() if row_id == args.id), None)
+    if found is None:
+        raise refuse("not_found", f"quarantine {args.id}: got no such row.")
+    del turn.state.quarantine[found]
+    turn.changes.steps.append(statement("DELETE FROM quarantine WHERE id = ?", args.id))
+    turn.changes.add_audit(actor, "quarantine.dismiss", found[0], reason=found[1])
+    return {}
+
+
+COMMANDS = {
+    "device.approve": Command(_Approve, _approve, _kept_of),
+    "device.read": Command(_Read, _read),
+    "quarantine.dismiss": Command(_Dismiss, _dismiss),
+}
