@@ -23,6 +23,8 @@ from gateway.ledger.alarm_rows import AlarmRows, load_alarms
 from gateway.ledger.changes import LAST_VALUE_INBOX
 from gateway.ledger.reader import decode_value
 from gateway.ledger.records import ApprovedDevice, UnknownDevice
+from gateway.notify.names import InstalledNames
+from gateway.notify.state import Notification, NotifyParts, SavedNotification, load_notification, no_parts
 from rules.memory import RuleState
 
 _readings = msgspec.json.Decoder(list[Reading])
@@ -42,6 +44,7 @@ class Saved(NamedTuple):
     users: dict[str, str]
     values: dict[str, tuple[int, int, Value, str]]
     damaged: list[int]
+    notification: SavedNotification
 
 
 def load(connection: sqlite3.Connection) -> Saved:
@@ -80,6 +83,7 @@ def load(connection: sqlite3.Connection) -> Saved:
         dict(ask("SELECT name, role FROM user").fetchall()),
         values,
         damaged,
+        load_notification(connection),
     )
 
 
@@ -107,7 +111,9 @@ def _load_values(connection: sqlite3.Connection) -> tuple[dict[str, tuple[int, i
 class WorkingState:
     """Engine, watermarks, open alarms, agents, strangers."""
 
-    def __init__(self, saved: Saved, installation: Installation, root: str, now_ms: int) -> None:
+    def __init__(
+        self, saved: Saved, installation: Installation, root: str, now_ms: int, notify: NotifyParts | None = None
+    ) -> None:
         self.installation = installation
         self.watermarks = saved.watermarks
         self.agents = {(agent.site, agent.agent): agent for agent in saved.agents}
@@ -128,10 +134,17 @@ class WorkingState:
             now_ms,
         )
         self.book.tell(self.engine)
+        self.notification = Notification(notify or no_parts(), self.names)
+        self.notification.restore(saved.notification, self.book.open.values(), now_ms)
+
+    def names(self) -> InstalledNames:
+        """Names for people of rules, sites and devices."""
+        approved = ((d.site, d.device, d.title_zh, d.title_en) for d in self.approved.values())
+        return InstalledNames(self.installation, approved)
 
     def next_due_ms(self) -> int | None:
         """When something next happens by itself; None: nothing is waiting."""
-        times = (self.engine.next_due_ms(), self.book.holds.next_due_ms())
+        times = (self.engine.next_due_ms(), self.book.holds.next_due_ms(), self.notification.next_due_ms())
         return min((time for time in times if time is not None), default=None)
 
     def clock_offset(self, said: Batch | AgentState, received_ms: int) -> int:
@@ -154,4 +167,6 @@ class WorkingState:
             agents=list(self.agents.values()),
             unknown_devices=[device._asdict() for device in self.unknown.values()],
             **held(self.book.holds),
+            proofs=self.notification.proofs.view(),
+            notices=self.notification.parts.ways.view(),
         )

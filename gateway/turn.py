@@ -22,6 +22,7 @@ from gateway.ingest.door import Accepted, Arrival, Refusal, Told
 from gateway.ingest.order import judge
 from gateway.ledger.changes import Changes, encode_value
 from gateway.ledger.records import UnknownDevice
+from gateway.notify.state import NotifyChanges
 from gateway.state import WorkingState
 from rules.memory import RuleState, Transition
 
@@ -54,11 +55,12 @@ class Turn:
         self.stored = 0
         self.strangers_dropped = 0
         self.dropped: dict[str, int] = {}
-        self.moves = Moves(state.book, state.engine, None, self.changes, now_ms, partial(names_behind, state))
+        self.moves = Moves(state.book, state.engine, state.notification.planner, self.changes, now_ms, partial(names_behind, state))
         self.holding = Holding(self.moves)
         self._unknown_readings = unknown_readings
         self._unknown_devices = unknown_devices
         self._refused: dict[tuple[str, str], tuple[int, int, Refusal]] = {}
+        self.planned: NotifyChanges | None = None
 
     # --- messages ------------------------------------------------------------------------------------------------
 
@@ -244,6 +246,7 @@ class Turn:
             for transition in sorted(effects.transitions, key=lambda each: each.severity != FIRE):
                 self._decide(transition)
         self.holding.finish()
+        self._notify()
         self.changes.rule_states = states
         self.changes.refusals = list(self._refused.values())
 
@@ -253,6 +256,14 @@ class Turn:
             if alarm.drill is not None:
                 self.holding.alarm_spoke(alarm)
             self._lose_agent(transition)
+
+    def _notify(self) -> None:
+        """Plan the messages that follow from the alarms of this turn, and from the time."""
+        online = (key for key, agent in self.state.agents.items() if agent.online)
+        self.planned = self.state.notification.advance(self.now_ms, online)
+        self.requests += self.planned.proofs.requests
+        if self.planned:
+            self.changes.steps.append(self.planned.write)
 
     def _lose_agent(self, cause: Transition) -> None:
         """A heartbeat that stopped makes the agent's row say so."""
@@ -273,6 +284,9 @@ class Turn:
             last = {f"{site}/{r.point}": r for site, readings in self.readings for r in readings}
             rows = [[point, r.observed_ms, r.value, r.quality] for point, r in last.items()]
             events += [Event(event="reading", data=rows[at : at + 5000]) for at in range(0, len(rows), 5000)]
+        if self.planned is not None:
+            proofs = self.state.notification.proofs
+            events += [Event(event="proof", data=proofs.row(proof)) for proof in self.planned.proofs.proofs]
         for key, device in self.new_devices.items():
             data = {**device._asdict(), "approved": key in self.state.approved}
             events.append(Event(event="unknown_device", data=data))
