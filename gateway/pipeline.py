@@ -34,6 +34,8 @@ from gateway.ingest.door import Arrival, Refusal, faulty
 from gateway.ingest.lane import Lane
 from gateway.installation import Installation
 from gateway.ledger.store import Store
+from gateway.notify.outbox import Plans
+from gateway.notify.state import NotifyParts
 from gateway.rewinds import Rewinds
 from gateway.settings import GatewaySettings
 from gateway.state import WorkingState, load
@@ -72,6 +74,7 @@ class Pipeline:
     Args:
         receipts, requests: take what may be told to an agent (site, agent, message); must not wait.
         now_ms: wall clock, ms UTC.
+        notify: whom to tell of alarms; None: nobody. planned: told of messages once they are durable; must not wait.
     """
 
     def __init__(
@@ -85,6 +88,8 @@ class Pipeline:
         receipts: Callable[[str, str, Receipt], None],
         requests: Callable[[str, str, Request], None],
         now_ms: Callable[[], int],
+        notify: NotifyParts | None = None,
+        planned: Callable[[Plans], None] | None = None,
     ) -> None:
         self._store = store
         self._installation = installation
@@ -94,6 +99,8 @@ class Pipeline:
         self._receipts = receipts
         self._requests = requests
         self._now_ms = now_ms
+        self._notify = notify
+        self._planned = planned
         self._alarm = Lane(settings.queue_messages, settings.queue_bytes)
         self._telemetry = Lane(settings.queue_messages, settings.queue_bytes)
         self._again: list[Arrival] = []
@@ -291,7 +298,7 @@ class Pipeline:
                 self._failed(str(exc))
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, 5.0)
-        self._state = self._settled = WorkingState(saved, self._installation, self._root, self._now_ms())
+        self._state = self._settled = WorkingState(saved, self._installation, self._root, self._now_ms(), self._notify)
         self._checkpoint.forget()
         for row_id in saved.damaged:
             _log.warning(
@@ -388,6 +395,8 @@ class Pipeline:
             self._receipts(key[0], key[1], receipt)
         for request in turn.requests:
             self._requests(*request)
+        if self._planned is not None and turn.planned is not None and turn.planned.plans:
+            self._planned(turn.planned.plans)
         self._feed.publish(turn.events() if self._feed.count else ())
         for answer, result in turn.results:
             if not answer.done():

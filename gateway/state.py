@@ -134,13 +134,17 @@ class WorkingState:
             now_ms,
         )
         self.book.tell(self.engine)
+        self._names: InstalledNames | None = None
         self.notification = Notification(notify or no_parts(), self.names)
         self.notification.restore(saved.notification, self.book.open.values(), now_ms)
 
     def names(self) -> InstalledNames:
         """Names for people of rules, sites and devices."""
-        approved = ((d.site, d.device, d.title_zh, d.title_en) for d in self.approved.values())
-        return InstalledNames(self.installation, approved)
+        installed, known = self.installation, self._names
+        if known is None or known.are_of(installed.rules, installed.sites, len(self.approved)) is False:
+            approved = [(d.site, d.device, d.title_zh, d.title_en) for d in self.approved.values()]
+            known = self._names = InstalledNames(installed.rules, installed.sites, approved)
+        return known
 
     def next_due_ms(self) -> int | None:
         """When something next happens by itself; None: nothing is waiting."""

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from contract.messages import Batch, Reading, Receipt, Request, encode_readings
+from contract.site import agent_device
 from gateway.alarms.book import Moves
 from gateway.alarms.coverage import names_behind
 from gateway.alarms.holding import Before, Holding
@@ -22,6 +23,7 @@ from gateway.ingest.door import Accepted, Arrival, Refusal, Told
 from gateway.ingest.order import judge
 from gateway.ledger.changes import Changes, encode_value
 from gateway.ledger.records import UnknownDevice
+from gateway.notify.proof import PROOF
 from gateway.notify.state import NotifyChanges
 from gateway.state import WorkingState
 from rules.memory import RuleState, Transition
@@ -55,7 +57,8 @@ class Turn:
         self.stored = 0
         self.strangers_dropped = 0
         self.dropped: dict[str, int] = {}
-        self.moves = Moves(state.book, state.engine, state.notification.planner, self.changes, now_ms, partial(names_behind, state))
+        planner = state.notification.planner
+        self.moves = Moves(state.book, state.engine, planner, self.changes, now_ms, partial(names_behind, state))
         self.holding = Holding(self.moves)
         self._unknown_readings = unknown_readings
         self._unknown_devices = unknown_devices
@@ -112,6 +115,8 @@ class Turn:
                 at_ms = min(reading.observed_ms, received_ms)
                 self.holding.hear(batch.site, reading, before, at_ms)
         strangers = self.state.engine.observe(batch.site, readings, received_ms, 0, found)
+        if batch.lane == "alarm":
+            self._hear_proof(batch, received_ms)
         if strangers:
             known = self.state.engine.knows
             kept = [r for r in batch.readings if known(batch.site, r.point.partition("/")[0])]
@@ -123,6 +128,14 @@ class Turn:
             self.stored += len(readings)
             self.oldest_ms = min(self.oldest_ms, received_ms)
             self.readings.append((batch.site, readings))
+
+    def _hear_proof(self, batch: Batch, received_ms: int) -> None:
+        """The virtual detector of an agent speaks by the alarm lane, as a device's alarm does."""
+        name = f"{agent_device(batch.agent)}/{PROOF}"
+        for reading in batch.readings:
+            if reading.point == name:
+                heard = (str(reading.value), reading.observed_ms, received_ms, self.now_ms)
+                self.state.notification.proofs.answered(batch.site, batch.agent, *heard)
 
     def _keep_strangers(self, batch: Batch, strangers: Iterable[Reading], received_ms: int) -> None:
         for reading in strangers:
