@@ -29,7 +29,7 @@ from contract.errors import ConfigError, RetryLater, StartError, WeizhanError
 from contract.messages import Reading, Request
 from contract.mqtt import MqttSettings
 from contract.profile import ONLINE, ProfileLibrary
-from contract.site import AgentEntry, Placed, Site, load_site
+from contract.site import AgentEntry, Placed, Site, line_device, load_site
 from edge_agents.clock import AgentClock
 from edge_agents.foreign import report as foreign
 from edge_agents.line_builder import Kept, LineBuilder
@@ -137,6 +137,7 @@ class Agent:
     async def _restore(self, site: Site, entry: AgentEntry) -> Kept:
         """What was last reported before this; points of devices that are no longer ours are forgotten."""
         ours = {placed.entry.id for placed in site.placed() if placed.agent == entry.id}
+        ours |= {line_device(line.id) for line in entry.lines}
         points, sensors, strange = {}, {}, []
         for key, value in (await self.outbox.kept()).items():
             point, sensor = key.removeprefix(KEPT), key.removeprefix(foreign.KEPT)

@@ -86,6 +86,11 @@ class DeviceReport:
         """The device's id."""
         return self._device
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether it has missed as many reads in a row as make it offline."""
+        return self._misses >= self._allowed
+
     def restore(self, kept: Mapping[str, Reported]) -> None:
         """Take up what was reported before a restart; keys are `device/point`."""
         for index in range(len(self._last)):

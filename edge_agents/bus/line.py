@@ -18,6 +18,7 @@ from contract import quality as q
 from contract.errors import DeviceError, RetryLater
 from edge_agents.bus.health import DeviceHealth, HealthReport, LineCounters
 from edge_agents.bus.modbus import FrameCounters, Port
+from edge_agents.bus.presence import LinePresence
 from edge_agents.drivers.modbus import Block, ReadGroup, ReadPlan, decode_group
 from edge_agents.reporting import DeviceReport, Observation, Reports
 from edge_agents.schedule import ALARM, REST, Job, LineSchedule
@@ -118,6 +119,10 @@ class ModbusLine:
         self._short_until_s = start_s
         self.health = [DeviceHealth() for _ in devices]
         self._health_report = HealthReport(line_id, [device.id for device in devices], start_s)
+        self.presence = LinePresence(line_id, record, now_ms)
+        """Whether the line can be reached."""
+        self._unanswered: set[int] = set()
+        """Devices that have missed since anything answered on the line."""
         self.counters = LineCounters()
         self.frames = frames if frames is not None else FrameCounters()
         """What the line's connections count; the same object as the ports have."""
@@ -257,6 +262,7 @@ class ModbusLine:
             for device, n in zip(devices, stays, strict=True)
         ]
         self.health = [DeviceHealth() if n is None else self.health[n] for n in stays]
+        self._unanswered.clear()
         self._health_report.follow([device.id for device in devices])
         self._devices = devices
 
@@ -277,11 +283,15 @@ class ModbusLine:
         self._look_s = now_s
         for number, answered_s in enumerate(self._answered_s):
             if now_s - answered_s > self._overdue_s[number]:
-                self._record(self._devices[number].report.overdue(self._now_ms()))
+                if self.presence.is_up is not False:
+                    reports = self._devices[number].report.overdue(self._now_ms())
+                    self._unanswered.add(number)
+                    self._judge_line(reports, ask_others=False)
                 self._answered_s[number] = now_s  # said once, and once more each so often
         if now_s >= self._health_report.due_s:
             readings = self._health_report.report(self.health, self.counters, self.frames, now_s, self._now_ms())
             self._record(Reports([], readings))
+            self.presence.repeat()
 
     async def _do(self, port: Port, job: Job) -> None:
         device = self._devices[job.device]
@@ -304,6 +314,8 @@ class ModbusLine:
         self._unheard_since_s, self._unheard = now_s, 0
         self._recover()
         self._group_misses[job.device][job.group] = 0
+        self._unanswered.clear()
+        self.presence.say(True)
         self._record(device.report.answered(seen, now_ms))
         self._schedule.answered(job, now_s)
         if again:
@@ -326,12 +338,36 @@ class ModbusLine:
             self._schedule.hold(job.device, ready_s)
         misses = self._group_misses[job.device]
         misses[job.group] += 1
+        if self.presence.is_up is False:
+            return  # all there is to say of its devices has been said
         if self._schedule.misses(job.device):
-            self._record(device.report.missed(self._now_ms()))
+            was_silent = device.report.is_silent
+            reports = device.report.missed(self._now_ms())
+            self._unanswered.add(job.device)
+            self._judge_line(reports, ask_others=device.report.is_silent and not was_silent)
         elif misses[job.group] >= self._rules.misses:
             # The rest of the device answers: only these points are unknown.
             unread = [Observation(read.at, None, q.unknown(exc.cause)) for read in device.plan.groups[job.group].points]
             self._record(device.report.answered(unread, self._now_ms()))
+
+    def _judge_line(self, reports: Reports, *, ask_others: bool) -> None:
+        """A device has missed. Is nothing on the line answering any more, it is the line, and not the device.
+
+        Whom nobody has asked since the last answer is asked at once.
+        """
+        left = [
+            number
+            for number, device in enumerate(self._devices)
+            if number not in self._unanswered and not device.report.is_silent
+        ]
+        is_silent = any(self._devices[number].report.is_silent for number in self._unanswered)
+        if is_silent and not left and len(self._devices) > 1:
+            self._mark_down()
+            return
+        self._record(reports)
+        if ask_others:
+            for number in left:
+                self._schedule.request(number)
 
     async def _read(
         self, port: Port, job: Job, device: PolledDevice, group: ReadGroup
@@ -380,6 +416,7 @@ class ModbusLine:
         return [seen for seen in second if seen.at not in doubtful | fresh], bool(doubtful | fresh)
 
     def _mark_down(self) -> None:
+        self.presence.say(False)
         now_ms = self._now_ms()
         for device in self._devices:
             self._record(device.report.line_down(now_ms))

@@ -21,6 +21,7 @@ from contract.errors import MessageError, RetryLater
 from contract.mqtt_device import device_in, topic_filter
 from contract.site import MqttLine, Placed
 from edge_agents.bus.line import DOWN_AFTER
+from edge_agents.bus.presence import LinePresence
 from edge_agents.foreign.drivers import decoder_of
 from edge_agents.foreign.message import Decode
 from edge_agents.foreign.refused import RefusedFile
@@ -116,6 +117,8 @@ class SensorLine:
         self._counters = _Counters()
         self._strangers: dict[str, dict[str, Any]] = {}
         self._connects = 0
+        self.presence = LinePresence(line.id, record, now_ms)
+        """Whether the line can be reached."""
         self.is_open = False
 
     def request(self, device_id: str | None) -> None:
@@ -173,6 +176,7 @@ class SensorLine:
                         line = self._line
                         log.warning("line %s: broker %s:%d: %s. Trying again.", self.id, line.host, line.port, exc)
                     if failures >= DOWN_AFTER:
+                        self.presence.say(False)
                         self._each(ForeignReport.line_down)
                 finally:
                     self.is_open = False
@@ -214,6 +218,7 @@ class SensorLine:
         """Until the connection is lost."""
         self.is_open = True
         self._connects += 1
+        self.presence.say(True)
         self._each(ForeignReport.line_up)
         heard = self._filters()
         self._changed.clear()
@@ -294,6 +299,7 @@ class SensorLine:
             await asyncio.sleep(REFRESH_S)
             if self.is_open:
                 self._each(ForeignReport.refresh)
+                self.presence.repeat()
             if self._refused.is_waiting:
                 await asyncio.to_thread(self._refused.write)
 

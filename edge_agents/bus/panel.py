@@ -15,6 +15,7 @@ from contract.errors import RetryLater
 from contract.site import PanelSerialLine
 from edge_agents.bus.line import BACKOFF_S, DOWN_AFTER
 from edge_agents.bus.panel_session import PanelSession
+from edge_agents.bus.presence import LinePresence
 from edge_agents.foreign.refused import RefusedFile
 from edge_agents.panels.receiver import Receiver, Transmission
 from edge_agents.panels.report import PanelEvents
@@ -123,6 +124,8 @@ class PanelLine:
         self._came = asyncio.Event()
         self._lost: str | None = None
         self._opened = 0
+        self.presence = LinePresence(line.id, record, now_ms)
+        """Whether the line can be reached."""
         self.is_open = False
 
     def request(self, device_id: str | None) -> None:
@@ -150,6 +153,7 @@ class PanelLine:
                         log.info("line %s: open again", self.id)
                     self.is_open = True
                     self._opened += 1
+                    self.presence.say(True)
                     self._record(self._report.opened(self._now_ms()))
                     await self._listen(descriptor)
                     failures, pause_s = 0, BACKOFF_S[0]
@@ -161,6 +165,7 @@ class PanelLine:
                 if failures == DOWN_AFTER:
                     log.warning("%s", exc)
                 if failures >= DOWN_AFTER:
+                    self.presence.say(False)
                     self._record(self._report.line_down(self._now_ms()))
             await asyncio.sleep(pause_s * random.uniform(0.75, 1.0))  # noqa: S311  # jitter, no secret
             pause_s = min(pause_s * 2, BACKOFF_S[1])
@@ -192,6 +197,7 @@ class PanelLine:
                 if self._monotonic() >= refresh_at_s:
                     refresh_at_s = self._monotonic() + REFRESH_S
                     self._record(self._report.tick(self._now_ms()))
+                    self.presence.repeat()
                     if self._refused is not None:
                         await self._refused.settle()
         finally:

@@ -13,6 +13,7 @@ from contract.errors import DeviceError, RetryLater
 from contract.site import PanelTcpLine
 from edge_agents.bus.line import BACKOFF_S, DOWN_AFTER
 from edge_agents.bus.panel_session import PanelSession
+from edge_agents.bus.presence import LinePresence
 from edge_agents.foreign.refused import RefusedFile
 from edge_agents.panels.receiver import Receiver, Transmission
 from edge_agents.panels.report import PanelEvents
@@ -67,6 +68,8 @@ class PanelListener:
         self._connections: set[asyncio.Task[None]] = set()
         self._datagrams: asyncio.Queue[_Datagram] = asyncio.Queue(DATAGRAM_BOUND)
         self._counts = {"opened": 0, "connections": 0, "refused": 0, "datagrams_dropped": 0, "sent": 0}
+        self.presence = LinePresence(line.id, record, now_ms)
+        """Whether the line can be reached."""
         self.is_open = False
 
     def request(self, device_id: str | None) -> None:
@@ -87,10 +90,12 @@ class PanelListener:
                         log.info("line %s: open again", self.id)
                     failures, pause_s, self.is_open = 0, BACKOFF_S[0], True
                     self._counts["opened"] += 1
+                    self.presence.say(True)
                     self._record(self._report.opened(self._now_ms()))
                     while True:
                         await asyncio.sleep(REFRESH_S)
                         self._record(self._report.tick(self._now_ms()))
+                        self.presence.repeat()
                         if self._refused is not None:
                             await self._refused.settle()
             except RetryLater as exc:
@@ -98,6 +103,7 @@ class PanelListener:
                 if failures == DOWN_AFTER:
                     log.warning("%s", exc)
                 if failures >= DOWN_AFTER:
+                    self.presence.say(False)
                     self._record(self._report.line_down(self._now_ms()))
             finally:
                 self.is_open = False

@@ -13,6 +13,7 @@ import serial
 from contract.errors import RetryLater
 from contract.site import PrinterLine
 from edge_agents.bus.line import BACKOFF_S, DOWN_AFTER
+from edge_agents.bus.presence import LinePresence
 from edge_agents.drivers.printer import PrinterDecoder
 from edge_agents.panel_report import PanelReport
 from edge_agents.reporting import Reports
@@ -57,6 +58,8 @@ class ListeningLine:
         self._came = asyncio.Event()
         self._lost: str | None = None
         self._opened = self._bytes = self._events = 0
+        self.presence = LinePresence(line.id, record, now_ms)
+        """Whether the line can be reached."""
         self.is_open = False
 
     def request(self, device_id: str | None) -> None:
@@ -77,6 +80,7 @@ class ListeningLine:
                         log.info("line %s: open again", self.id)
                     failures, pause_s, self.is_open = 0, BACKOFF_S[0], True
                     self._opened += 1
+                    self.presence.say(True)
                     self._record(self._report.opened(self._now_ms()))
                     await self._listen(port)
                 finally:
@@ -87,6 +91,7 @@ class ListeningLine:
                 if failures == DOWN_AFTER:
                     log.warning("%s", exc)
                 if failures >= DOWN_AFTER:
+                    self.presence.say(False)
                     self._record(self._report.line_down(self._now_ms()))
             await asyncio.sleep(pause_s * random.uniform(0.75, 1.0))  # noqa: S311  # jitter, no secret
             pause_s = min(pause_s * 2, BACKOFF_S[1])
@@ -123,6 +128,7 @@ class ListeningLine:
                 if self._monotonic() >= refresh_at_s:
                     refresh_at_s = self._monotonic() + REFRESH_S
                     self._record(self._report.refresh(self._now_ms()))
+                    self.presence.repeat()
         finally:
             loop.remove_reader(port.fileno())
         self._hand_on(flush=True)

@@ -78,7 +78,8 @@ async def polled(port: TellingPort, poll_s: float = 0.02) -> AsyncIterator[tuple
 
 def values(taken: list[Reports], point: str) -> list[tuple[object, str]]:
     """Everything reported of a point."""
-    return [(r.value, r.quality) for rs in taken for r in rs.alarm + rs.telemetry if r.point.endswith(f"/{point}")]
+    readings = [r for rs in taken for r in rs.alarm + rs.telemetry if not r.point.startswith("line-")]
+    return [(r.value, r.quality) for r in readings if r.point.endswith(f"/{point}")]
 
 
 async def test_an_edge_that_one_read_shows_is_not_reported() -> None:
