@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import sqlite3
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from contract.messages import Reading, Request, Value, encode_readings
 from contract.topics import is_ident
-from gateway.commands_form import Command, Form, Load, Name, refuse
-from gateway.ledger.alarm_rows import statement
+from gateway.commands_form import Command, Form, Load, Name, Note, is_known, refuse
+from gateway.ledger.alarm_rows import statement, write_tested
 from gateway.ledger.reader import decode_value
 from gateway.ledger.records import ApprovedDevice, UnknownDevice
 from gateway.turn import Turn
+from gateway.work import TEST, dates_of
 
 APPROVED_EPOCH = "approved"
 """Epoch of inbox rows that hold what a device said before it was approved."""
+OLDEST_WORK_MS = 3653 * 86_400_000
+AHEAD_MS = 60_000
+"""A clock of a screen may be ahead of ours by this much."""
 _CHUNK = 500
 
 
@@ -36,6 +40,14 @@ class _Read(Form):
 
 class _Dismiss(Form):
     id: int
+
+
+class _Record(Form):
+    site: str
+    device: str
+    work: Literal["inspection", "maintenance", "calibration", "battery", "test"]
+    at_ms: int
+    note: Note = ""
 
 
 class Kept(msgspec.Struct):
@@ -128,8 +140,37 @@ def _dismiss(args: _Dismiss, actor: str, turn: Turn, _: None) -> Any:
     return {}
 
 
+def _record(args: _Record, actor: str, turn: Turn, _: None) -> Any:
+    state, subject = turn.state, f"{args.site}/{args.device}"
+    if args.site not in state.installation.sites or not is_known(turn, args.site, args.device):
+        raise refuse("not_found", f"device {subject[:120]}: got no such device.")
+    if not turn.now_ms - OLDEST_WORK_MS <= args.at_ms <= turn.now_ms + AHEAD_MS:
+        raise refuse("invalid", f"at_ms: got {args.at_ms}, want a time that is past, at most ten years ago.")
+    last = state.done.setdefault((args.site, args.device), {})
+    last[args.work] = max(args.at_ms, last.get(args.work, 0))
+    turn.changes.steps.append(
+        statement(
+            "INSERT INTO work (site, device, work, at_ms, recorded_ms, by, note) VALUES (?,?,?,?,?,?,?)",
+            args.site,
+            args.device,
+            args.work,
+            args.at_ms,
+            turn.now_ms,
+            actor,
+            args.note,
+        )
+    )
+    if args.work == TEST:
+        turn.changes.steps.append(write_tested(subject, args.at_ms, None, actor))
+    dates = dates_of(state.installation, state.done, args.site, args.device)
+    state.engine.set_dates(args.site, args.device, dates)
+    turn.changes.add_audit(actor, "work.record", subject, work=args.work, at_ms=args.at_ms, note=args.note)
+    return {"due_ms": dates}
+
+
 COMMANDS = {
     "device.approve": Command(_Approve, _approve, _kept_of),
     "device.read": Command(_Read, _read),
     "quarantine.dismiss": Command(_Dismiss, _dismiss),
+    "work.record": Command(_Record, _record),
 }

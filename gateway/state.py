@@ -25,6 +25,7 @@ from gateway.ledger.reader import decode_value
 from gateway.ledger.records import ApprovedDevice, UnknownDevice
 from gateway.notify.names import InstalledNames
 from gateway.notify.state import Notification, NotifyParts, SavedNotification, load_notification, no_parts
+from gateway.work import Done, load_work, tell_dates
 from rules.memory import RuleState
 
 _readings = msgspec.json.Decoder(list[Reading])
@@ -45,6 +46,7 @@ class Saved(NamedTuple):
     values: dict[str, tuple[int, int, Value, str]]
     damaged: list[int]
     notification: SavedNotification
+    done: Done
 
 
 def load(connection: sqlite3.Connection) -> Saved:
@@ -84,6 +86,7 @@ def load(connection: sqlite3.Connection) -> Saved:
         values,
         damaged,
         load_notification(connection),
+        load_work(connection),
     )
 
 
@@ -133,6 +136,8 @@ class WorkingState:
             ((agent.site, agent.agent, agent.online, agent.heard_ms) for agent in saved.agents),
             now_ms,
         )
+        self.done = saved.done
+        tell_dates(self.engine, installation, saved.done)
         self.book.tell(self.engine)
         self._names: InstalledNames | None = None
         self.notification = Notification(notify or no_parts(), self.names)

@@ -109,8 +109,8 @@ class LedgerReader:
     def notices_of(self, alarm_id: int) -> list[r.NoticeRow]:
         """Who was told of an alarm, on which way, and how that went."""
         query = (
-            "SELECT n.id, n.person, n.channel, n.kind, n.state, n.due_ms, n.sent_ms, n.delivered_ms, n.read_ms, n.error "
-            "FROM notice n, json_each(n.alarms) told WHERE told.value = ? ORDER BY n.id"
+            "SELECT n.id, n.person, n.channel, n.kind, n.state, n.due_ms, n.sent_ms, n.delivered_ms, n.read_ms, "
+            "n.error FROM notice n, json_each(n.alarms) told WHERE told.value = ? ORDER BY n.id"
         )
         return [r.NoticeRow(*row) for row in self._all(query, (alarm_id,))]
 
