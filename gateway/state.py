@@ -146,7 +146,7 @@ class WorkingState:
     def names(self) -> InstalledNames:
         """Names for people of rules, sites and devices."""
         installed, known = self.installation, self._names
-        if known is None or known.are_of(installed.rules, installed.sites, len(self.approved)) is False:
+        if known is None or not known.are_of(installed.rules, installed.sites, len(self.approved)):
             approved = [(d.site, d.device, d.title_zh, d.title_en) for d in self.approved.values()]
             known = self._names = InstalledNames(installed.rules, installed.sites, approved)
         return known
