@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
 
 from contract.profile import Text
 from contract.site import SYSTEM_SITE, Site
@@ -11,29 +10,22 @@ from gateway.notify.texts import Facts
 from rules.model import Rule
 
 
-class Installed(Protocol):
-    """The part of an installation that names come from."""
-
-    @property
-    def sites(self) -> Mapping[str, Site]: ...
-
-    @property
-    def rules(self) -> Mapping[str, Rule]: ...
-
-
 class InstalledNames:
-    """Names out of an installation; what is not in it is called by its id.
+    """Names out of rules and sites; what is not in it is called by its id.
 
     approved: (site, device, zh, en) of devices somebody approved at run time.
     """
 
-    def __init__(self, installed: Installed, approved: Iterable[tuple[str, str, str, str]]) -> None:
-        self._rules = installed.rules
-        self._sites = {site.site: site.title for site in installed.sites.values()}
+    def __init__(
+        self, rules: Mapping[str, Rule], sites: Mapping[str, Site], approved: Sequence[tuple[str, str, str, str]]
+    ) -> None:
+        self._rules = rules
+        self._of = (rules, sites, len(approved))
+        self._sites = {site.site: site.title for site in sites.values()}
         self._sites.setdefault(SYSTEM_SITE, Text(zh="微站系统", en="Weizhan itself"))
         self._devices = {(row[0], row[1]): Text(zh=row[2], en=row[3]) for row in approved}
         self._points: dict[tuple[str, str, str], Text] = {}
-        for site in installed.sites.values():
+        for site in sites.values():
             for own in site.own_devices():
                 self._devices[site.site, own.device] = _with_id(own.profile.title, own.device)
             for placed in site.placed():
@@ -42,6 +34,10 @@ class InstalledNames:
                     self._points[site.site, placed.entry.id, point] = title
             for group in site.all_groups():
                 self._devices[site.site, group.id] = group.title
+
+    def are_of(self, rules: Mapping[str, Rule], sites: Mapping[str, Site], approved: int) -> bool:
+        """Whether these names were made from these rules and sites and so many approved devices."""
+        return self._of[0] is rules and self._of[1] is sites and self._of[2] == approved
 
     def rule(self, rule_id: str) -> Text:
         """Title of a rule."""

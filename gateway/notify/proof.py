@@ -27,6 +27,8 @@ Hop = Literal["answer", "commit", "judge", "send", "receipt"]
 FIRST_MS = 10_000
 """The first test comes this long after the start of a gateway that has proven nothing yet."""
 TRIES = 2
+PROOF = "proof"
+"""Point of an agent's own device that carries the token."""
 SCREEN = "screen"
 AGENT, CHANNEL = "agent", "channel"
 
