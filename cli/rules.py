@@ -83,6 +83,37 @@ def list_rules(config: Config = DEFAULT, as_json: AsJson = False) -> None:
     Console().print(table)
 
 
+@rules.command("explain")
+def explain(
+    alarm: Annotated[int | None, typer.Argument(help="Number of the alarm.")] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="site/device/point or site/device: why there is no alarm for it.")
+    ] = None,
+    at: Annotated[str | None, typer.Option(help="With --subject: ISO 8601; the latest reading by default.")] = None,
+    data: Annotated[Path | None, typer.Option(help="The gateway's data folder; else the configuration says.")] = None,
+    lang: Annotated[str, typer.Option(help="zh or en.")] = "zh",
+    as_json: AsJson = False,
+    config: Config = DEFAULT,
+) -> None:
+    """Say why an alarm is what it is: the rule then in force, what it decided on, every step, who was told."""
+    from cli.rules_explain import explain_alarm, print_explanation
+
+    with errors():
+        if (alarm is None) == (subject is None):
+            raise ConfigError("explain: want the number of an alarm, or --subject. Give one of them.")
+        if lang not in ("zh", "en"):
+            raise ConfigError(f"--lang: got {lang!r}, want zh or en.")
+        if alarm is not None:
+            found = explain_alarm(data or _data_dir(config), alarm)
+            _print_json(found.to_data()) if as_json else print_explanation(found, lang)
+            return
+        from cli.rules_thought import explain_silence, print_thoughts
+
+        assert subject is not None
+        thoughts = asyncio.run(explain_silence(_needed(config), subject, at))
+        _print_json(thoughts.to_data()) if as_json else print_thoughts(thoughts, lang)
+
+
 @lab.command("diff")
 def lab_diff(
     old: Annotated[str, typer.Argument(help="A folder of packs, a configuration file, or `current`.")],
@@ -112,6 +143,64 @@ def lab_diff(
             print(f"{html}: written.")
 
 
+@golden.command("add")
+def golden_add(
+    alarm: Annotated[int, typer.Argument(help="Number of the alarm.")],
+    title: Annotated[str, typer.Option(help="What happened, in words.")],
+    name: Annotated[str, typer.Option(help="Name of the file; made of rule and number by default.")] = "",
+    never: Annotated[bool, typer.Option("--never", help="It was false and must not come again.")] = False,
+    to: Annotated[Path | None, typer.Option(help="Folder of rules; the only one of gateway.rule_folders.")] = None,
+    config: Config = DEFAULT,
+) -> None:
+    """Keep the readings around an alarm: rules that would not raise it any more are refused from then on."""
+    from cli.rules_apply import target_of
+    from cli.rules_golden import add_incident
+
+    with errors():
+        settings = _needed(config)
+        path = asyncio.run(add_incident(settings, alarm, title, target_of(settings, to), name, never))
+    print(f"{path}: kept.")
+
+
+@golden.command("check")
+def golden_check(
+    folder: Annotated[str, typer.Argument(help="A folder of packs, a configuration file, or `current`.")] = "current",
+    to: Annotated[Path | None, typer.Option(help="Folder of rules; the only one of gateway.rule_folders.")] = None,
+    config: Config = DEFAULT,
+) -> None:
+    """Run every golden incident through these rules; status 1 when one would go unseen."""
+    from cli.rules_apply import target_of
+    from cli.rules_golden import judge_all
+    from cli.rules_history import load_plant, rules_of
+
+    with errors():
+        settings = _needed(config)
+        assert settings.gateway is not None
+        target = target_of(settings, to)
+        verdicts = judge_all(target, rules_of(folder, settings.gateway, target), load_plant(settings))
+    for verdict in verdicts:
+        print(f"{'FAIL' if verdict.problems else 'seen'} {verdict.path.name}: {verdict.incident.title.zh}")
+        for problem in verdict.problems:
+            print(f"     {problem}")
+    if any(verdict.problems for verdict in verdicts):
+        raise typer.Exit(1)
+
+
+@rules.command("apply")
+def apply_rules(
+    new: Annotated[Path, typer.Argument(help="Folder of packs that are to be in force.")],
+    to: Annotated[Path | None, typer.Option(help="Folder of rules; the only one of gateway.rule_folders.")] = None,
+    config: Config = DEFAULT,
+) -> None:
+    """Put rules in force: checked, cases run, every golden incident still seen; else nothing changes."""
+    from cli.rules_apply import apply
+
+    with errors():
+        done = asyncio.run(apply(_needed(config), new, to))
+    print(f"{done.folder}: in force, {done.incidents} golden incidents still seen. Before: {done.former}")
+    print("The gateway has taken them." if done.told is not None else "No gateway runs; they count from its start on.")
+
+
 def _print_json(data: Any) -> None:
     print(json.dumps(data, ensure_ascii=False, indent=1))
 
@@ -126,6 +215,12 @@ def _settings(config: Path, *, needed: bool) -> Settings | None:
     if settings.gateway is None:
         raise ConfigError(f"{config}:1: gateway: got nothing, want a section. Use the gateway's configuration file.")
     return settings
+
+
+def _data_dir(config: Path) -> Path:
+    gateway = _needed(config).gateway
+    assert gateway is not None
+    return gateway.data_dir
 
 
 def _needed(config: Path) -> Settings:
