@@ -82,7 +82,7 @@ def test_a_connection_is_opened_again_when_nothing_is_heard_on_it() -> None:
     opened, readings = run_virtual(story())
     assert opened >= 2
     assert last(readings, "u1/online") == (True, "good")
-    assert (False, "good") in [(r.value, r.quality) for r in readings if r.point == "u1/online"]
+    assert (None, "unknown:line") in [(r.value, r.quality) for r in readings if r.point == "u1/online"]
 
 
 def test_points_are_unknown_when_connections_are_taken_and_closed(caplog: pytest.LogCaptureFixture) -> None:
