@@ -11,7 +11,7 @@ import msgspec
 from gateway.alarms.holds import FIRE
 from gateway.commands_form import Command, Form, Load, Note, Said, refuse
 from gateway.control.protocol import AlarmView
-from gateway.ledger.reader import ALARMS, alarm_view
+from gateway.ledger.alarm_rows import ALARMS, alarm_view
 from gateway.turn import Turn
 
 HOUR_MS = 3_600_000

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gateway.control.protocol import AlarmView
-from gateway.ledger.reader import ALARMS, alarm_view
 from gateway.ledger.records import Drill, Maintenance, OutOfService, Shelf
 
 Step = Callable[[sqlite3.Connection], None]
@@ -18,6 +17,12 @@ FOUND_MS = 40 * 86_400_000
 PAST_MS = 7 * 86_400_000
 """How long a drill that is over is remembered for readings that come late."""
 _scope = msgspec.json.Decoder(tuple[str, ...])
+_json = msgspec.json.Decoder()
+ALARMS = (
+    "SELECT id, rule, subject, site, device, severity, state, active, retrospective, raised_ms, recorded_ms, "
+    "cleared_ms, acknowledged_ms, acknowledged_by, inputs, assignee, hold, hold_until_ms, cause, count, "
+    "finding, drill, (SELECT leader FROM drill WHERE drill.id = alarm.drill), notes, suppressed FROM alarm "
+)
 MAINTENANCE = (
     "SELECT id, site, scope, from_ms, until_ms, reason, by, opened_ms, closed_ms, closed_by, note FROM maintenance "
 )
@@ -84,6 +89,15 @@ def load_alarms(connection: sqlite3.Connection) -> AlarmRows:
             )
         ],
     )
+
+
+def alarm_view(row: Any) -> AlarmView:
+    """A row as ALARMS asks for it."""
+    fields = dict(zip(AlarmView.__struct_fields__, row, strict=True))
+    for name in ("active", "retrospective", "suppressed"):
+        fields[name] = bool(fields[name])
+    fields["inputs"] = _json.decode(fields["inputs"])
+    return AlarmView(**fields)
 
 
 def _next(connection: sqlite3.Connection, table: str) -> int:

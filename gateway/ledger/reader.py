@@ -18,15 +18,11 @@ from contract.errors import RetryLater
 from contract.messages import Reading
 from gateway.control.protocol import AgentView, AlarmView
 from gateway.ledger import records as r
+from gateway.ledger.alarm_rows import ALARMS, DRILLS, MAINTENANCE, alarm_view, drill_row, maintenance_row
 
 _readings = msgspec.json.Decoder(list[Reading])
 _json = msgspec.json.Decoder()
 _scalar = msgspec.json.Decoder(float | bool | str | None)
-ALARMS = (
-    "SELECT id, rule, subject, site, device, severity, state, active, retrospective, raised_ms, recorded_ms, "
-    "cleared_ms, acknowledged_ms, acknowledged_by, inputs, assignee, hold, hold_until_ms, cause, count, "
-    "finding, drill, (SELECT leader FROM drill WHERE drill.id = alarm.drill), notes, suppressed FROM alarm "
-)
 
 
 class LedgerReader:
@@ -96,6 +92,24 @@ class LedgerReader:
         rows = self._all(query, (alarm_id, alarm_id))
         return [r.TransitionRow._make((*row[:9], _json.decode(row[9]))) for row in rows]
 
+    def alarms_raised(self, from_ms: int, until_ms: int, site: str | None = None) -> list[AlarmView]:
+        """Alarms raised in a span (event time), oldest first; of one site or of all."""
+        query = ALARMS + "WHERE raised_ms >= ? AND raised_ms < ? AND (site = ? OR ? IS NULL) ORDER BY raised_ms, id"
+        return [alarm_view(row) for row in self._all(query, (from_ms, until_ms, site, site))]
+
+    def alarms_standing(self, at_ms: int, site: str | None = None) -> list[AlarmView]:
+        """Alarms whose condition held at that moment, oldest first."""
+        query = (
+            ALARMS + "WHERE raised_ms <= ? AND (cleared_ms IS NULL OR cleared_ms > ?) AND (active OR cleared_ms > ?) "
+            "AND (site = ? OR ? IS NULL) ORDER BY raised_ms, id"
+        )
+        return [alarm_view(row) for row in self._all(query, (at_ms, at_ms, at_ms, site, site))]
+
+    def rule_versions(self, rule: str | None = None) -> list[r.RuleVersion]:
+        """Every version of a rule (or of all) that was in force, in the order they came."""
+        query = "SELECT id, version, first_ms, json FROM rule_version WHERE id = ? OR ? IS NULL ORDER BY first_ms, id"
+        return [r.RuleVersion(*row) for row in self._all(query, (rule, rule))]
+
     def deciding_rule(self, alarm_id: int) -> r.RuleVersion | None:
         """The version of the rule that raised an alarm; its `json` is empty where the record was not kept. None: no
         such alarm."""
@@ -113,6 +127,48 @@ class LedgerReader:
             "n.error FROM notice n, json_each(n.alarms) told WHERE told.value = ? ORDER BY n.id"
         )
         return [r.NoticeRow(*row) for row in self._all(query, (alarm_id,))]
+
+    # --- what holds alarms, and work -----------------------------------------------------------------------------
+
+    def shelves(self) -> list[r.Shelf]:
+        """What lies on the shelf, the first to end first."""
+        return [r.Shelf(*row) for row in self._all("SELECT * FROM shelf ORDER BY until_ms")]
+
+    def out_of_service(self) -> list[r.OutOfService]:
+        """What is out of service, the longest first."""
+        return [r.OutOfService(*row) for row in self._all("SELECT * FROM out_of_service ORDER BY from_ms")]
+
+    def maintenance(self, site: str | None = None, limit: int = 100) -> list[r.Maintenance]:
+        """Maintenance windows, the latest first: planned, in force and over."""
+        query = MAINTENANCE + "WHERE site = ? OR ? IS NULL ORDER BY from_ms DESC, id DESC LIMIT ?"
+        return [maintenance_row(row) for row in self._all(query, (site, site, limit))]
+
+    def drills(self, site: str | None = None, limit: int = 100) -> list[r.Drill]:
+        """Drills, the latest first: running and over."""
+        query = DRILLS + "WHERE site = ? OR ? IS NULL ORDER BY id DESC LIMIT ?"
+        return [drill_row(row) for row in self._all(query, (site, site, limit))]
+
+    def drill(self, drill_id: int) -> r.Drill | None:
+        """One drill."""
+        rows = self._all(DRILLS + "WHERE id = ?", (drill_id,))
+        return drill_row(rows[0]) if rows else None
+
+    def drill_items(self, drill_id: int) -> list[r.DrillItem]:
+        """A drill's list: what was to speak, and when it did."""
+        query = "SELECT drill, subject, spoke_ms, how, alarm_id FROM drill_item WHERE drill = ? ORDER BY subject"
+        return [r.DrillItem(*row) for row in self._all(query, (drill_id,))]
+
+    def tested(self) -> dict[str, r.Tested]:
+        """Last test of every point or device that was ever tested, by subject (for `alarms.coverage.untested`)."""
+        return {row[0]: r.Tested(*row) for row in self._all("SELECT subject, at_ms, drill, by FROM tested")}
+
+    def work(self, site: str | None = None, device: str | None = None, limit: int = 100) -> list[r.WorkRow]:
+        """Work recorded on devices, the latest first."""
+        query = (
+            "SELECT id, site, device, work, at_ms, recorded_ms, by, note FROM work "
+            "WHERE (site = ? OR ? IS NULL) AND (device = ? OR ? IS NULL) ORDER BY at_ms DESC, id DESC LIMIT ?"
+        )
+        return [r.WorkRow(*row) for row in self._all(query, (site, site, device, device, limit))]
 
     # --- devices and messages ------------------------------------------------------------------------------------
 
@@ -258,14 +314,6 @@ class LedgerReader:
                     self._connection.close()
                     self._connection = None
                 raise RetryLater(f"{self.path}: {exc}. Has the gateway been started there once?") from exc
-
-
-def alarm_view(row: Any) -> AlarmView:
-    fields = dict(zip(AlarmView.__struct_fields__, row, strict=True))
-    for name in ("active", "retrospective", "suppressed"):
-        fields[name] = bool(fields[name])
-    fields["inputs"] = _json.decode(fields["inputs"])
-    return AlarmView(**fields)
 
 
 def _value(row: Any) -> r.LastValue:
