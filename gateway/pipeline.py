@@ -355,6 +355,7 @@ class Pipeline:
         )
         if self._note is not None:
             turn.changes.add_audit("gateway", self._note, "gateway", configuration=self._installation.hash)
+        turn.begin()
         for number, waiting in enumerate(asks):
             if isinstance(waiting.ask, Ask):
                 self._execute(waiting, turn, loaded.get(number))

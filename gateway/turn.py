@@ -65,6 +65,10 @@ class Turn:
         self._refused: dict[tuple[str, str], tuple[int, int, Refusal]] = {}
         self.planned: NotifyChanges | None = None
 
+    def begin(self) -> None:
+        """End and begin what is held until now. Call once, before all messages and commands."""
+        self.holding.advance()
+
     # --- messages ------------------------------------------------------------------------------------------------
 
     def take(self, arrival: Arrival) -> None:
@@ -247,7 +251,6 @@ class Turn:
     def finish(self) -> None:
         """Let time pass up to now and turn the engine's decisions into alarms. Call once, after all messages."""
         engine = self.state.engine
-        self.holding.advance()
         engine.advance(self.now_ms)
         states: dict[tuple[str, str], RuleState] = {}
         for _ in range(ROUNDS):
