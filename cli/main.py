@@ -97,7 +97,7 @@ def gateway_run(config: Config = DEFAULT) -> None:
     from gateway.app import run
 
     assert settings.gateway is not None
-    _run(run(settings.gateway, settings.history, settings.gateway_mqtt))
+    _run(run(settings.gateway, settings.history, settings.gateway_mqtt, settings.notify))
 
 
 @web.command("run")

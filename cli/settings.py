@@ -23,6 +23,8 @@ from edge_agents.bus.panel_line import receiver_of
 from edge_agents.field.capacity import RtuLine, find_overload
 from edge_agents.settings import AgentSettings
 from gateway.history.settings import EmbeddedSettings, HistorySettings
+from gateway.notify import check as notify_check
+from gateway.notify.settings import NotifySettings
 from gateway.settings import GatewaySettings
 from gateway.web.settings import WebSettings
 from rules.model import load_packs
@@ -45,6 +47,8 @@ class Settings(Section):
     """The gateway on this machine; absent where none runs."""
     history: HistorySettings = EmbeddedSettings(kind="embedded")
     """Where the time series are kept."""
+    notify: NotifySettings = NotifySettings()
+    """Who is told of alarms, how and when."""
     web: WebSettings = WebSettings()
     """The pages."""
 
@@ -100,6 +104,8 @@ def _problems(path: Path, settings: Settings, part: Part | None) -> Iterator[str
         yield from _secret_problems(at, settings.mqtt, settings.gateway.broker_user, "gateway")
     if settings.gateway is not None and part != "agent":
         yield from _gateway_problems(at, settings.gateway)
+        for loc, text in notify_check.problems(settings.notify):
+            yield f"{at('notify', *loc)}: {text}"
         for secret in ("password_file", "token_file"):
             file = getattr(settings.history, secret, None)
             if file is not None and not file.is_file():

@@ -9,8 +9,9 @@
    ledger/changes        all of it is written in ONE transaction of the ledger's only writer (ledger/store)
 3. after the commit    receipt to the agent (ingest/subscriber), events to the screens (control/feed),
                        answers to commands (control/server), a nudge to the mirror
-4. history/mirror      drains the ledger's inbox into the history at the history's own pace
-5. retention           trims the inbox of what the history has
+4. notify/sender       sends what the turn planned (notify/plan) to people, one worker a way and lane
+5. history/mirror      drains the ledger's inbox into the history at the history's own pace
+6. retention           trims the inbox of what the history has
 """
 
 from __future__ import annotations
@@ -43,6 +44,12 @@ from gateway.ingest.subscriber import Subscriber
 from gateway.installation import load_installation
 from gateway.ledger.mirror_source import InboxSource
 from gateway.ledger.store import Store
+from gateway.notify.check import require
+from gateway.notify.receipts import load_key
+from gateway.notify.sender import Sender
+from gateway.notify.settings import NotifySettings
+from gateway.notify.state import NotifyParts
+from gateway.notify.ways import Ways
 from gateway.pipeline import Pipeline
 from gateway.retention import Retention
 from gateway.settings import GatewaySettings
@@ -68,6 +75,7 @@ class Gateway:
     subscriber: Subscriber
     mirror: Mirror
     retention: Retention
+    sender: Sender
     one_time_passwords: dict[str, str] = field(default_factory=dict)
 
     def status(self) -> dict[str, Any]:
@@ -87,6 +95,7 @@ class Gateway:
                 "errors": counts.errors,
             },
             "inbox_trimmed": self.retention.trimmed,
+            "notify": self.sender.status(),
         }
 
 
@@ -96,6 +105,7 @@ async def open_gateway(
     history_settings: HistorySettings,
     mqtt: MqttSettings,
     *,
+    notify: NotifySettings | None = None,
     now_ms: Callable[[], int] = wall_ms,
 ) -> AsyncIterator[Gateway]:
     """A gateway that runs while the context is open.
@@ -106,6 +116,8 @@ async def open_gateway(
     """
     installation = load_installation(settings)
     mqtt.password()
+    notify = notify or NotifySettings()
+    require(notify)
     feed = Feed()
     async with contextlib.AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -125,6 +137,8 @@ async def open_gateway(
             subscriber.tell(site, agent, receipt)
             mirror.wake()
 
+        parts = NotifyParts(notify, load_key(settings.data_dir), Ways(notify))
+        sender = Sender(parts, store, feed.tell, lambda *said: pipeline.note_proof(*said), now_ms)
         pipeline = Pipeline(
             store,
             installation,
@@ -134,21 +148,26 @@ async def open_gateway(
             receipts=tell,
             requests=lambda *told: subscriber.request(*told),
             now_ms=now_ms,
+            notify=parts,
+            planned=sender.planned,
         )
         subscriber = Subscriber(mqtt, pipeline.offer, now_ms)
-        gateway = Gateway(pipeline, subscriber, mirror, retention, passwords)
+        gateway = Gateway(pipeline, subscriber, mirror, retention, sender, passwords)
 
         # Stopped in the opposite order: first nothing comes in, then the pipeline commits what it has.
         await enter(_task("history", _supervise("history", lambda: _mirror(history, mirror))))
         await enter(_task("retention", _supervise("retention", retention.run)))
         await enter(_task("passwords", _supervise("passwords", lambda: _watch_passwords(store, settings, now_ms))))
+        await enter(sender)
         await enter(pipeline)
         await enter(ControlServer(settings.data_dir / SOCKET, pipeline, feed, gateway.status))
         await enter(subscriber)
         yield gateway
 
 
-async def run(settings: GatewaySettings, history: HistorySettings, mqtt: MqttSettings) -> None:
+async def run(
+    settings: GatewaySettings, history: HistorySettings, mqtt: MqttSettings, notify: NotifySettings | None = None
+) -> None:
     """Run the gateway until SIGTERM or SIGINT. Raises ConfigError, StartError.
 
     One-time passwords of a first start are printed to standard output and stand in data_dir/one-time-passwords.txt.
@@ -158,7 +177,7 @@ async def run(settings: GatewaySettings, history: HistorySettings, mqtt: MqttSet
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
-        async with open_gateway(settings, history, mqtt):
+        async with open_gateway(settings, history, mqtt, notify=notify):
             # Sites, rules and points stay for good; looking at them in every collection would cost a tenth of the work.
             gc.collect()
             gc.freeze()

@@ -29,6 +29,7 @@ from gateway import commands
 from gateway.checkpoint import Checkpoint
 from gateway.control.client import ControlError
 from gateway.control.feed import Feed, Subscriber
+from gateway.commands_notify import GATEWAY
 from gateway.control.protocol import Ask, Problem
 from gateway.ingest.door import Arrival, Refusal, faulty
 from gateway.ingest.lane import Lane
@@ -164,6 +165,11 @@ class Pipeline:
     async def ask(self, ask: Ask) -> Any:
         """Do a command; gives its result once it is durable. Raises ControlError."""
         return await self._submit(ask)
+
+    async def note_proof(self, token: str, channel: str, hop: str) -> None:
+        """A way says how far a test of the path came. Raises ControlError."""
+        args = {"token": token, "channel": channel, "hop": hop}
+        await self._submit(Ask(id=0, op="path.receipt", actor=GATEWAY, args=args))
 
     async def subscribe(self, subscriber: Subscriber) -> None:
         """Give the subscriber everything current, then every event from there on."""

@@ -86,6 +86,11 @@ class Feed:
                 if subscriber.cut:
                     self.cut(subscriber)
 
+    def tell(self, event: Event) -> bool:
+        """Tell everybody of one event; False when nobody listens."""
+        self.publish((event,))
+        return bool(self._subscribers)
+
     def end(self) -> None:
         """End every subscription."""
         for subscriber in self._subscribers:
