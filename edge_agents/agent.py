@@ -26,6 +26,7 @@ import msgspec
 
 from contract import quality as q
 from contract.errors import ConfigError, RetryLater, StartError, WeizhanError
+from contract.lines import agent_device
 from contract.messages import Reading, Request
 from contract.mqtt import MqttSettings
 from contract.profile import ONLINE, ProfileLibrary
@@ -66,6 +67,7 @@ class Agent:
         self._stack = contextlib.AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._waits = False
+        self._proof: Reported | None = None
         self.configuration = SiteWatch(self._files, lambda: load(settings), self._apply)
         """Watches the site file."""
         self.restarts = 0
@@ -208,6 +210,12 @@ class Agent:
         if request.kind == "poll":
             for line in self.lines:
                 line.request(request.device)
+        elif request.kind == "prove" and request.token:
+            # As a device's alarm would go: alarm lane, disk, line to the gateway. Its quality says that it is no real one.
+            at_ms = next_observed_ms(self._proof, self._now_ms())
+            self._proof = Reported(request.token, q.TEST, at_ms)
+            point = f"{agent_device(self._settings.agent_id)}/proof"
+            self.recorder.record(Reports([Reading(point, at_ms, request.token, q.TEST)], []))
 
     async def _watch(self) -> None:
         """Keep the budget, the status file and the one log line about alarms nobody has acknowledged."""
