@@ -211,7 +211,7 @@ class Agent:
             for line in self.lines:
                 line.request(request.device)
         elif request.kind == "prove" and request.token:
-            # As a device's alarm would go: alarm lane, disk, line to the gateway. Its quality says that it is no real one.
+            # The way of a device's alarm: its lane, disk, uplink. The quality says that it is none.
             at_ms = next_observed_ms(self._proof, self._now_ms())
             self._proof = Reported(request.token, q.TEST, at_ms)
             point = f"{agent_device(self._settings.agent_id)}/proof"
