@@ -246,7 +246,9 @@ class WindowTrack:
         if steepest == 0:
             return None
         nearest = min(abs(level - area) for level in levels)
-        return look.at_ms + max(exact, nearest // steepest)
+        again_ms = look.at_ms + max(exact, nearest // steepest)
+        # Once the newest value holds throughout, the mean stays what it is.
+        return again_ms if again_ms <= self._at[-1] + self._window_ms else None
 
     def _index(self, at_ms: int) -> int:
         """The value that held at that moment; the first one when it is earlier."""

@@ -162,6 +162,47 @@ def test_window_is_judged_as_defined_when_values_come_in_any_order(
     assert_truth_lasts(node, subject, newest_ms, expected)
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(0, 8).map(float)), min_size=4, max_size=12),
+    st.sampled_from([1.0, 2.5, 4.0, 5.5]),
+    st.integers(15, 45),
+    st.booleans(),
+)
+def test_mean_says_when_it_will_cross_its_limit_with_nothing_new(
+    steps: list[tuple[int, float]], limit: float, window_ms: int, is_below: bool
+) -> None:
+    """While old values leave the window one after the other the mean moves: each crossing is announced in time."""
+    side = {"below": limit, "clear": limit + 0.5} if is_below else {"above": limit, "clear": limit - 0.5}
+    leaf = Window.model_validate({"kind": "window", "of": "mean", "window_s": window_ms / 1000, "samples": 1, **side})
+    node = compile_condition(leaf)
+    subject = Subject(node)
+    samples: list[Sample] = []
+    at_ms = 0
+    for step_ms, value in [(0, 4.0), (window_ms, 4.0), *steps]:
+        at_ms += step_ms
+        samples.append((at_ms, value))
+        subject.observe(at_ms, value)
+
+    expected = [window_truth(leaf, samples, ms) for ms in range(at_ms, at_ms + 60)]
+
+    assert_truth_lasts(node, subject, at_ms, expected)
+
+
+def test_mean_is_not_asked_at_every_value_that_leaves_when_the_limit_is_far() -> None:
+    """A mean of 300 that moves by a few kPa cannot fall below 140 before one value holds throughout: nobody need ask."""
+    node = compile_condition(
+        Window.model_validate(
+            {"kind": "window", "of": "mean", "window_s": 60, "samples": 1, "below": 140, "clear": 150}
+        )
+    )
+    subject = Subject(node)
+    for second in range(100):
+        subject.observe(second * 1000, 300.0 + second % 4)
+
+    assert node.judge(subject, 99_000).again_ms is None
+
+
 def test_window_keeps_extremes_and_sum_when_more_values_come_than_it_holds() -> None:
     """Memory stays bounded; a mean and the extremes are off by no more than the grain at the window's beginning."""
     window_ms = 1_000_000
