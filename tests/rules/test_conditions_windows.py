@@ -190,7 +190,7 @@ def test_mean_says_when_it_will_cross_its_limit_with_nothing_new(
 
 
 def test_mean_is_not_asked_at_every_value_that_leaves_when_the_limit_is_far() -> None:
-    """A mean of 300 that moves by a few kPa cannot fall below 140 before one value holds throughout: nobody need ask."""
+    """A mean of 300 that moves by a few kPa cannot fall below 140 before one value is left: nobody need ask."""
     node = compile_condition(
         Window.model_validate(
             {"kind": "window", "of": "mean", "window_s": 60, "samples": 1, "below": 140, "clear": 150}
