@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from contract.point import Point
 from contract.profile import BUILT_IN
 from gateway.alarms.scope import covers
-from gateway.ledger.records import Tested
+from gateway.ledger.records import LastTest
 from rules.memory import Transition
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def names_behind(state: WorkingState, decision: Transition) -> list[str]:
     return [point for point in _points(state, decision.site) if group.has(*point.split("/", 1))]
 
 
-def untested(subjects: Iterable[str], tested: Mapping[str, Tested], before_ms: int) -> list[tuple[str, int | None]]:
+def untested(subjects: Iterable[str], tested: Mapping[str, LastTest], before_ms: int) -> list[tuple[str, int | None]]:
     """(subject, when it was last seen to work) of those whose last test is older than that, the longest first.
 
     A test of a device as a whole counts for each of its points. None: never tested.

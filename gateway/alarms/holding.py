@@ -215,7 +215,10 @@ class Holding:
         subject = f"{site}/{name}"
         for drill in self._holds.drills.values():
             silent = self._holds.silent.get(drill.id, set())
-            if drill.site == site and subject in silent and at_ms >= drill.from_ms:
+            listed = self._holds.listed.get(drill.id, set())
+            # An alarm is worth a line of its own beside the change of state that raised it.
+            new = subject in silent or (alarm_id is not None and subject in listed)
+            if drill.site == site and new and drill.from_ms <= at_ms < drill.until_ms:
                 silent.discard(subject)
                 self._moves.changes.steps.append(rows.write_spoke(drill, subject, at_ms, how, alarm_id))
                 self._tell("drill", drill_data(drill, self._holds))

@@ -175,7 +175,8 @@ def write_spoke(drill: Drill, subject: str, at_ms: int, how: str, alarm_id: int 
 
     def step(connection: sqlite3.Connection) -> None:
         connection.execute(
-            "UPDATE drill_item SET spoke_ms = ?, how = ?, alarm_id = ? WHERE drill = ? AND subject = ?",
+            "UPDATE drill_item SET spoke_ms = coalesce(spoke_ms, ?), how = ?, alarm_id = coalesce(alarm_id, ?) "
+            "WHERE drill = ? AND subject = ?",
             (at_ms, how, alarm_id, drill.id, subject),
         )
         write_tested(subject, at_ms, drill.id, drill.leader)(connection)

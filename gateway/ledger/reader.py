@@ -110,6 +110,15 @@ class LedgerReader:
         query = "SELECT id, version, first_ms, json FROM rule_version WHERE id = ? OR ? IS NULL ORDER BY first_ms, id"
         return [r.RuleVersion(*row) for row in self._all(query, (rule, rule))]
 
+    def alarm_changes(self, after_id: int, limit: int) -> list[tuple[Any, ...]]:
+        """Raises and clears after a transition's id: (id, event, event_ms, rule, subject, site, device, severity,
+        drill), in order."""
+        query = (
+            "SELECT t.id, t.event, t.event_ms, a.rule, a.subject, a.site, a.device, a.severity, a.drill "
+            "FROM transition t JOIN alarm a ON a.id = t.alarm_id WHERE t.id > ? ORDER BY t.id LIMIT ?"
+        )
+        return self._all(query, (after_id, limit))
+
     def deciding_rule(self, alarm_id: int) -> r.RuleVersion | None:
         """The version of the rule that raised an alarm; its `json` is empty where the record was not kept. None: no
         such alarm."""
@@ -158,9 +167,9 @@ class LedgerReader:
         query = "SELECT drill, subject, spoke_ms, how, alarm_id FROM drill_item WHERE drill = ? ORDER BY subject"
         return [r.DrillItem(*row) for row in self._all(query, (drill_id,))]
 
-    def tested(self) -> dict[str, r.Tested]:
+    def tested(self) -> dict[str, r.LastTest]:
         """Last test of every point or device that was ever tested, by subject (for `alarms.coverage.untested`)."""
-        return {row[0]: r.Tested(*row) for row in self._all("SELECT subject, at_ms, drill, by FROM tested")}
+        return {row[0]: r.LastTest(*row) for row in self._all("SELECT subject, at_ms, drill, by FROM tested")}
 
     def work(self, site: str | None = None, device: str | None = None, limit: int = 100) -> list[r.WorkRow]:
         """Work recorded on devices, the latest first."""
@@ -179,6 +188,10 @@ class LedgerReader:
             "ORDER BY last_ms DESC, id"
         )
         return [r.QuarantineRow(*row) for row in self._all(query)]
+
+    def refused_count(self) -> int:
+        """Messages in quarantine, all sources together."""
+        return int(self._all("SELECT coalesce(sum(count), 0) FROM quarantine")[0][0])
 
     def unknown_devices(self) -> list[r.UnknownDevice]:
         """Devices that report but nobody approved yet."""

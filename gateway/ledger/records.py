@@ -87,7 +87,7 @@ class DrillItem(NamedTuple):
     alarm_id: int | None
 
 
-class Tested(NamedTuple):
+class LastTest(NamedTuple):
     """When a point, or by hand a whole device, was last seen to work in a test."""
 
     subject: str

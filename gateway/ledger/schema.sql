@@ -174,6 +174,31 @@ CREATE TABLE proof (
 );
 CREATE INDEX proof_target ON proof (target, state, id);
 
+-- What monitoring centres are to be told by GB/T 26875.3, one information object a row, until they confirm it. Rows of
+-- fires stay, with the time of the confirm; so do those a centre denied.
+CREATE TABLE upward (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, centre TEXT NOT NULL,
+    urgency INTEGER NOT NULL,         -- 0 fire | 1 duty answer | 2 event | 3 value
+    type INTEGER NOT NULL, object BLOB NOT NULL, created_ms INTEGER NOT NULL,
+    denied INTEGER NOT NULL DEFAULT 0, done_ms INTEGER
+);
+CREATE INDEX upward_next ON upward (centre, urgency, id) WHERE done_ms IS NULL;
+-- Numbers that devices and points have at a centre; once given they stay. point: device or device/point.
+CREATE TABLE upward_number (
+    centre TEXT NOT NULL, point TEXT NOT NULL, sys_type INTEGER NOT NULL, sys_addr INTEGER NOT NULL,
+    comp_type INTEGER NOT NULL, comp_addr INTEGER NOT NULL,
+    PRIMARY KEY (centre, point)
+) WITHOUT ROWID;
+
+-- Duty checks (查岗): who asked, by when it is to be answered, who did.
+CREATE TABLE duty_check (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, site TEXT NOT NULL, origin TEXT NOT NULL, -- centre/ID
+    asked_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL,
+    state TEXT NOT NULL,              -- open | answered | late | unanswered
+    answered_ms INTEGER, answered_by TEXT
+);
+CREATE INDEX duty_check_open ON duty_check (state) WHERE state = 'open';
+
 -- Messages that could not be taken: counted by source and reason, the latest sample kept.
 CREATE TABLE quarantine (
     id INTEGER PRIMARY KEY, source TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,
