@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 from gateway.ingest.door import Arrival
 
@@ -19,6 +20,11 @@ class Lane:
     def __len__(self) -> int:
         return len(self._queue)
 
+    @property
+    def oldest_ms(self) -> int | None:
+        """When the oldest message was received; None when there is none."""
+        return self._queue[0].received_ms if self._queue else None
+
     def put(self, arrival: Arrival) -> bool:
         """Take a message; False when there is no room."""
         if len(self._queue) >= self._messages or self._held + len(arrival.payload) > self._size:
@@ -32,3 +38,9 @@ class Lane:
         arrival = self._queue.popleft()
         self._held -= len(arrival.payload)
         return arrival
+
+
+def waiting_since(now_ms: int, again: Sequence[Arrival], *lanes: Lane) -> int:
+    """When the oldest message that waits was received, now at the latest: until then it is known who was silent."""
+    times = [now_ms, *(each.received_ms for each in again[:1])]
+    return min(times + [lane.oldest_ms for lane in lanes if lane.oldest_ms is not None])
