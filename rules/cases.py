@@ -205,7 +205,8 @@ class _Play:
         values = [(k, v.observed_ms, v.received_ms, v.value, v.quality) for k, v in old.values() if v.observed_ms]
         states = [state for state in self._known.values() if state.phase != "rest"]
         self._engine = self._stage.engine(self._rules)
-        self._engine.restore(states, values, [(SITE, AGENT, True, 0)], now_ms)
+        self._engine.restore(states, values, [(SITE, AGENT, True, 0)], now_ms, series=list(old.series()))
+        self._engine.agent_heard(SITE, AGENT, True, now_ms)
         for arrival in self._told:
             self._note(self._engine, arrival)
 

@@ -3,11 +3,10 @@
 All times are ms UTC on the gateway's clock. A reading is judged at its own time (observed time, corrected by the
 agent's clock offset), never later than it was received. A timer is a since-time, so that it survives any restart.
 
-    rest ──violated──> pending ──held for_s──> active ──over──> clearing ──held clear_for_s──> rest
-             └ for_s = 0: straight to active       └ clear_for_s = 0: straight to rest
-
-A bad, unknown or test value never raises: it ends a pending phase; an active alarm holds or clears as the rule's
-`on_missing` says; a clearing phase falls back to active, because unknown is never OK.
+    memory.py    what is remembered          horizon.py   how far event time is complete, and the order of judging
+    phases.py    the phases of an alarm      presence.py  agents, lines, silence
+    causes.py    what stands above an alarm  wiring.py    which rule watches what
+    sight.py     what a condition sees       conditions.py, series.py   whether it holds
 
 The cost of a reading depends on the rules of its point only; a calm value of a calm point costs one dictionary
 look-up and two comparisons.
@@ -15,100 +14,154 @@ look-up and two comparisons.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from contract.messages import Reading, Value
 from contract.profile import BUILT_IN, ONLINE, Profile
-from contract.quality import GOOD, kind
+from contract.quality import GOOD
 from contract.site import Site
-from rules.memory import Agent, Device, Effects, LastValue, RuleState, Transition, Watch
-from rules.model import Absence, AgentLost, Rule, State, Threshold
+from rules.causes import Causes
+from rules.horizon import LOOK, REVIEW, Progress
+from rules.memory import (
+    COURSE,
+    Agent,
+    Device,
+    Effects,
+    Feed,
+    Group,
+    Lane,
+    LastValue,
+    RuleState,
+    Watch,
+    World,
+)
+from rules.model import Rule, with_limits
+from rules.phases import LATE_MS, Phases
+from rules.presence import Presence
+from rules.wiring import MOST_POINTS, Wiring, lane_of
 
-MOST_POINTS = 4096
-"""Points of one device; a device that names more is not believed."""
-LATE_MS = 60_000
-"""A decision about a moment longer ago than this is marked retrospective."""
+__all__ = ["LATE_MS", "MOST_POINTS", "Engine"]
 
 
 class Engine:
-    """Judges readings, silence and lost agents.
+    """Judges readings, silence, lost agents, dates, hours and alarms about alarms.
 
-    Feed it with `observe`, `agent_heard` and `advance`, in the order things are committed; `take` gives what to
-    write down. Restored from what was written down, it goes on as if it had never stopped.
+    Feed it with `observe`, `agent_heard`, `broker`, `note_alarm`, `note_finding` and `advance`, in the order things are
+    committed; `take` gives what to write down. Restored from what was written down, it goes on as if it had never
+    stopped.
     """
 
     def __init__(self, rules: Mapping[str, Rule]) -> None:
-        self._rules = rules
-        self._slots: dict[str, dict[str, LastValue]] = {}
-        self._of_agent: dict[tuple[str, str], dict[str, LastValue]] = {}
-        self._devices: dict[tuple[str, str], Device] = {}
-        self._profiles: dict[tuple[str, str], Profile] = {}
-        self._agents: dict[tuple[str, str], Agent] = {}
-        self._watches: dict[tuple[str, str], Watch] = {}
-        self._timers: list[tuple[int, int, Watch | Device | Agent]] = []
-        self._counter = 0
-        self._now_ms = 0
-        self._transitions: list[Transition] = []
-        self._changed: dict[tuple[str, str], Watch] = {}
+        self._world = World(dict(rules))
+        self._phases = Phases(self._world, lambda: self._progress, lambda: self._causes)
+        self._progress = Progress(self._world, self._apply, self._phases.fire)
+        self._causes = Causes(self._world, self._progress, self._phases)
+        self._presence = Presence(self._world, self._progress, self._phases, self._causes)
+        self._wiring = Wiring(self._world, self._progress, self._causes, self._made)
+        self._wiring.set_rules(rules.values())
+        self._is_restored = False
 
     # --- what there is -------------------------------------------------------------------------------------------
 
     def add_site(self, site: Site) -> None:
-        """Know a site's agents and devices."""
+        """Know a site's agents, lines, devices and groups."""
+        world = self._world
+        world.sites[site.site] = site
+        groups = world.groups.setdefault(site.site, [])
+        for group in site.all_groups():
+            made = Group(site.site, group.id, group.kind, tuple(group.members))
+            groups.append(made)
+            self._wiring.group(made)
         for agent in site.agents:
-            self._agent(site.site, agent.id)
-        for placed in site.placed():
-            self.add_device(site.site, placed.agent, placed.entry.id, placed.profile, placed.entry.points)
+            self._wiring.agent(site.site, agent.id)
         for own in site.own_devices():
             self.add_device(site.site, own.agent, own.device, own.profile)
+        for placed in site.placed():
+            limits = {
+                rule: with_limits(world.rules[rule], limit, f"sites.{site.site}.{placed.entry.id}.limits.{rule}")
+                for rule, limit in placed.entry.limits.items()
+                if rule in world.rules
+            }
+            self.add_device(
+                site.site, placed.agent, placed.entry.id, placed.profile, placed.entry.points,
+                line=f"line-{placed.line.id}", poll_s=placed.poll_s, limited=limits,
+            )  # fmt: skip
 
-    def add_device(self, site: str, agent: str, device: str, profile: Profile, points: int | None = None) -> None:
-        """Know a device and put the rules for its profile on its points. Known already: no effect."""
-        if (site, device) in self._devices:
+    def add_device(
+        self,
+        site: str,
+        agent: str,
+        device: str,
+        profile: Profile,
+        points: int | None = None,
+        *,
+        line: str | None = None,
+        poll_s: float | None = None,
+        limited: Mapping[str, Rule] | None = None,
+    ) -> None:
+        """Know a device and put the rules for its profile on its points. Known already: no effect.
+
+        Args:
+            line: `line-<id>` it hangs on. poll_s: its period of a poll. limited: rules that have other limits for it.
+        """
+        world = self._world
+        if (site, device) in world.devices:
             return
-        self._agent(site, agent)
-        slots = self._slots.setdefault(site, {})
-        made = Device(agent, int(profile.max_silence_s * 1000))
-        self._devices[site, device] = made
-        self._profiles[site, device] = profile
-        is_line = profile.is_own  # no device: it is not online, and nobody waits for it
-        own = [] if is_line else [ONLINE] if profile.modbus is None else list(BUILT_IN)
-        for name in [point.name for point in profile.points_for(points)] + own:
-            self._add_point(slots, site, device, made, profile, name)
-        absence = [r for r in self._rules.values() if r.when.kind == "absence" and r.applies(profile.id, "*")]
-        if is_line:
-            absence = []
-        made.watches = tuple(self._watch(rule, f"{site}/{device}", site, device) for rule in absence)
-        if made.watches:
-            shortest = min(_after_ms(rule) for rule in absence)
-            # A value is repeated within max_silence_s; twice that is the least silence that means anything.
-            made.after_ms = max(shortest, 2 * made.silence_ms)
-            made.since_ms = self._now_ms
-            self._schedule(self._now_ms + made.after_ms, made)
+        is_gateways = profile.category in ("agent", "gateway")  # measured by the gateway itself: always there
+        above = world.own if is_gateways else self._wiring.agent(site, agent)
+        made = world.devices[site, device] = Device(site, device, above, profile)
+        made.agent_name = agent
+        made.rules, made.poll_s = dict(limited or {}), poll_s or profile.poll_s
+        above.devices.append(made)
+        if profile.category == "line":
+            self._wiring.line(site, above, device)
+        elif line is not None:
+            made.line = self._wiring.line(site, above, line)
+            made.line.devices.append(made)
+        self._wiring.device(made)
+        of_agent = self.points(site, agent)
+        built_in = [] if profile.is_own else [ONLINE] if profile.modbus is None else list(BUILT_IN)
+        lanes = {point.name: above.lanes[point.lane] for point in profile.points_for(points)}
+        lanes.update((name, above.lanes[BUILT_IN[name].lane]) for name in built_in if name not in lanes)
+        for name, lane in lanes.items():
+            self._add_point(made, of_agent, name, lane)
+        self._presence.expect(made, world.now_ms)
+
+    def set_dates(self, site: str, device: str, due_ms: Mapping[str, int]) -> None:
+        """Say when dates of a device's life come: inspection, maintenance, scrap, calibration, battery."""
+        known = self._world.devices.get((site, device))
+        if known is None or known.due_ms == due_ms:
+            return
+        known.due_ms = dict(due_ms)
+        for watch in self._world.watches.values():
+            if watch.device is known and watch.node is not None and watch.node.needs.dates:
+                self._progress.schedule(watch, self._world.now_ms, LOOK)
 
     def points(self, site: str, agent: str) -> dict[str, LastValue]:
         """The known points `device/point` of an agent's devices; the same object for ever, and it grows."""
-        return self._of_agent.setdefault((site, agent), {})
+        return self._world.of_agent.setdefault((site, agent), {})
 
     def knows(self, site: str, device: str) -> bool:
         """Whether the device stands in a site file or was approved."""
-        return (site, device) in self._devices
+        return (site, device) in self._world.devices
 
     def values(self) -> Iterator[tuple[str, LastValue]]:
         """Every point as `site/device/point`, with its current picture."""
-        for site, slots in self._slots.items():
-            for point, slot in slots.items():
-                yield f"{site}/{point}", slot
+        return self._world.values()
 
-    def cause_of(self, site: str, device: str) -> str | None:
-        """Why nothing can be known of a device now (`agent_lost`); None while its agent is connected."""
-        known = self._devices.get((site, device))
-        if known is None:
-            return None
-        agent = self._agents[site, known.agent]
-        return None if agent.online else "agent_lost"
+    def cause_of(self, site: str, device_or_point: str) -> str | None:
+        """Path of the node at fault that makes a device, or `device/point`, unknown now; None: its path is whole.
+
+        `broker`, `site/agent`, `site/line-<id>` or `site/device`, whichever is highest.
+        """
+        return self._causes.cause_of(site, device_or_point)
+
+    def rules_in_force(self) -> dict[tuple[str, str], Rule]:
+        """Every (id, version) that judges something now, those with limits of one device included."""
+        return {(watch.rule.id, watch.version): watch.rule for watch in self._world.watches.values()}
+
+    # --- going on ------------------------------------------------------------------------------------------------
 
     def restore(
         self,
@@ -116,52 +169,142 @@ class Engine:
         values: Iterable[tuple[str, int, int, Value, str]],
         agents: Iterable[tuple[str, str, bool, int]],
         now_ms: int,
+        series: Iterable[tuple[str, Any]] = (),
+        tail: Iterable[tuple[str, list[Reading], int, int]] = (),
     ) -> None:
         """Go on from what was written down. States of rules or subjects that are gone are left alone.
 
         Args:
             states: as `take` gave them. values: (site/device/point, observed_ms, received_ms, value, quality).
             agents: (site, agent, online, heard_ms). now_ms: nobody counts as silent before a grace from now.
+            series: as `series` gave them at the last checkpoint. tail: (site, readings, received_ms, offset_ms) of
+                what was committed since, in order: seen, and not judged again.
         """
-        self._now_ms = now_ms
+        world = self._world
+        world.now_ms = now_ms
+        self._is_restored = True
         for key, observed_ms, received_ms, value, quality in values:
             site, _, point = key.partition("/")
-            slot = self._slots.get(site, {}).get(point) or self._add_late_point(site, point)
+            slot = world.slots.get(site, {}).get(point) or self._add_late_point(site, point)
             if slot is not None:
                 slot.last, slot.received_ms = Reading(point, observed_ms, value, quality), received_ms
-        for device in self._devices.values():
-            device.since_ms = now_ms
-            if device.watches:
-                self._schedule(now_ms + device.after_ms, device)
         for site, name, online, _heard_ms in agents:
-            self._agents.setdefault((site, name), Agent(())).online = online
-        for agent in self._agents.values():
-            agent.heard_ms = agent.returned_ms = now_ms
-            self._schedule_agent(agent)
+            world.agents.setdefault((site, name), Agent(f"{site}/{name}")).online = online
+        held_to = {}
+        known = set()
         for state in states:
-            watch = self._watches.get((state.rule, state.subject))
-            if watch is None:
+            if state.rule == COURSE:
+                held_to[state.subject] = state.since_ms
                 continue
-            watch.phase, watch.since_ms = state.phase, state.since_ms
-            watch.alarm_id, watch.detail = state.alarm_id, dict(state.detail)
-            self._settle(watch)
-        self._changed.clear()
+            watch = world.watches.get((state.rule, state.subject))
+            if watch is not None:
+                watch.restore(state)
+                known.add(watch)
+        self._presence.give_grace(now_ms)
+        self._see_again(series, tail, held_to)
+        self._presence.restore_faults()
+        for watch in world.watches.values():
+            self._arm(watch, watch in known, now_ms)
+        for slots in world.slots.values():
+            for slot in slots.values():
+                slot.settle()
+        world.changed.clear()
+
+    def _see_again(
+        self,
+        series: Iterable[tuple[str, Any]],
+        tail: Iterable[tuple[str, list[Reading], int, int]],
+        held_to: dict[str, int],
+    ) -> None:
+        """Traces as of the checkpoint, then everything since; what was held back is held back again."""
+        world = self._world
+        for course_key, done_ms in held_to.items():
+            course = world.courses.get(course_key)
+            if course is not None:
+                course.was_holding, course.done_ms = True, done_ms
+        for key, data in series:
+            site, _, point = key.partition("/")
+            slot = world.slots.get(site, {}).get(point)
+            for feed in () if slot is None else slot.feeds:
+                kept = data.get(feed.course.key)
+                if kept is None:
+                    continue
+                if feed.trace is not None:
+                    feed.trace.load(point, kept)
+                for at_ms, value, quality in kept.get("held", ()):
+                    self._see(feed, Reading(point, at_ms, value, quality), at_ms)
+        for site, readings, received_ms, offset_ms in tail:
+            slots = world.slots.get(site, {})
+            for reading in readings:
+                slot = slots.get(reading.point) or self._add_late_point(site, reading.point)
+                if slot is None:
+                    continue
+                slot.last, slot.received_ms = reading, received_ms
+                at_ms = min(reading.observed_ms + offset_ms, received_ms)
+                slot.lane.newest_ms = max(slot.lane.newest_ms, at_ms)
+                for feed in slot.feeds:
+                    if feed.trace is not None or feed.course.was_holding:
+                        self._see(feed, reading, at_ms)
+
+    def _see(self, feed: Feed, reading: Reading, at_ms: int) -> None:
+        if feed.course.was_holding and at_ms > feed.course.done_ms:
+            self._progress.hold(feed, reading, at_ms)
+        elif feed.trace is not None:
+            feed.trace.add(reading, at_ms)
+
+    def _arm(self, watch: Watch, is_known: bool, now_ms: int) -> None:
+        """Timers of a watch after a restart."""
+        self._phases.settle(watch)
+        if watch.flapping and watch.rule.flap is not None:
+            self._phases.expect_calm(watch)
+        if watch.is_up or watch.phase == "pending":
+            self._progress.schedule(watch, now_ms, REVIEW)
+        if watch.is_late:
+            watch.course.late[watch.rule.id, watch.subject] = watch
+        if watch.is_up:
+            self._causes.announce(watch, watch.since_ms)
+        if watch.node is not None:
+            self._look_again(watch, is_known, now_ms)
+
+    def _look_again(self, watch: Watch, is_known: bool, now_ms: int) -> None:
+        """Find out when time alone may change a condition, without judging what was judged before."""
+        assert watch.node is not None
+        needs = watch.node.needs
+        seen = [last.observed_ms for point in needs.points if (last := watch.sight.last(point)) is not None]
+        seen += [last.observed_ms for point in watch.points if (last := watch.sight.last(point)) is not None]
+        if not seen and not is_known:
+            if needs.dates or needs.clock or needs.alarm_rules or needs.finding_rules or watch.counts_known:
+                self._progress.schedule(watch, now_ms, LOOK)
+            return
+        at_ms = max(seen, default=0)
+        if is_known:
+            at_ms = max(at_ms, watch.since_ms)
+        watch.sight.at_ms = at_ms
+        again_ms = watch.node.judge(watch.sight, at_ms).again_ms
+        if again_ms is not None:
+            self._phases.ask_again(watch, again_ms)
+
+    def series(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What is remembered of points beside their last values, of all that changed since the last call."""
+        for key, slot in self._world.values():
+            if any((feed.trace is not None and feed.trace.is_new) or slot.holding for feed in slot.feeds):
+                held: dict[str, list[list[Any]]] = {}
+                if slot.holding:
+                    for feed in slot.feeds:
+                        rows = [row for row in sorted(feed.course.held, key=lambda row: row[:2]) if row[2] is feed]
+                        held[feed.course.key] = [[at_ms, r.value, r.quality] for at_ms, _, _, r in rows]
+                data = {}
+                for feed in slot.feeds:
+                    kept = {} if feed.trace is None else feed.trace.dump()
+                    data[feed.course.key] = {**kept, "held": held.get(feed.course.key, [])}
+                yield key, data
 
     def bind(self, rule: str, subject: str, alarm_id: int) -> None:
         """Remember the ledger's number of the alarm that a raise opened."""
-        watch = self._watches.get((rule, subject))
+        watch = self._world.watches.get((rule, subject))
         if watch is not None:
             watch.alarm_id = alarm_id
-            self._changed[rule, subject] = watch
-
-    def note_alarm(self, rule: str, subject: str, site: str, device: str | None, states: frozenset[str]) -> None:
-        """What the alarms of a rule on a subject are now: active, unacknowledged, returned_unacknowledged."""
-
-    def note_finding(self, rule: str, subject: str, site: str, device: str | None, finding: str, at_ms: int) -> None:
-        """An alarm raised at that time was found to be this; a later finding of the same alarm replaces it."""
-
-    def set_dates(self, site: str, device: str, dates: Mapping[str, int]) -> None:
-        """When inspection, maintenance, scrap, calibration and battery of a device are due, ms UTC."""
+            self._world.changed[rule, subject] = watch
 
     # --- what happens --------------------------------------------------------------------------------------------
 
@@ -173,17 +316,20 @@ class Engine:
         offset_ms: int = 0,
         found: list[LastValue | None] | None = None,
     ) -> list[Reading]:
-        """Apply readings of one site in order; gives back those of devices nobody knows.
+        """Apply readings of one batch in order; gives back those of devices nobody knows.
 
         Args:
             offset_ms: to add to the agent's times to get the gateway's.
             found: the readings' points, for a caller who has looked them up already.
         """
-        self._now_ms = max(self._now_ms, received_ms)
+        world = self._world
+        world.now_ms = max(world.now_ms, received_ms)
         if found is None:
-            slots = self._slots.get(site, {})
+            slots = world.slots.get(site, {})
             found = [slots.get(reading.point) for reading in readings]
         strangers: list[Reading] = []
+        take = self._progress.take
+        behind: Agent | None = None
         for reading, slot in zip(readings, found, strict=True):
             if slot is None:
                 slot = self._add_late_point(site, reading.point)
@@ -192,7 +338,9 @@ class Engine:
                     continue
             slot.last = reading
             slot.received_ms = received_ms
-            if slot.watches:
+            if slot.lane.behind:
+                behind = slot.lane.agent
+            if slot.feeds:
                 value = reading.value
                 if slot.calm and reading.quality == GOOD:
                     if value.__class__ is float:
@@ -200,240 +348,115 @@ class Engine:
                             continue
                     elif value not in slot.alarming:
                         continue
-                at_ms = min(reading.observed_ms + offset_ms, received_ms)
-                for watch in slot.watches:
-                    self._judge(watch, value, reading.quality, at_ms, received_ms)
+                take(slot, reading, min(reading.observed_ms + offset_ms, received_ms))
+        if behind is not None:
+            self._arrived(site, readings, received_ms, offset_ms)
         return strangers
 
-    def agent_heard(self, site: str, agent: str, online: bool, heard_ms: int) -> None:
-        """An agent's state message (or its last will, online false) arrived."""
+    def _arrived(self, site: str, readings: list[Reading], received_ms: int, offset_ms: int) -> None:
+        newest: dict[Lane, int] = {}
+        slots = self._world.slots[site]
+        for reading in readings:
+            slot = slots.get(reading.point)
+            if slot is not None and slot.lane.behind:
+                at_ms = min(reading.observed_ms + offset_ms, received_ms)
+                newest[slot.lane] = max(newest.get(slot.lane, 0), at_ms)
+        for lane, at_ms in newest.items():
+            self._progress.arrived(lane, at_ms, self._world.now_ms)
+
+    def _apply(self, feed: Feed, reading: Reading, at_ms: int) -> None:
+        """Judge one reading in one course; everything before it in that course has been judged."""
+        if feed.trace is not None:
+            feed.trace.add(reading, at_ms)
+        if feed.node is not None:
+            self._presence.told(feed.node, reading, at_ms)
+        for watch in feed.quick:
+            self._phases.judge(watch, reading, at_ms)
+        for watch in feed.deep:
+            self._phases.look(watch, at_ms)
+
+    def agent_heard(
+        self,
+        site: str,
+        agent: str,
+        online: bool,
+        heard_ms: int,
+        held: tuple[int, int] | None = (0, 0),
+        waited_s: float = 0.0,
+    ) -> None:
+        """An agent's state message (or its last will, online false) arrived, or a batch as a sign of life.
+
+        Args:
+            held: batches it still holds of (alarm, telemetry); None: it did not say. waited_s: age of the oldest.
+        """
         # An agent that stands in no site file may be anybody: it is heard, and nobody is called when it goes.
-        known = self._agents.setdefault((site, agent), Agent(()))
-        self._now_ms = max(self._now_ms, heard_ms)
-        known.heard_ms = heard_ms
-        if online and not known.online:
-            known.returned_ms = heard_ms
-        known.online = online
-        for watch in known.watches:
-            self._step(watch, not online, online, heard_ms, heard_ms, {"online": online, "heard_ms": heard_ms})
-        self._schedule_agent(known)
+        known = self._world.agents.setdefault((site, agent), Agent(f"{site}/{agent}"))
+        self._world.now_ms = max(self._world.now_ms, heard_ms)
+        self._presence.agent_heard(known, online, heard_ms, held, waited_s)
+
+    def broker(self, connected: bool, at_ms: int) -> None:
+        """The gateway's connection to the broker was lost or is back. While it is away no agent counts as lost."""
+        self._world.now_ms = max(self._world.now_ms, at_ms)
+        self._presence.broker(connected, at_ms)
+
+    def woke(self, now_ms: int) -> None:
+        """The gateway did not run for a while: what waits is taken first, nobody is silent before a grace from now."""
+        self._world.now_ms = max(self._world.now_ms, now_ms)
+        self._presence.give_grace(now_ms)
+
+    def note_alarm(self, rule: str, subject: str, site: str, device: str | None, states: frozenset[str]) -> None:
+        """What the alarms of a rule on a subject are: active, unacknowledged, returned_unacknowledged."""
+        self._causes.note_alarm(rule, subject, site, device, states)
+
+    def note_finding(self, rule: str, subject: str, site: str, device: str | None, finding: str, at_ms: int) -> None:
+        """An alarm raised at that time was found to be this; a later finding of the same alarm replaces it."""
+        self._causes.note_finding(rule, subject, site, device, finding, at_ms)
 
     def advance(self, now_ms: int) -> None:
         """Let time pass: timers that are due speak."""
-        self._now_ms = max(self._now_ms, now_ms)
-        while self._timers and self._timers[0][0] <= now_ms:
-            _, number, owner = heapq.heappop(self._timers)
-            if owner.timer != number:
-                continue  # overtaken by a later phase
-            if isinstance(owner, Watch):
-                self._mature(owner, now_ms, now_ms)
-            elif isinstance(owner, Device):
-                self._check_silence(owner, now_ms)
-            else:
-                self._check_heartbeat(owner, now_ms)
+        self._world.now_ms = max(self._world.now_ms, now_ms)
+        self._presence.advance(now_ms)
+        self._progress.advance(now_ms)
 
     def next_due_ms(self) -> int | None:
         """When `advance` next has something to do; None: nothing is waiting."""
-        return self._timers[0][0] if self._timers else None
+        dues = [self._progress.next_due_ms(), self._presence.next_due_ms()]
+        return min((due for due in dues if due is not None), default=None)
 
     def take(self) -> Effects:
         """What happened since the last call, to be written down in one transaction."""
-        states = [
-            RuleState(w.rule.id, w.subject, w.phase, w.since_ms, w.alarm_id, w.detail) for w in self._changed.values()
-        ]
-        effects = Effects(self._transitions, states)
-        self._transitions, self._changed = [], {}
+        world = self._world
+        states = [watch.state() for watch in world.changed.values()] + self._progress.states()
+        effects = Effects(world.transitions, states)
+        world.transitions, world.changed, world.changed_courses = [], {}, {}
         return effects
-
-    # --- how it is judged ----------------------------------------------------------------------------------------
-
-    def _judge(self, watch: Watch, value: Value, quality: str, at_ms: int, now_ms: int) -> None:
-        self._mature(watch, at_ms, now_ms)
-        inputs = {"value": value, "quality": quality, "observed_ms": at_ms}
-        if kind(quality) not in ("good", "uncertain") or value is None:
-            self._missing(watch, at_ms, now_ms, inputs)
-            return
-        when = watch.rule.when
-        if isinstance(when, Threshold):
-            if value.__class__ is not float:
-                self._missing(watch, at_ms, now_ms, inputs)
-                return
-            number = float(value)
-            if when.below is not None:
-                violated, over, limit = number < when.below, number >= when.clear, when.below
-            else:
-                assert when.above is not None
-                violated, over, limit = number > when.above, number <= when.clear, when.above
-            inputs["limit"] = limit
-        elif isinstance(when, State):
-            violated = value in when.equals
-            over = not violated
-        else:  # absence, told by the device's own `online`
-            violated, over = value is False, value is True
-        self._step(watch, violated, over, at_ms, now_ms, inputs)
-
-    def _step(self, watch: Watch, violated: bool, over: bool, at_ms: int, now_ms: int, inputs: dict[str, Any]) -> None:
-        phase = watch.phase
-        if phase == "rest":
-            if violated:
-                self._enter(watch, "pending", at_ms, inputs)
-                self._mature(watch, at_ms, now_ms)
-        elif phase == "pending":
-            if not violated:
-                self._enter(watch, "rest", at_ms, {})
-            elif at_ms < watch.since_ms:  # the agent's clock went back
-                self._enter(watch, "pending", at_ms, inputs)
-        elif phase == "active":
-            if over:
-                self._enter(watch, "clearing", at_ms, inputs)
-                self._mature(watch, at_ms, now_ms)
-        elif phase == "clearing" and not over:
-            self._enter(watch, "active", at_ms, watch.detail)
-
-    def _missing(self, watch: Watch, at_ms: int, now_ms: int, inputs: dict[str, Any]) -> None:
-        if watch.phase == "pending":
-            self._enter(watch, "rest", at_ms, {})
-        elif watch.phase == "clearing":
-            self._enter(watch, "active", at_ms, watch.detail)
-        if watch.phase == "active" and watch.rule.on_missing == "clear":
-            watch.detail = inputs
-            self._decide(watch, "clear", at_ms, now_ms)
-
-    def _mature(self, watch: Watch, at_ms: int, now_ms: int) -> None:
-        """A phase that has held long enough by `at_ms` ends, at the moment it was due."""
-        if watch.phase == "pending":
-            due_ms = watch.since_ms + int(watch.rule.for_s * 1000)
-            if due_ms <= at_ms:
-                self._decide(watch, "raise", due_ms, now_ms)
-        elif watch.phase == "clearing":
-            due_ms = watch.since_ms + int(watch.rule.clear_for_s * 1000)
-            if due_ms <= at_ms:
-                self._decide(watch, "clear", due_ms, now_ms)
-
-    def _decide(self, watch: Watch, event: Literal["raise", "clear"], event_ms: int, now_ms: int) -> None:
-        self._transitions.append(
-            Transition(
-                watch.rule.id,
-                watch.rule.version,
-                watch.rule.severity,
-                watch.subject,
-                watch.site,
-                watch.device,
-                event,
-                event_ms,
-                now_ms - event_ms > LATE_MS,
-                dict(watch.detail),
-            )
-        )
-        self._enter(watch, "active" if event == "raise" else "rest", event_ms, watch.detail)
-
-    def _enter(self, watch: Watch, phase: str, since_ms: int, detail: dict[str, Any]) -> None:
-        watch.phase, watch.since_ms, watch.detail = phase, since_ms, detail
-        self._changed[watch.rule.id, watch.subject] = watch
-        self._settle(watch)
-
-    def _settle(self, watch: Watch) -> None:
-        """Timer and calm flag as the phase asks."""
-        watch.timer = 0
-        if watch.phase == "pending":
-            self._schedule(watch.since_ms + int(watch.rule.for_s * 1000), watch)
-        elif watch.phase == "clearing":
-            self._schedule(watch.since_ms + int(watch.rule.clear_for_s * 1000), watch)
-        if watch.owner is not None:
-            watch.owner.calm = all(w.phase == "rest" for w in watch.owner.watches)
-
-    # --- silence -------------------------------------------------------------------------------------------------
-
-    def _check_silence(self, device: Device, now_ms: int) -> None:
-        agent = self._agents[device.watches[0].site, device.agent]
-        if not agent.online:
-            # The agent's loss is the one cause; looked at again once it is back.
-            self._schedule(now_ms + device.after_ms, device)
-            return
-        heard_ms = device.heard_ms
-        silent_ms = max(heard_ms, device.since_ms, agent.returned_ms) + device.after_ms
-        for watch in device.watches:
-            if silent_ms <= now_ms:
-                self._step(watch, True, False, silent_ms, now_ms, {"heard_ms": heard_ms})
-            elif watch.phase != "rest" and "heard_ms" in watch.detail:
-                # It was silence, not the device's own `online`, that raised this; a reading ends it.
-                self._step(watch, False, True, heard_ms, now_ms, {"heard_ms": heard_ms})
-        waiting = any(watch.phase != "rest" for watch in device.watches)
-        self._schedule(now_ms + 1000 if waiting else max(silent_ms, now_ms + 1000), device)
-
-    def _check_heartbeat(self, agent: Agent, now_ms: int) -> None:
-        for watch in agent.watches:
-            lost_ms = agent.heard_ms + _after_ms(watch.rule)
-            if lost_ms <= now_ms:
-                agent.online = False
-                self._step(watch, True, False, lost_ms, now_ms, {"online": False, "heard_ms": agent.heard_ms})
-        if agent.online:
-            self._schedule(agent.heard_ms + min(_after_ms(watch.rule) for watch in agent.watches), agent)
-        else:
-            agent.timer = 0  # the next state message starts it again
-
-    def _schedule_agent(self, agent: Agent) -> None:
-        if agent.watches and agent.timer == 0:
-            self._schedule(agent.heard_ms + min(_after_ms(watch.rule) for watch in agent.watches), agent)
 
     # --- making --------------------------------------------------------------------------------------------------
 
-    def _agent(self, site: str, name: str) -> Agent:
-        """An agent that equipment depends on, with the rules about its loss."""
-        known = self._agents.setdefault((site, name), Agent(()))
-        if not known.watches:
-            lost = [rule for rule in self._rules.values() if rule.when.kind == "agent_lost"]
-            known.watches = tuple(self._watch(rule, f"{site}/{name}", site, None) for rule in lost)
-            known.heard_ms = max(known.heard_ms, self._now_ms)
-        return known
-
-    def _add_point(
-        self, slots: dict[str, LastValue], site: str, device_id: str, device: Device, profile: Profile, name: str
-    ) -> LastValue:
-        watches = tuple(
-            self._watch(rule, f"{site}/{device_id}/{name}", site, device_id)
-            for rule in self._rules.values()
-            if rule.when.kind in ("threshold", "state") and rule.applies(profile.id, name)
-        )
-        if name == ONLINE:
-            watches += tuple(
-                self._watch(rule, f"{site}/{device_id}", site, device_id)
-                for rule in self._rules.values()
-                if rule.when.kind == "absence" and rule.applies(profile.id, "*")
-            )
-        slot = LastValue(watches)
+    def _add_point(self, device: Device, of_agent: dict[str, LastValue], name: str, lane: Lane) -> LastValue:
+        slot = LastValue(f"{device.site}/{device.name}/{name}", device, lane)
         device.points.append(slot)
-        self.points(site, device.agent)[f"{device_id}/{name}"] = slot
-        if name == ONLINE and watches:
-            slot.alarming |= {False}
-        for watch in watches:
-            watch.owner = slot
-        slots[f"{device_id}/{name}"] = slot
+        key = f"{device.name}/{name}"
+        of_agent[key] = slot
+        self._world.slots.setdefault(device.site, {})[key] = slot
+        self._wiring.point(device, name, slot)
         return slot
 
     def _add_late_point(self, site: str, point: str) -> LastValue | None:
         """A point the profile makes on demand (a printed address), or one it does not have: kept, without rules."""
         device_id, _, name = point.partition("/")
-        device = self._devices.get((site, device_id))
+        device = self._world.devices.get((site, device_id))
         if device is None or not name or len(device.points) >= MOST_POINTS:
             return None
-        known = self._slots[site].get(point)
+        known = self._world.slots[site].get(point)
         if known is not None:  # named twice in one batch
             return known
-        return self._add_point(self._slots[site], site, device_id, device, self._profiles[site, device_id], name)
+        agent = device.agent_name
+        return self._add_point(device, self.points(site, agent), name, lane_of(device, name))
 
-    def _watch(self, rule: Rule, subject: str, site: str, device: str | None) -> Watch:
-        watch = self._watches.get((rule.id, subject))
-        if watch is None:
-            watch = self._watches[rule.id, subject] = Watch(rule, subject, site, device)
-        return watch
-
-    def _schedule(self, due_ms: int, owner: Watch | Device | Agent) -> None:
-        self._counter += 1
-        owner.timer = self._counter
-        heapq.heappush(self._timers, (due_ms, self._counter, owner))
-
-
-def _after_ms(rule: Rule) -> int:
-    assert isinstance(rule.when, AgentLost | Absence)
-    return int(rule.when.after_s * 1000)
+    def _made(self, watch: Watch) -> None:
+        """A watch was made while the engine runs: it is looked at once, whatever comes."""
+        if self._is_restored and watch.node is not None:
+            needs = watch.node.needs
+            if needs.dates or needs.clock or needs.alarm_rules or watch.counts_known:
+                self._progress.schedule(watch, self._world.now_ms, LOOK)

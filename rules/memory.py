@@ -1,18 +1,33 @@
-"""What the engine remembers: devices, agents, points with their last values, and each rule on each subject."""
+"""What the engine remembers: agents with their lanes, lines, devices, points with their last values, and each rule on
+each subject."""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 from contract.messages import Reading, Value
+from contract.profile import Profile
+from contract.site import Site
+from rules.conditions_view import Node
 from rules.model import Rule, State, Threshold
+from rules.series import Keep, Series
 
 _INF = float("inf")
+NEVER = 2**62
+"""Later than any time there is."""
 NEVER_HEARD = Reading("-/-", 0, None, "unknown:never_heard")
+SPANS = 64
+"""Past spans that are kept of a fault or an alarm, for those who look back while data is being caught up."""
+Event = Literal["raise", "clear", "flap", "suppress", "release"]
+COURSE = "~course"
+"""Stands for a rule in the rule states: how far a course is judged while it holds readings back."""
 
 
 class RuleState(NamedTuple):
-    """What a rule remembers of a subject. phase: pending | active | clearing, or rest = nothing to remember."""
+    """What a rule remembers of a subject. phase: pending | active | clearing | past (at rest, with a memory), or rest =
+    nothing to remember."""
 
     rule: str
     subject: str
@@ -23,7 +38,10 @@ class RuleState(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """A decision, with what it rests on."""
+    """A decision, with what it rests on.
+
+    cause: of a suppressed alarm, the path of what explains it. count: raises so far, of an alarm that flaps.
+    """
 
     rule: str
     rule_version: str
@@ -31,14 +49,12 @@ class Transition(NamedTuple):
     subject: str
     site: str
     device: str | None
-    event: Literal["raise", "clear", "flap", "suppress", "release"]
+    event: Event
     event_ms: int
     retrospective: bool
     inputs: dict[str, Any]
     cause: str | None = None
-    """Path of the node at fault that it follows from."""
-    count: int = 1  # type: ignore[assignment] # hides tuple.count, which nobody asks
-    """Raises so far, when it flaps."""
+    count: int = 1  # type: ignore[assignment]  # hides tuple.count, which nobody wants of a decision
 
 
 class Effects(NamedTuple):
@@ -48,20 +64,140 @@ class Effects(NamedTuple):
     states: list[RuleState]
 
 
-class Device:
-    """A known device: its points, and the rules about its absence."""
+class Spans:
+    """When something was so: since when now, and the latest times before."""
 
-    __slots__ = ("after_ms", "agent", "points", "silence_ms", "since_ms", "timer", "watches")
+    __slots__ = ("past", "since_ms")
 
-    def __init__(self, agent: str, silence_ms: int) -> None:
+    def __init__(self) -> None:
+        self.since_ms: int | None = None
+        self.past: deque[tuple[int, int]] = deque(maxlen=SPANS)
+
+    def begin(self, at_ms: int) -> bool:
+        """It is so from then on; False when it was so already."""
+        if self.since_ms is not None:
+            return False
+        self.since_ms = at_ms
+        return True
+
+    def end(self, at_ms: int) -> bool:
+        """It is over from then on; False when it was over already."""
+        if self.since_ms is None:
+            return False
+        self.past.append((self.since_ms, max(at_ms, self.since_ms)))
+        self.since_ms = None
+        return True
+
+    def at(self, at_ms: int, grace_ms: int = 0) -> bool:
+        """Whether it was so at that moment, or had ended less than `grace_ms` before."""
+        if self.since_ms is not None and at_ms >= self.since_ms:
+            return True
+        return any(start <= at_ms < end + grace_ms for start, end in reversed(self.past))
+
+
+class Lane:
+    """One lane of an agent: how far event time is complete on it."""
+
+    __slots__ = ("agent", "behind", "courses", "held", "name", "newest_ms")
+
+    def __init__(self, agent: Agent, name: str) -> None:
         self.agent = agent
-        self.silence_ms = silence_ms
+        self.name = name
+        self.behind = True
+        """More may come that was measured before now: its agent is away, or has a backlog."""
+        self.held: int | None = None
+        """Batches of the backlog that are still to come; None: not told."""
+        self.newest_ms = 0
+        self.courses: list[Course] = []
+
+
+class Agent:
+    """An agent: whether it is connected, its lanes, its lines, and the rules about its loss."""
+
+    __slots__ = ("devices", "heard_ms", "is_own", "lanes", "lines", "online", "path", "returned_ms", "timer", "watches")
+
+    def __init__(self, path: str, is_own: bool = False) -> None:
+        self.path = path
+        self.is_own = is_own
+        """It is the gateway itself: always there."""
+        self.timer = 0
+        self.online = is_own
+        self.heard_ms = 0
+        self.returned_ms = 0
+        self.watches: list[Watch] = []
+        self.lanes = {"alarm": Lane(self, "alarm"), "telemetry": Lane(self, "telemetry")}
+        self.lines: list[Line] = []
+        self.devices: list[Device] = []
+        if is_own:
+            for lane in self.lanes.values():
+                lane.behind = False
+
+    def fall_behind(self) -> None:
+        """What it measured is not known any more."""
+        if not self.is_own:
+            for lane in self.lanes.values():
+                lane.behind, lane.held = True, None
+
+
+class Line:
+    """A line of an agent: its devices, whether it is lost, and the rules about that."""
+
+    __slots__ = ("agent", "devices", "fault", "path", "teller", "told", "watches")
+
+    def __init__(self, path: str, agent: Agent) -> None:
+        self.path = path
+        self.agent = agent
+        self.devices: list[Device] = []
+        self.teller: LastValue | None = None
+        self.told: bool | None = None
+        """What the agent says of it, at the point `teller`."""
+        self.fault = Spans()
+        self.watches: list[Watch] = []
+
+
+class Device:
+    """A known device: its points, and the rules about it as a whole."""
+
+    __slots__ = (
+        "after_ms", "agent", "agent_name", "due_ms", "explained", "fault", "line", "name", "points", "poll_s",
+        "profile", "rules", "silence_ms", "silent", "since_ms", "site", "teller", "timer", "wait_ms", "watches",
+    )  # fmt: skip
+
+    def __init__(self, site: str, name: str, agent: Agent, profile: Profile) -> None:
+        self.site = site
+        self.name = name
+        self.agent = agent
+        self.agent_name = ""
+        """Who sends its readings."""
+        self.profile = profile
+        self.line: Line | None = None
+        self.poll_s = profile.poll_s
+        self.silence_ms = int(profile.max_silence_s * 1000)
         self.since_ms = 0
         """Silence counts from here at the earliest."""
         self.after_ms = 0
+        self.wait_ms = 0
+        """How long its silence is not believed, because its line may be what is lost."""
         self.timer = 0
         self.points: list[LastValue] = []
-        self.watches: tuple[Watch, ...] = ()
+        self.watches: list[Watch] = []
+        """Rules about its absence."""
+        self.explained: list[Watch] = []
+        """Rules whose alarms a fault of the device or of a node above it explains."""
+        self.rules: dict[str, Rule] = {}
+        """Rules that have other limits for this device."""
+        self.due_ms: dict[str, int] = {}
+        self.fault = Spans()
+        """When it did not answer."""
+        self.teller: LastValue | None = None
+        """Its point `online`."""
+        self.silent = False
+        """It is at fault because nothing was heard of it, not because its agent said so."""
+
+    @property
+    def path(self) -> str:
+        """`site/device`."""
+        return f"{self.site}/{self.name}"
 
     @property
     def heard_ms(self) -> int:
@@ -70,22 +206,39 @@ class Device:
 
 
 class LastValue:
-    """The current picture of one point, and the rules that watch it."""
+    """The current picture of one point, and where its readings are judged."""
 
-    __slots__ = ("alarming", "calm", "high", "last", "low", "received_ms", "watches")
+    __slots__ = ("alarming", "calm", "device", "feeds", "high", "holding", "key", "lane", "last", "low", "received_ms")
 
-    def __init__(self, watches: tuple[Watch, ...]) -> None:
-        self.watches = watches
+    def __init__(self, key: str, device: Device, lane: Lane) -> None:
+        self.key = key
+        self.device = device
+        self.lane = lane
         self.last = NEVER_HEARD
         self.received_ms = 0
-        # A number within [low, high], and a word not in `alarming`, changes nothing while every watch is at rest.
+        self.feeds: list[Feed] = []
+        self.holding = 0
+        """Readings of it that are held back."""
+        # A number within [low, high], and a word not in `alarming`, changes nothing while the point is calm.
         self.calm = True
-        thresholds = [w.rule.when for w in watches if isinstance(w.rule.when, Threshold)]
-        self.low = max((t.below for t in thresholds if t.below is not None), default=-_INF)
-        self.high = min((t.above for t in thresholds if t.above is not None), default=_INF)
-        self.alarming = frozenset(
-            word for w in watches if isinstance(w.rule.when, State) for word in w.rule.when.equals
-        )
+        self.low = -_INF
+        self.high = _INF
+        self.alarming: frozenset[bool | str] = frozenset()
+
+    def settle(self) -> None:
+        """Work out whether a harmless value may be passed over."""
+        self.calm = not self.holding and not any(feed.is_busy for feed in self.feeds)
+
+    def set_limits(self) -> None:
+        """Work out which values are harmless."""
+        whens = [watch.rule.when for feed in self.feeds for watch in feed.quick]
+        limits = [when for when in whens if isinstance(when, Threshold)]
+        self.low = max((t.below for t in limits if t.below is not None), default=-_INF)
+        self.high = min((t.above for t in limits if t.above is not None), default=_INF)
+        self.alarming = frozenset(word for when in whens if isinstance(when, State) for word in when.equals)
+        if any(feed.node is not None for feed in self.feeds):
+            self.alarming |= {False}
+        self.settle()
 
     @property
     def observed_ms(self) -> int:
@@ -103,32 +256,228 @@ class LastValue:
         return self.last.quality
 
 
+class Trace:
+    """What a course has seen of a point: its latest reading at the gateway's time, and its series."""
+
+    __slots__ = ("is_new", "keeps", "last", "series")
+
+    def __init__(self) -> None:
+        self.keeps: frozenset[Keep] = frozenset()
+        self.last: Reading | None = None
+        self.series: Series | None = None
+        self.is_new = False
+        """It changed since it was last written down."""
+
+    def add(self, reading: Reading, at_ms: int) -> None:
+        """See a reading."""
+        self.is_new = True
+        if self.series is not None:
+            self.series.append(at_ms, reading.value, reading.quality)
+        if self.last is None or at_ms >= self.last.observed_ms:
+            same = reading.observed_ms == at_ms
+            self.last = reading if same else Reading(reading.point, at_ms, reading.value, reading.quality)
+
+    def dump(self) -> dict[str, Any]:
+        """All of it as JSON can hold it; written down from here on."""
+        self.is_new = False
+        last = self.last
+        return {
+            "last": None if last is None else [last.observed_ms, last.value, last.quality],
+            "series": None if self.series is None else self.series.dump(),
+        }
+
+    def load(self, point: str, data: dict[str, Any]) -> None:
+        """Go on from a dump."""
+        if data.get("last") is not None:
+            self.last = Reading(point, *data["last"])
+        if data.get("series") is not None and self.series is not None:
+            self.series.load(data["series"])
+
+
+class Feed:
+    """A point's readings on their way into one course: those who judge each by itself, and those who look deeper."""
+
+    __slots__ = ("course", "deep", "node", "quick", "slot", "trace")
+
+    def __init__(self, slot: LastValue, course: Course) -> None:
+        self.slot = slot
+        self.course = course
+        self.quick: list[Watch] = []
+        self.deep: list[Watch] = []
+        self.trace: Trace | None = None
+        self.node: Device | Line | None = None
+        """Whose being reachable the point tells."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any value matters to it now."""
+        if self.trace is not None or (self.node is not None and self.node.fault.since_ms is not None):
+            return True
+        return any(watch.phase != "rest" for watch in self.quick)
+
+
+class Course:
+    """What is judged in the order of event time: points of certain lanes, and the timers of the rules on them.
+
+    A course of one lane takes readings as they come. One of several lanes holds them back until all of its lanes are
+    complete up to there. `lanes` empty: it goes by the gateway's clock.
+    """
+
+    __slots__ = ("done_ms", "held", "key", "lanes", "late", "timers", "traces", "wake_ms", "was_holding")
+
+    def __init__(self, key: str, lanes: tuple[Lane, ...]) -> None:
+        self.key = key
+        self.lanes = lanes
+        self.held: list[tuple[int, int, Feed, Reading]] = []
+        self.timers: list[tuple[int, int, str, Watch]] = []
+        self.traces: dict[str, Trace] = {}
+        self.wake_ms = NEVER
+        self.done_ms = 0
+        self.was_holding = False
+        self.late: dict[tuple[str, str], Watch] = {}
+        """Raised about the past while more was still to come."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether more may come that was measured before now."""
+        return any(lane.behind for lane in self.lanes)
+
+    def reach_ms(self, now_ms: int) -> int:
+        """How far event time is complete. Nobody waits for an agent that is away, but those below it."""
+        here = [lane for lane in self.lanes if lane.agent.online]
+        return min((lane.newest_ms if lane.behind else now_ms for lane in here or self.lanes), default=now_ms)
+
+
 class Watch:
-    """One rule on one subject."""
+    """One rule on one subject.
 
-    __slots__ = ("alarm_id", "detail", "device", "owner", "phase", "rule", "since_ms", "site", "subject", "timer")
+    above: the node whose fault, or that of a node above it, explains the alarm. again_ms: when the condition is judged
+    again at the latest. known_ms: since when the subject is known, where the condition counts from there. flap_ms:
+    raises within the rule's flap window. waits: it would have been raised but for what explains or inhibits it.
+    """
 
-    def __init__(self, rule: Rule, subject: str, site: str, device: str | None) -> None:
+    __slots__ = (
+        "above", "again", "again_ms", "alarm_id", "counts_known", "course", "detail", "device", "flap_count", "flap_ms",
+        "flapping", "group", "is_late", "is_timed", "known_ms", "node", "phase", "points", "rule", "sight", "since_ms",
+        "site", "slots", "subject", "suppressed", "timer", "version", "waits",
+    )  # fmt: skip
+
+    def __init__(self, rule: Rule, version: str, subject: str, site: str, device: Device | None) -> None:
         self.rule = rule
+        self.version = version
         self.subject = subject
         self.site = site
         self.device = device
-        self.owner: LastValue | None = None
+        self.group: Group | None = None
+        self.above: Device | Line | Agent | Literal["broker"] | None = None
+        self.course: Course = Course("", ())
+        self.node: Node | None = None
+        self.sight: Any = None
+        """What its condition looks through (rules.sight.Sight); None of a rule that needs no looking."""
+        self.slots: list[LastValue] = []
+        """Points that fall back to the fast path when it rests."""
+        self.points: list[str] = []
+        """Points of the subject as `device/point`, for a tally."""
         self.phase = "rest"
         self.since_ms = 0
+        self.known_ms = 0
         self.alarm_id: int | None = None
         self.detail: dict[str, Any] = {}
         self.timer = 0
+        self.again = 0
+        self.again_ms = 0
+        self.counts_known = False
+        self.is_timed = False
+        """Time alone may change it: when it last changed is remembered even at rest."""
+        self.flap_ms: list[int] = []
+        self.flap_count = 0
+        self.flapping = False
+        self.suppressed: str | None = None
+        self.waits = False
+        self.is_late = False
+
+    @property
+    def is_up(self) -> bool:
+        """Whether its alarm is active."""
+        return self.phase in ("active", "clearing") or self.flapping
+
+    def state(self) -> RuleState:
+        """What is written down of it."""
+        extra: dict[str, Any] = {}
+        if self.flap_ms:
+            extra["raises"] = self.flap_ms
+        if self.flapping:
+            extra["flapping"] = self.flap_count
+        if self.suppressed is not None:
+            extra["suppressed"] = self.suppressed
+        if self.is_late:
+            extra["late"] = True
+        if self.known_ms:
+            extra["known_ms"] = self.known_ms
+        detail = {**self.detail, "_": extra} if extra else self.detail
+        remembers = self.is_timed or self.flapping or self.flap_ms
+        phase = "past" if self.phase == "rest" and remembers else self.phase
+        return RuleState(self.rule.id, self.subject, phase, self.since_ms, self.alarm_id, detail)
+
+    def restore(self, state: RuleState) -> None:
+        """Go on from what was written down."""
+        detail = dict(state.detail)
+        extra = detail.pop("_", {})
+        self.phase = "rest" if state.phase == "past" else state.phase
+        self.since_ms, self.alarm_id, self.detail = state.since_ms, state.alarm_id, detail
+        self.flap_ms, self.flap_count = list(extra.get("raises", [])), int(extra.get("flapping", 0))
+        self.flapping = self.flap_count > 0
+        self.suppressed, self.is_late = extra.get("suppressed"), bool(extra.get("late"))
+        self.known_ms = extra.get("known_ms", self.known_ms)
+        self.is_timed = self.is_timed or state.phase == "past"
 
 
-class Agent:
-    """A known agent: whether it is connected, and the rules about its loss."""
+class Group:
+    """Points that are judged together, and the rules about them."""
 
-    __slots__ = ("heard_ms", "online", "returned_ms", "timer", "watches")
+    __slots__ = ("devices", "exact", "id", "kind", "points", "site", "watches", "wild")
 
-    def __init__(self, watches: tuple[Watch, ...]) -> None:
-        self.timer = 0
-        self.online = False
-        self.heard_ms = 0
-        self.returned_ms = 0
-        self.watches = watches
+    def __init__(self, site: str, group_id: str, kind: str, members: tuple[str, ...]) -> None:
+        self.site = site
+        self.id = group_id
+        self.kind = kind
+        self.exact = frozenset(member for member in members if "*" not in member)
+        self.wild = tuple(member for member in members if "*" in member)
+        self.watches: list[Watch] = []
+        self.points: set[str] = set()
+        self.devices: set[str] = set()
+
+    @property
+    def path(self) -> str:
+        """`site/group`."""
+        return f"{self.site}/{self.id}"
+
+
+class World:
+    """Everything there is, and what has happened since it was last written down."""
+
+    def __init__(self, rules: dict[str, Rule]) -> None:
+        self.rules = rules
+        self.sites: dict[str, Site] = {}
+        self.slots: dict[str, dict[str, LastValue]] = {}
+        self.of_agent: dict[tuple[str, str], dict[str, LastValue]] = {}
+        self.devices: dict[tuple[str, str], Device] = {}
+        self.agents: dict[tuple[str, str], Agent] = {}
+        self.own = Agent("gateway", is_own=True)
+        self.lines: dict[tuple[str, str], Line] = {}
+        self.groups: dict[str, list[Group]] = {}
+        self.watches: dict[tuple[str, str], Watch] = {}
+        self.of_rule: dict[str, list[Watch]] = {}
+        self.courses: dict[str, Course] = {}
+        self.broker_connected = True
+        self.broker_ms = 0
+        self.now_ms = 0
+        self.transitions: list[Transition] = []
+        self.changed: dict[tuple[str, str], Watch] = {}
+        self.changed_courses: dict[str, Course] = {}
+
+    def values(self) -> Iterator[tuple[str, LastValue]]:
+        """Every point as `site/device/point`, with its current picture."""
+        for site, slots in self.slots.items():
+            for point, slot in slots.items():
+                yield f"{site}/{point}", slot

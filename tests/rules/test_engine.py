@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.messages import Reading
@@ -85,17 +85,21 @@ def play(steps: list[tuple[int, tuple[str, object]]], restart_when: Callable[[in
     return [(t.rule, t.subject, t.event, t.event_ms) for t in run.transitions]
 
 
+@settings(deadline=None)
 @given(STEPS, st.sets(st.integers(0, 40)))
 def test_restarts_change_no_decision(steps: list[tuple[int, tuple[str, object]]], restarts: set[int]) -> None:
     """Whenever the gateway starts anew, the decisions and their times are those of an undisturbed run."""
     assert play(steps, lambda number: number in restarts) == play(steps, lambda _: False)
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_raise_and_clear_alternate_for_each_subject(steps: list[tuple[int, tuple[str, object]]]) -> None:
     """No alarm is raised twice without a clear between, none cleared that was not raised, no time runs backward."""
     by_subject: dict[tuple[object, object], list[tuple[object, int]]] = {}
     for rule, subject, event, event_ms in play(steps, lambda _: False):
+        if event not in ("raise", "clear"):
+            continue
         by_subject.setdefault((rule, subject), []).append((event, event_ms))  # type: ignore[arg-type]  # event_ms
 
     for events in by_subject.values():
@@ -122,7 +126,7 @@ def test_lost_agent_is_one_alarm_and_the_cause_of_everything_below() -> None:
     run.collect()
 
     assert [(t.rule, t.subject) for t in run.transitions] == [("agent-lost", "s/edge")]
-    assert {run.engine.cause_of("s", device) for device in DEVICES} == {"agent_lost"}
+    assert {run.engine.cause_of("s", device) for device in DEVICES} == {"s/edge"}
 
 
 def test_future_time_of_an_agent_does_not_delay_an_alarm() -> None:
