@@ -17,10 +17,14 @@ import msgspec
 EVENT = "event"
 """Text point of a panel: the compact JSON of its last event. Alarm lane; two equal texts are two events."""
 MAIN_POWER, STANDBY_POWER, BUS, CONTROLLER = "main_power", "standby_power", "bus", "controller"
+MODE, AUTO, MANUAL = "mode", "auto", "manual"
+"""State point of the panel's control mode (控制方式) and its words. An event `other` at this address puts it to manual,
+with `restored` back to automatic; a reset of the panel leaves it."""
 PROTOCOL = "protocol"
 """State point: `fault` while bytes come that nobody can read, for too long."""
 NAMED = {MAIN_POWER: ("主电", "Main power"), STANDBY_POWER: ("备电", "Standby power"), BUS: ("总线", "Bus"),
-         CONTROLLER: ("控制器", "Controller"), PROTOCOL: ("通信协议", "Protocol")}  # fmt: skip
+         CONTROLLER: ("控制器", "Controller"), MODE: ("控制方式", "Control mode"),
+         PROTOCOL: ("通信协议", "Protocol")}  # fmt: skip
 """State points of the panel itself: address -> title zh, en."""
 NORMAL = "normal"
 PRIORITY = ("fire", "pre_alarm", "supervisory", "fault", "disabled", "feedback", "started")
@@ -32,7 +36,7 @@ MAX_RAW = 128
 MAX_TEXT = 300
 _ADDRESS = re.compile(
     r"(?:c(?P<c>[0-9a-f]{1,16}))?(?:l(?P<l>\d{3})(?:(?P<kind>[pdm])(?P<p>\d{3}))?|p(?P<code>[0-9a-f]{1,12})|"
-    r"z(?P<z>[0-9a-f]{1,6})|(?P<named>main_power|standby_power|bus|controller|protocol))"
+    r"z(?P<z>[0-9a-f]{1,6})|(?P<named>main_power|standby_power|bus|controller|mode|protocol))"
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _KINDS = {"p": ("地址", "point"), "d": ("探测器", "detector"), "m": ("模块", "module")}
@@ -214,19 +218,24 @@ class PanelStates:
         return {address: self.state(address) for address in self._conditions}
 
     def state(self, address: str) -> str:
-        """The gravest condition of a point, `normal` without one."""
+        """The gravest condition of a point, `normal` without one; of the control mode `manual` or `auto`."""
         conditions = self._conditions.get(address, set())
+        if address == MODE:
+            return MANUAL if MANUAL in conditions else AUTO
         return next((word for word in PRIORITY if word in conditions), NORMAL)
 
     def restore(self, address: str, state: str) -> None:
         """Take up a state known from before a restart."""
-        self._conditions[address] = {state} & set(PRIORITY)
+        self._conditions[address] = {state} & {*PRIORITY, MANUAL}
 
     def apply(self, event: PanelEvent) -> dict[str, str]:
         """Fold one event in; returns the points it speaks of and their states now."""
         if event.event is EventClass.RESET:
             return self._reset(event.controller)
         address = state_address(event)
+        if event.event is EventClass.OTHER and address == MODE:
+            self._conditions[MODE] = set() if event.restored else {MANUAL}
+            return {MODE: self.state(MODE)}
         if event.event is EventClass.OTHER:
             return self._all_over(address) if event.restored else {}
         if address is None:
@@ -245,7 +254,11 @@ class PanelStates:
         own = None if controller is None else re.compile(rf"c{controller}(?![0-9a-f])")
         for address, conditions in self._conditions.items():
             is_foreign = own is not None and re.match(r"c[0-9a-f]", address) and address != CONTROLLER
-            if address.endswith(("_power",)) or (is_foreign and own is not None and not own.match(address)):
+            if (
+                address.endswith(("_power",))
+                or address == MODE
+                or (is_foreign and own is not None and not own.match(address))
+            ):
                 continue
             conditions &= self._keeps
             changed[address] = self.state(address)
@@ -254,8 +267,9 @@ class PanelStates:
     def _all_over(self, address: str | None) -> dict[str, str]:
         """A point said to be normal keeps what the panel ends by a word of its own; a panel said to be, nothing."""
         if address is None:
-            for conditions in self._conditions.values():
-                conditions.clear()
+            for known, conditions in self._conditions.items():
+                if known != MODE:  # no condition, and told by a word of its own
+                    conditions.clear()
             return self.states
         self._conditions[address] = self._conditions.get(address, set()) & {"disabled"}
         return {address: self.state(address)}

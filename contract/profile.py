@@ -20,7 +20,16 @@ from contract.configfile import Section
 from contract.errors import ConfigError
 from contract.messages import Value
 from contract.mqtt_device import MqttFrame, MqttJson, MqttVector
-from contract.panel import address_title, is_address
+from contract.own_points import (
+    AGENT_POINTS,
+    BUILT_IN,
+    GATEWAY_POINTS,
+    HEALTH_POINTS,
+    LINE_POINTS,
+    ONLINE,
+    ONLINE_POINT,
+)
+from contract.panel import AUTO, MANUAL, MODE, address_title, is_address
 from contract.panel_profile import STATES, Panel, PanelVector, Transmitter, TransmitterVector
 from contract.point import Ident, Point, Text
 from contract.topics import IDENT
@@ -33,85 +42,6 @@ Category = Literal[
 ]  # fmt: skip
 OWN: tuple[Category, ...] = ("line", "agent", "gateway")
 """Categories that are no equipment: the system's knowledge of itself. Nobody waits for them to be online."""
-ONLINE = "online"
-"""Point every device has beside those of its profile: true while it answers. The agent makes it; alarm lane."""
-
-
-def _health(
-    name: str, zh: str, en: str, deadband: float, least: float | None = None, most: float | None = None
-) -> Point:
-    limits = None if least is None or most is None else (least, most)
-    return Point.model_validate({"name": name, "title": {"zh": zh, "en": en}, "deadband": deadband, "range": limits})
-
-
-def _truth(name: str, zh: str, en: str) -> Point:
-    return Point.model_validate({"name": name, "title": {"zh": zh, "en": en}, "lane": "alarm", "type": "bit", "bit": 0})
-
-
-def _word(name: str, zh: str, en: str, *words: str) -> Point:
-    raw = {"name": name, "title": {"zh": zh, "en": en}, "lane": "alarm", "type": "state"}
-    return Point.model_validate({**raw, "states": dict(enumerate(words))})
-
-
-def _hop() -> Point:
-    return _word(
-        "path_hop", "报警通路验证", "Proof of the alarm path", "ok", "answer", "commit", "judge", "send", "receipt"
-    )
-
-
-ONLINE_POINT = _truth(ONLINE, "在线", "Online")
-
-
-HEALTH_POINTS: tuple[Point, ...] = (
-    _health("response_ms", "应答时间", "Answer time", 20.0),
-    _health("errors_count", "通信错误次数", "Communication errors", 1.0),
-    _health("last_answer_s", "距上次应答", "Since the last good answer", 60.0),
-    Point.model_validate({"name": "errors", "title": {"zh": "错误分类", "en": "Errors by kind"}, "text": True}),
-)
-"""Points every polled device has beside those of its profile: how its line sees it. `response_ms` is the 95th
-percentile since the last report; the errors count from the agent's start, `errors` by kind (`no_answer 3, bad_crc 1`).
-Telemetry lane, at most one a minute."""
-BUILT_IN = {point.name: point for point in (ONLINE_POINT, *HEALTH_POINTS)}
-"""Points the agent makes itself, by name."""
-LINE_POINTS: tuple[Point, ...] = (
-    _health("busy_pct", "线路占用率", "Share of line time used", 5.0),
-    _health("timeouts_count", "无应答次数", "Requests without an answer", 1.0),
-    _health("bad_frames_count", "错误帧次数", "Damaged and foreign frames", 1.0),
-    _health("late_count", "迟到应答次数", "Late answers", 1.0),
-    _health("retries_count", "重试次数", "Retries", 1.0),
-    _health("reconnects_count", "重新连接次数", "Reconnections", 1.0),
-    _health("drift_ms", "轮询滞后", "Delay of the schedule", 100.0),
-)
-"""Points of a line's own health, reported as the device `line-<id>`. Counts are from the agent's start; `busy_pct`
-and `drift_ms` (how late the latest of the reads began) are of the last minute."""
-
-AGENT_POINTS: tuple[Point, ...] = (
-    _health("outbox_count", "待补传批次", "Batches not acknowledged", 50.0, 0, 1e9),
-    _health("outbox_age_s", "最早未确认数据", "Age of the oldest unacknowledged data", 60.0, 0, 1e9),
-    _health("clock_offset_ms", "时钟偏差", "Clock offset", 200.0, -1e13, 1e13),
-    _health("clock_stepped_ms", "时钟跳变", "Clock stepped by", 200.0, -1e13, 1e13),
-    Point.model_validate(
-        {"name": "proof", "title": {"zh": "通路验证口令", "en": "Proof token"}, "lane": "alarm", "text": True}
-    ),
-    _hop(),
-)
-"""Points of an agent, as the device `agent-<id>`. Offset and step: the agent's clock minus the gateway's; a step is the
-latest one. `path_hop`: `ok`, or the hop of the last proof that did not happen in time: the agent's answer, the
-gateway's commit, the rules, the sending on a channel, the receipt of a person."""
-GATEWAY_POINTS: tuple[Point, ...] = (
-    _truth("broker_connected", "消息服务器已连接", "Broker connected"),
-    _truth("history_away", "历史库不可用", "History store away"),
-    _health("history_lag_s", "历史库滞后", "History behind by", 30.0, 0, 1e9),
-    _health("disk_free_pct", "磁盘剩余", "Disk free", 1.0, 0, 100),
-    _health("ledger_mb", "台账大小", "Size of the ledger", 10.0, 0, 1e9),
-    _health("certificate_days", "证书剩余天数", "Days until a certificate expires", 1.0, -36500, 36500),
-    _word("notify_failing", "通知发送", "Sending of notifications", "ok", "failing"),
-    _health("quarantine_count", "隔离的消息", "Messages put aside", 1.0, 0, 1e12),
-    _health("stopped_s", "启动前停机", "Not running before this start", 1.0, 0, 1e10),
-    _hop(),
-)
-"""Points of the gateway, as the device `gateway` of the site `system`. The quarantine counts from its start of time,
-`certificate_days` is that of the first certificate to expire (absent without one), `path_hop` as of an agent."""
 
 
 class Repeat(Section):
@@ -316,7 +246,8 @@ class Profile(Section):
             words = address_title(address)
             if words is not None:
                 title = self._titles.get(address) or Text(zh=words[0], en=words[1])
-                found = _measured_point(name, title) if quantity else _state_point(name, title, STATES)
+                states = (AUTO, MANUAL) if name == MODE else STATES
+                found = _measured_point(name, title) if quantity else _state_point(name, title, states)
         return found
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from contract.panel import EventClass, PanelEvent, code_address, raw_hex
+from contract.panel import MODE, EventClass, PanelEvent, code_address, raw_hex
 from edge_agents.panels.receiver import Frame, FrameReceiver, Noise, Taken, Transmission, bcd
 from edge_agents.panels.tables import UNKNOWN, Meaning, meanings, table, words
 
@@ -158,8 +158,8 @@ class GstCrtReceiver(FrameReceiver):
         fields = {"frame": "mode", "repeat": repeat, "state": state, "event": "other", "automatic": bool(state & 0x80),
                   "manual": bool(state & 0x40), "gas_release_allowed": bool(state & 0x20)}  # fmt: skip
         event = PanelEvent(
-            event=EventClass.OTHER, received_ms=now_ms, controller=self._controller, text=f"控制方式 {text}",
-            raw=raw_hex(raw),
+            event=EventClass.OTHER, restored=not state & 0x40, received_ms=now_ms, controller=self._controller,
+            address=MODE, text=f"控制方式 {text}", raw=raw_hex(raw),
         )  # fmt: skip
         return Frame(raw, fields, [] if self._is_repeat(raw[1:], says_so=repeat) else [event])
 
