@@ -190,6 +190,11 @@ CREATE TABLE upward_number (
     PRIMARY KEY (centre, point)
 ) WITHOUT ROWID;
 
+-- The state word each point was told with last: agents repeat states, centres want changes.
+CREATE TABLE upward_state (
+    centre TEXT NOT NULL, point TEXT NOT NULL, word TEXT NOT NULL, PRIMARY KEY (centre, point)
+) WITHOUT ROWID;
+
 -- Duty checks (查岗): who asked, by when it is to be answered, who did.
 CREATE TABLE duty_check (
     id INTEGER PRIMARY KEY AUTOINCREMENT, site TEXT NOT NULL, origin TEXT NOT NULL, -- centre/ID

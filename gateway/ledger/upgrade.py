@@ -6,6 +6,7 @@ are missing are added with their defaults. A version that must do more (move or 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Callable
@@ -54,8 +55,8 @@ def _copy(connection: sqlite3.Connection, path: Path, version: int) -> Path:
     """The ledger as it was, whole and on the disk, under a name that says its version."""
     copy = path.with_name(f"{path.name}.v{version}")
     temporary = path.with_name(f"{path.name}.copying")
-    temporary.unlink(missing_ok=True)
     try:
+        temporary.unlink(missing_ok=True)
         # Made by SQLite, so that what still stands in the write-ahead log is in it.
         connection.execute("VACUUM INTO ?", (str(temporary),))
         temporary.chmod(0o640)
@@ -63,7 +64,8 @@ def _copy(connection: sqlite3.Connection, path: Path, version: int) -> Path:
         temporary.rename(copy)  # over the copy of an upgrade that did not come to its end
         _sync(path.parent)
     except (OSError, sqlite3.Error) as exc:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise StartError(
             f"{copy}: {exc}. A ledger of version {version} is copied before it is changed; free as much space as it "
             "takes and start again."
