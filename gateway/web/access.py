@@ -21,6 +21,12 @@ ANYONE = frozenset({"anyone"})
 """Without a sign-in."""
 SIGNED_IN = frozenset(ROLES)
 ACKNOWLEDGE = frozenset({"duty", "administrator"})
+HANDLE = frozenset({"duty", "maintainer", "administrator"})
+"""Note, assign, find, shelve."""
+MAINTAIN = frozenset({"maintainer", "administrator"})
+"""Out of service, maintenance windows, drills, records of work."""
+PROVE = frozenset({"duty", "administrator"})
+"""Screens that prove the way to people: those of the duty desk."""
 READ_NOW = frozenset({"duty", "maintainer", "administrator"})
 APPROVE = frozenset({"maintainer", "administrator"})
 
@@ -40,7 +46,29 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/alarms"): SIGNED_IN,
     ("GET", "/alarms/{alarm_id}"): SIGNED_IN,
     ("POST", "/devices/{site}/{device}/read"): READ_NOW,
+    ("POST", "/alarms/acknowledge"): ACKNOWLEDGE,
     ("POST", "/alarms/{alarm_id}/acknowledge"): ACKNOWLEDGE,
+    ("POST", "/alarms/{alarm_id}/assign"): HANDLE,
+    ("POST", "/alarms/{alarm_id}/note"): HANDLE,
+    ("POST", "/alarms/{alarm_id}/find"): HANDLE,
+    ("POST", "/alarms/{alarm_id}/shelve"): HANDLE,
+    ("POST", "/alarms/{alarm_id}/unshelve"): HANDLE,
+    ("POST", "/service/take-out"): MAINTAIN,
+    ("POST", "/service/return"): MAINTAIN,
+    ("GET", "/drills"): SIGNED_IN,
+    ("POST", "/drills"): MAINTAIN,
+    ("GET", "/drills/{drill_id}"): SIGNED_IN,
+    ("POST", "/drills/{drill_id}/close"): MAINTAIN,
+    ("GET", "/maintenance"): SIGNED_IN,
+    ("POST", "/maintenance"): MAINTAIN,
+    ("POST", "/maintenance/{window_id}/close"): MAINTAIN,
+    ("POST", "/devices/{site}/{device}/work"): MAINTAIN,
+    ("GET", "/quality"): SIGNED_IN,
+    ("GET", "/notifications"): SIGNED_IN,
+    ("GET", "/rules"): SIGNED_IN,
+    ("GET", "/rules/{rule_id}"): SIGNED_IN,
+    ("GET", "/r/{token}"): ANYONE,
+    ("POST", "/r/{token}"): ANYONE,
     ("GET", "/api/v1/openapi.json"): SIGNED_IN,
     ("GET", "/api/v1/session"): SIGNED_IN,
     ("GET", "/api/v1/status"): SIGNED_IN,
@@ -51,6 +79,24 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/api/v1/alarms"): SIGNED_IN,
     ("GET", "/api/v1/alarms/{alarm_id}"): SIGNED_IN,
     ("POST", "/api/v1/alarms/{alarm_id}/acknowledge"): ACKNOWLEDGE,
+    ("POST", "/api/v1/alarms/{alarm_id}/assign"): HANDLE,
+    ("POST", "/api/v1/alarms/{alarm_id}/note"): HANDLE,
+    ("POST", "/api/v1/alarms/{alarm_id}/find"): HANDLE,
+    ("POST", "/api/v1/alarms/{alarm_id}/shelve"): HANDLE,
+    ("POST", "/api/v1/alarms/{alarm_id}/unshelve"): HANDLE,
+    ("POST", "/api/v1/service/take-out"): MAINTAIN,
+    ("POST", "/api/v1/service/return"): MAINTAIN,
+    ("GET", "/api/v1/standing"): SIGNED_IN,
+    ("POST", "/api/v1/drills"): MAINTAIN,
+    ("POST", "/api/v1/drills/{drill_id}/close"): MAINTAIN,
+    ("POST", "/api/v1/maintenance"): MAINTAIN,
+    ("POST", "/api/v1/maintenance/{window_id}/close"): MAINTAIN,
+    ("POST", "/api/v1/devices/{site}/{device}/work"): MAINTAIN,
+    ("GET", "/api/v1/rules"): SIGNED_IN,
+    ("GET", "/api/v1/quality"): SIGNED_IN,
+    ("GET", "/api/v1/notices"): SIGNED_IN,
+    ("GET", "/api/v1/proofs"): SIGNED_IN,
+    ("POST", "/api/v1/path-receipt"): PROVE,
     ("GET", "/api/v1/history"): SIGNED_IN,
     ("GET", "/api/v1/stream"): SIGNED_IN,
 }

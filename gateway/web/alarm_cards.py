@@ -8,12 +8,18 @@ from typing import Any
 
 from contract.panel import address_title
 from contract.profile import Point
+from contract.site import GATEWAY_DEVICE, SYSTEM_SITE
 from gateway.control.protocol import AlarmView
 from gateway.web.inventory import Device, Inventory
 from gateway.web.printed import Told
 from gateway.web.texts import Texts
 
 SEVERITIES = ("fire", "critical", "warning", "info")
+WAITING = ("unacknowledged", "returned_unacknowledged")
+QUIET_FIRE = ("shelved", "drill")
+"""What silences a fire: only what a person decided for it, with a reason and an end."""
+BROKER = f"{SYSTEM_SITE}/{GATEWAY_DEVICE}/broker_connected"
+"""False while the gateway has no broker: then no agent can be heard, and none of them is at fault."""
 TOLD_BEFORE_MS = 10_000
 """A place told longer before the alarm than this belongs to something else."""
 
@@ -45,25 +51,61 @@ class AlarmCard:
     acknowledged_ms: int | None
     acknowledged_by: str | None
     inputs: dict[str, Any]
+    assignee: str | None = None
+    hold: str | None = None
+    """Why it does not speak: shelved, out_of_service, suppressed_by_design, maintenance, drill."""
+    hold_until_ms: int | None = None
+    cause: str | None = None
+    """Path of the node at fault above it."""
+    cause_title: str = ""
+    count: int = 1
+    """How often it came while it flaps."""
+    finding: str | None = None
+    drill: int | None = None
+    notes: int = 0
+    below: int = 0
+    """Devices of which nothing is known because of it."""
 
     @property
     def waiting(self) -> bool:
         """Whether someone still has to acknowledge it."""
-        return self.state in ("unacknowledged", "returned_unacknowledged")
+        return self.state in WAITING
+
+    @property
+    def is_drill(self) -> bool:
+        """Whether a drill made it: shown as a test, counted nowhere as real. What outlasts the drill is real."""
+        return self.drill is not None and (self.hold == "drill" or self.state == "normal")
+
+    @property
+    def speaks(self) -> bool:
+        """Whether the board counts it: it is real, and nothing holds it back (which no cause does to a fire)."""
+        return not silent(self.severity, self.hold)
+
+
+def silent(severity: str, hold: str | None) -> bool:
+    """Whether an alarm neither sounds nor leads the board. A fire below a lost line, or in a window, still speaks."""
+    return hold in QUIET_FIRE if severity == "fire" else hold is not None
 
 
 def alarm_card(
-    alarm: AlarmView, inventory: Inventory, texts: Texts, told: Mapping[str, Told] | None = None
+    alarm: AlarmView,
+    inventory: Inventory,
+    texts: Texts,
+    told: Mapping[str, Told] | None = None,
+    *,
+    below: int = 0,
 ) -> AlarmCard:
-    """An alarm with its rule's words; a rule that is no longer loaded shows its id. told: places panels spoke of."""
+    """An alarm with its rule's words; a rule that is no longer loaded shows its id.
+
+    told: places panels spoke of. below: devices of which nothing is known because of it.
+    """
     rule = inventory.rules.get(alarm.rule)
-    device = inventory.devices.get(f"{alarm.site}/{alarm.device}") if alarm.device else None
+    device = inventory.find(f"{alarm.site}/{alarm.device}") if alarm.device else None
     found = inventory.point(alarm.subject) if alarm.subject.count("/") == 2 else None
-    tail = alarm.subject.partition("/")[2]
     if device is not None:
         where = device.title.get(texts.language)
     elif alarm.device is None:
-        where = inventory.agent_title(alarm.site, tail).get(texts.language)
+        where = node_title(alarm.subject, inventory, texts)
     else:
         where = alarm.device
     mapped = found[0].profile.titles.get(found[1].name) if found else None
@@ -94,7 +136,28 @@ def alarm_card(
         acknowledged_ms=alarm.acknowledged_ms,
         acknowledged_by=alarm.acknowledged_by,
         inputs=alarm.inputs,
+        assignee=alarm.assignee,
+        hold=alarm.hold,
+        hold_until_ms=alarm.hold_until_ms,
+        cause=alarm.cause,
+        cause_title=node_title(alarm.cause, inventory, texts) if alarm.cause else "",
+        count=alarm.count,
+        finding=alarm.finding,
+        drill=alarm.drill,
+        notes=alarm.notes,
+        below=below,
     )
+
+
+def node_title(path: str, inventory: Inventory, texts: Texts) -> str:
+    """Name of a node of the way from device to gateway: `broker`, site/agent, site/line-<id>, site/device."""
+    if path == "broker":
+        return texts("the broker")
+    site, _, name = path.partition("/")
+    device = inventory.find(path)
+    if device is not None:
+        return device.title.get(texts.language)
+    return inventory.agent_title(site, name).get(texts.language)
 
 
 def _point_title(point: Point, texts: Texts, *, named: bool) -> str:
@@ -111,6 +174,11 @@ def _place(device: Device | None, of_point: bool, texts: Texts) -> str:
         return ""
     place = device.place.get(texts.language)
     return texts("panel in: %(place)s", place=place) if of_point and device.profile.category == "panel" else place
+
+
+def node_of(subject: str) -> str:
+    """Path under which the cause tree knows an alarm's subject."""
+    return "broker" if subject == BROKER else subject
 
 
 def alarm_order(card: AlarmCard) -> tuple[int, int, int, int]:

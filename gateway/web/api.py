@@ -136,13 +136,13 @@ async def alarms(
     web = web_of(request)
     if not open:
         terms = {"site": site, "device": device, "severity": severity, "before": before, "limit": limit}
-        return [_alarm(web, alarm) for alarm in await web.read(web.ledger.alarms, **terms)]
+        return [alarm_answer(web, alarm) for alarm in await web.read(web.ledger.alarms, **terms)]
     found = await web.read(web.ledger.open_alarms)
     cards = [
         a for a in found if site in (None, a.site) and device in (None, a.device) and severity in (None, a.severity)
     ]
     cards.sort(key=lambda a: (SEVERITIES.index(a.severity), not a.active, -a.raised_ms))
-    return [_alarm(web, alarm) for alarm in cards[:limit]]
+    return [alarm_answer(web, alarm) for alarm in cards[:limit]]
 
 
 @router.get("/api/v1/alarms/{alarm_id}", **_API)
@@ -154,7 +154,7 @@ async def alarm(request: Request, alarm_id: int) -> m.AlarmWithSteps:
         raise Refused(404, msgid("There is no such alarm."))
     steps = await web.read(web.ledger.transitions, alarm_id)
     return m.AlarmWithSteps(
-        **_alarm(web, found).model_dump(),
+        **alarm_answer(web, found).model_dump(),
         transitions=[m.TransitionAnswer(**{k: v for k, v in s._asdict().items() if k in _STEP}) for s in steps],
     )
 
@@ -167,7 +167,7 @@ async def acknowledge_alarm(request: Request, alarm_id: int, body: m.Acknowledge
     found = await web.read(web.ledger.alarm, alarm_id)
     if found is None:
         raise Refused(404, msgid("There is no such alarm."))
-    return _alarm(web, found)
+    return alarm_answer(web, found)
 
 
 @router.get("/api/v1/history", **_API)
@@ -262,7 +262,8 @@ def _value(web: Web, row: views.PointRow) -> m.ValueAnswer:
     )
 
 
-def _alarm(web: Web, alarm: AlarmView) -> m.AlarmAnswer:
+def alarm_answer(web: Web, alarm: AlarmView) -> m.AlarmAnswer:
+    """An alarm as the API tells it."""
     rule = web.inventory.rules.get(alarm.rule)
     return m.AlarmAnswer(
         **{name: getattr(alarm, name) for name in AlarmView.__struct_fields__},

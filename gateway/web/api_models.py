@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.profile import Text
+from gateway.web.standing import Drill, Maintenance, OutOfService, Shelf
 
 
 class Answer(BaseModel):
@@ -135,6 +136,21 @@ class AlarmAnswer(Answer):
     acknowledged_by: str | None
     inputs: dict[str, Any]
     """The readings the decision rests on."""
+    assignee: str | None
+    hold: str | None = Field(examples=["shelved"])
+    """Why it pages nobody now: shelved, out_of_service, suppressed_by_design, maintenance, drill."""
+    hold_until_ms: int | None
+    cause: str | None = Field(examples=["shuiye/line-field"])
+    """Path of the node at fault above it."""
+    count: int
+    """Raises so far; more than 1 when it flaps."""
+    finding: str | None = Field(examples=["false"])
+    """real, false, test or unclear."""
+    drill: int | None
+    """The drill it belongs to: then it is a test."""
+    drill_leader: str | None
+    notes: int
+    suppressed: bool
 
 
 class TransitionAnswer(Answer):
@@ -160,6 +176,183 @@ class AcknowledgeRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     note: str = Field(default="", max_length=500, examples=["On site, false alarm of a kettle."])
+
+
+class Request(BaseModel):
+    """Base of what is asked."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class MayNoteRequest(Request):
+    """A note that may be left out."""
+
+    note: str = Field(default="", max_length=500)
+
+
+class NoteRequest(Request):
+    """A note."""
+
+    note: str = Field(min_length=1, max_length=500, examples=["Kettle in room 12."])
+
+
+class AssignRequest(MayNoteRequest):
+    """Whom an alarm is given to; empty: nobody."""
+
+    person: str = Field(max_length=64, examples=["maintainer"])
+
+
+class FindRequest(MayNoteRequest):
+    """What an alarm was."""
+
+    finding: Literal["real", "false", "test", "unclear"]
+
+
+class ShelveRequest(Request):
+    """Put on the shelf: at most 4 h for a fire, 8 h by the duty desk."""
+
+    until_ms: int
+    reason: str = Field(min_length=1, max_length=500)
+
+
+class TakeOutRequest(Request):
+    """Taken out of service until somebody returns it."""
+
+    subject: str = Field(max_length=160, examples=["shuiye/hydrant-01"])
+    reason: str = Field(min_length=1, max_length=500)
+
+
+class ReturnRequest(MayNoteRequest):
+    """Back into service."""
+
+    subject: str = Field(max_length=160, examples=["shuiye/hydrant-01"])
+
+
+class ScopeRequest(Request):
+    """What something covers: patterns `device`, `device/point` or `*`."""
+
+    site: str = Field(max_length=60, examples=["shuiye"])
+    scope: list[str] = Field(min_length=1, max_length=200, examples=[["panel-01"]])
+    until_ms: int
+    reason: str = Field(min_length=1, max_length=500)
+
+
+class DrillRequest(ScopeRequest):
+    """A drill from now on, for eight hours at most."""
+
+
+class MaintenanceRequest(ScopeRequest):
+    """A maintenance window."""
+
+    from_ms: int
+
+
+class WorkRequest(MayNoteRequest):
+    """Work done on a device."""
+
+    work: Literal["inspection", "maintenance", "calibration", "battery", "test"]
+    at_ms: int | None = None
+    """When it was done; now where it is left out."""
+
+
+class PathReceiptRequest(Request):
+    """The test of the path that a screen has painted."""
+
+    token: str = Field(min_length=8, max_length=80)
+
+
+class Done(Answer):
+    """It is durable. id: of what was begun, where it has one."""
+
+    id: int | None
+
+
+class HeldAnswer(Answer):
+    """Something kept still."""
+
+    id: int | None
+    site: str
+    scope: list[str]
+    """Patterns; of a shelf or something out of service its one subject."""
+    rule: str | None
+    who: str
+    reason: str
+    from_ms: int
+    until_ms: int | None
+
+    @classmethod
+    def of(cls, row: Drill | Maintenance | Shelf | OutOfService, who: str) -> HeldAnswer:
+        """The answer of a row."""
+        subject = getattr(row, "subject", None)
+        return cls(
+            id=row.alarm_id if isinstance(row, Shelf) else getattr(row, "id", None),
+            site=subject.partition("/")[0] if subject else getattr(row, "site", ""),
+            scope=[subject.partition("/")[2]] if subject else getattr(row, "scope", []),
+            rule=getattr(row, "rule", None),
+            who=who,
+            reason=row.reason,
+            from_ms=row.from_ms,
+            until_ms=getattr(row, "until_ms", None),
+        )
+
+
+class StandingAnswer(Answer):
+    """Everything kept still."""
+
+    drills: list[HeldAnswer]
+    maintenance: list[HeldAnswer]
+    shelved: list[HeldAnswer]
+    out_of_service: list[HeldAnswer]
+
+
+class RuleAnswer(Answer):
+    """A rule in force."""
+
+    rule: str
+    version: str
+    title: Text
+    severity: str
+    basis: Text
+    advice: list[Text]
+    when: list[str]
+    """The condition in words, part by part."""
+    timing: list[str]
+    since_ms: int | None
+    """Since when this version is in force."""
+    alarms_30d: int
+
+
+class NoticeAnswer(Answer):
+    """A message to a person on one way."""
+
+    id: int
+    person: str
+    channel: str
+    kind: str
+    severity: str
+    alarms: list[int]
+    title_zh: str
+    title_en: str
+    state: str
+    """planned, sending, sent, failed, expired or stopped."""
+    attempts: int
+    due_ms: int
+    sent_ms: int | None
+    delivered_ms: int | None
+    read_ms: int | None
+    error: str | None
+
+
+class ProofAnswer(Answer):
+    """A part of the alarm path and its latest test."""
+
+    target: str = Field(examples=["agent/shuiye/edge1"])
+    state: str = Field(examples=["proven"])
+    hop: str = ""
+    """Where it broke; empty while nothing is broken."""
+    asked_ms: int | None = None
+    done_ms: int | None = None
+    proven_ms: int | None = None
 
 
 class HistoryAnswer(Answer):

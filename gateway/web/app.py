@@ -24,14 +24,24 @@ from gateway.control.client import SOCKET
 from gateway.history import open_history
 from gateway.history.base import History
 from gateway.history.settings import HistorySettings
-from gateway.ledger.reader import LedgerReader
 from gateway.ledger.store import FILE
 from gateway.settings import GatewaySettings
-from gateway.web import api, auth_pages, errors, pages
+from gateway.web import (
+    alarm_pages,
+    api,
+    api_actions,
+    auth_pages,
+    drill_pages,
+    errors,
+    pages,
+    receipt_pages,
+    report_pages,
+)
 from gateway.web.access import Cookies, Guard
 from gateway.web.context import Web, web_of
 from gateway.web.headers import BodyLimit, SecurityHeaders
 from gateway.web.inventory import Inventory
+from gateway.web.ledger import WebLedger
 from gateway.web.link import Link
 from gateway.web.picture import Picture
 from gateway.web.render import STATIC, make_environment
@@ -76,7 +86,7 @@ def create_app(
         settings=settings,
         now_ms=now_ms,
         inventory=inventory,
-        ledger=LedgerReader(data_dir / FILE),
+        ledger=WebLedger(data_dir / FILE),
         history=history,
         picture=picture,
         hub=hub,
@@ -99,9 +109,10 @@ def create_app(
         dependencies=[Depends(_guard)],
     )
     app.state.web = web
-    app.include_router(auth_pages.router, include_in_schema=False)
-    app.include_router(pages.router, include_in_schema=False)
+    for module in (auth_pages, pages, alarm_pages, drill_pages, report_pages, receipt_pages):
+        app.include_router(module.router, include_in_schema=False)
     app.include_router(api.router)
+    app.include_router(api_actions.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     errors.install(app)
     app.add_middleware(BodyLimit)

@@ -1,26 +1,76 @@
-"""Operators' commands, the same for pages and API."""
+"""Operators' commands, the same for pages and API. Each returns once what it did is durable.
+
+Raises, all of them: RetryLater when the gateway is away; ControlError when it refuses (`not_found`, `conflict` when
+somebody was faster, `invalid`); Refused for what the role does not allow.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
 
+from gateway.control.protocol import Op
+from gateway.web.access import Person, Refused
 from gateway.web.context import Web
+from gateway.web.texts import msgid
 
 SEEN_S = 1.0
 """How long the answer waits for the picture to show what was done; the stream brings it in any case."""
+HOUR_MS = 3_600_000
+DUTY_SHELF_MS = 8 * HOUR_MS
+"""Longest shelf the duty desk may choose; longer is for those who maintain."""
+FIRE_SHELF_MS = 4 * HOUR_MS
+"""Longest shelf of a fire, whoever asks."""
+DRILL_MS = 8 * HOUR_MS
+"""Longest drill."""
 
 
 async def acknowledge(web: Web, person: str, alarm_id: int, note: str) -> None:
-    """Acknowledge an alarm; returns once it is durable.
-
-    Raises:
-        RetryLater: the gateway is away.
-        ControlError: `not_found`, or `conflict` when somebody was faster.
-    """
+    """Acknowledge an alarm."""
     await web.link.ask("alarm.acknowledge", person, alarm_id=alarm_id, note=note.strip())
-    deadline = asyncio.get_running_loop().time() + SEEN_S
-    while asyncio.get_running_loop().time() < deadline:
+
+    def seen() -> bool:
         alarm = web.picture.alarms.get(alarm_id)
-        if alarm is None or alarm.acknowledged_ms is not None:
-            return
+        return alarm is None or alarm.acknowledged_ms is not None
+
+    await _until(seen)
+
+
+async def shelve(web: Web, person: Person, alarm_id: int, until_ms: int, reason: str) -> None:
+    """Put an alarm on the shelf. The gateway checks again; here a person reads why not."""
+    now_ms = web.now_ms()
+    if not reason.strip():
+        raise Refused(422, msgid("A shelf needs a reason."))
+    if until_ms <= now_ms:
+        raise Refused(422, msgid("The time must lie in the future."))
+    alarm = await web.read(web.ledger.alarm, alarm_id)
+    if alarm is not None and alarm.severity == "fire" and until_ms > now_ms + FIRE_SHELF_MS + 60_000:
+        raise Refused(422, msgid("A fire alarm may be shelved for four hours at most."))
+    if person.role == "duty" and until_ms > now_ms + DUTY_SHELF_MS + 60_000:
+        raise Refused(403, msgid("The duty desk may shelve for eight hours at most."))
+    await do(web, person, "alarm.shelve", alarm_id=alarm_id, until_ms=until_ms, reason=reason.strip())
+
+
+async def do(web: Web, who: Person, op: Op, /, **args: Any) -> Any:
+    """Any other command; gives the gateway's result."""
+    changes = web.picture.changes
+    result = await web.link.ask(op, who.name, **args)
+    await _until(lambda: web.picture.changes != changes)
+    return result
+
+
+def local_ms(text: str, zone: str) -> int:
+    """ms UTC of a browser's local date and time (2026-03-01T22:50), in the zone of the pages. Raises Refused."""
+    try:
+        return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp() * 1000)
+    except (ValueError, OverflowError) as exc:
+        raise Refused(422, msgid("The date cannot be read.")) from exc
+
+
+async def _until(seen: Callable[[], bool]) -> None:
+    deadline = asyncio.get_running_loop().time() + SEEN_S
+    while not seen() and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  # the picture offers no event
         await asyncio.sleep(0.02)

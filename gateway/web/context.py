@@ -13,12 +13,13 @@ from starlette.requests import Request
 
 from contract.errors import RetryLater
 from gateway.history.base import History
-from gateway.ledger.reader import LedgerReader
 from gateway.ledger.records import Session, User
 from gateway.web.access import Cookies, Guard, Person
 from gateway.web.inventory import Inventory
+from gateway.web.ledger import WebLedger
 from gateway.web.link import Link
 from gateway.web.picture import Picture
+from gateway.web.receipts import Brake
 from gateway.web.settings import WebSettings
 from gateway.web.sign_in import SignIn
 from gateway.web.stream import Hub
@@ -36,7 +37,7 @@ class Web:
     settings: WebSettings
     now_ms: Callable[[], int]
     inventory: Inventory
-    ledger: LedgerReader
+    ledger: WebLedger
     history: History
     picture: Picture
     hub: Hub
@@ -46,6 +47,7 @@ class Web:
     guard: Guard
     catalogues: dict[Language, dict[str, str]]
     pages: jinja2.Environment
+    receipts: Brake = field(default_factory=Brake)
     ended: set[str] = field(default_factory=set)
     """Hashes of sessions signed out here. One entry a sign-out; gone with the process, as by then the ledger knows."""
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+from contract.equipment import Asset
 from contract.errors import WeizhanError
-from contract.profile import ONLINE_POINT, Point, Profile, ProfileLibrary, Text
-from contract.site import Placed, Site
+from contract.profile import GATEWAY_PROFILE, ONLINE_POINT, Point, Profile, ProfileLibrary, Text
+from contract.site import GATEWAY_DEVICE, SYSTEM_SITE, OwnDevice, Placed, Site
 from gateway.ledger.records import ApprovedDevice
+from gateway.web.rule_words import PointNames
+from gateway.web.texts import Texts
 from rules.model import Rule, Threshold
+
+SYSTEM_TITLE = Text(zh="本系统", en="This system")
 
 
 class Device(NamedTuple):
@@ -25,6 +31,8 @@ class Device(NamedTuple):
     place: Text | None
     profile: Profile
     points: dict[str, Point]
+    asset: Asset | None = None
+    """Dates of its life, as its site entry says."""
 
     @property
     def key(self) -> str:
@@ -40,12 +48,32 @@ class Inventory:
     rules: Mapping[str, Rule]
     library: ProfileLibrary
     devices: dict[str, Device] = field(default_factory=dict)
+    own: dict[str, Device] = field(default_factory=dict)
+    """What reports on itself and is no equipment: lines, agents, the gateway."""
 
     def __post_init__(self) -> None:
         for site in self.sites.values():
             for placed in site.placed():
                 device = _placed(site.site, placed)
                 self.devices[device.key] = device
+            for own in site.own_devices():
+                made = self._own(site, own)
+                self.own[made.key] = made
+        gateway = _points(GATEWAY_PROFILE)
+        self.own[f"{SYSTEM_SITE}/{GATEWAY_DEVICE}"] = Device(
+            SYSTEM_SITE, "", None, None, GATEWAY_DEVICE, GATEWAY_PROFILE.title, None, GATEWAY_PROFILE, gateway
+        )
+
+    def _own(self, site: Site, own: OwnDevice) -> Device:
+        named = self.agent_title(site.site, own.agent)
+        if own.profile.category == "line":
+            line = own.device.removeprefix("line-")
+            named = Text(zh=f"{named.zh} · 线路 {line}", en=f"{named.en} · line {line}")
+        return Device(site.site, own.agent, None, None, own.device, named, None, own.profile, _points(own.profile))
+
+    def find(self, key: str) -> Device | None:
+        """The device of `site/device`, equipment or not."""
+        return self.devices.get(key) or self.own.get(key)
 
     def approve(self, approvals: Iterable[ApprovedDevice]) -> None:
         """Know the approved devices as well; those known already stay as they are."""
@@ -59,17 +87,24 @@ class Inventory:
                 # A profile file damaged after the approval: the gateway says so; the pages go on without it.
                 continue
             title = Text(zh=row.title_zh, en=row.title_en)
-            points = {point.name: point for point in profile.points}
             self.devices[key] = Device(
-                row.site, row.agent, None, None, row.device, title, None, profile, _with_online(points)
+                row.site, row.agent, None, None, row.device, title, None, profile, _with_online(_points(profile))
             )
 
     def point(self, key: str) -> tuple[Device, Point] | None:
         """The device and point of `site/device/point`; None when either is unknown."""
         head, _, name = key.rpartition("/")
-        device = self.devices.get(head)
+        device = self.find(head)
         point = None if device is None else device.points.get(name) or device.profile.point(name)
         return None if device is None or point is None else (device, point)
+
+    def point_names(self, rule: Rule, texts: Texts, subject: str = "") -> PointNames:
+        """Names of the points a rule speaks of: those of the subject's device, else of the profiles it applies to."""
+        found = self.find("/".join(subject.split("/")[:2]))
+        known = [found] if found else [d for d in (*self.devices.values(), *self.own.values()) if _watches(rule, d)]
+        titles = {point.name: point.title.get(texts.language) for device in known for point in device.points.values()}
+        own = subject.split("/")[2] if subject.count("/") == 2 else _one_point(rule)
+        return PointNames(own, titles, texts("the value"))
 
     def limits(self, device: Device, point: str) -> list[tuple[Rule, Threshold]]:
         """The threshold rules that watch a point."""
@@ -81,6 +116,8 @@ class Inventory:
 
     def site_title(self, site: str) -> Text:
         """The site's title; its id for one we have no file of."""
+        if site == SYSTEM_SITE:
+            return SYSTEM_TITLE
         known = self.sites.get(site)
         return known.title if known else Text(zh=site, en=site)
 
@@ -106,7 +143,22 @@ def _placed(site: str, placed: Placed) -> Device:
         placed.entry.place,
         placed.profile,
         _with_online({point.name: point for point in placed.points}),
+        placed.entry.asset,
     )
+
+
+def _watches(rule: Rule, device: Device) -> bool:
+    return any(fnmatchcase(device.profile.id, pattern.partition("/")[0]) for pattern in rule.applies_to)
+
+
+def _one_point(rule: Rule) -> str | None:
+    """The point that a rule per point judges, where it is one only."""
+    names = {pattern.partition("/")[2] for pattern in rule.applies_to} if rule.per == "point" else set()
+    return names.pop() if len(names) == 1 and not any("*" in name for name in names) else None
+
+
+def _points(profile: Profile) -> dict[str, Point]:
+    return {point.name: point for point in profile.points}
 
 
 def _with_online(points: dict[str, Point]) -> dict[str, Point]:

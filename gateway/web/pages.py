@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 import msgspec
-from fastapi import APIRouter, Form, Query
+from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from contract.topics import IDENT
-from contract.units import unit_of
-from gateway.control.protocol import AlarmView
-from gateway.ledger.records import QuarantineRow
-from gateway.web import views
+from gateway.ledger.records import QuarantineRow, WorkRow
+from gateway.web import decision, views
 from gateway.web.access import Refused
-from gateway.web.alarm_cards import SEVERITIES, alarm_card
-from gateway.web.commands import acknowledge
+from gateway.web.alarm_cards import alarm_card
 from gateway.web.context import Web, person_of, web_of
 from gateway.web.inventory import Device
 from gateway.web.panel_events import latest_events
-from gateway.web.render import local_path, page, wants_fragment
+from gateway.web.proofs import proof_line
+from gateway.web.render import page
 from gateway.web.texts import Texts, msgid
+from rules.dates import due_dates
 
 router = APIRouter()
-PAGE_ROWS = 50
-STATES = ("unacknowledged", "acknowledged", "returned_unacknowledged", "normal")
+WORKS = ("inspection", "maintenance", "calibration", "battery", "test")
+"""Kinds of work that are recorded."""
+SOON_MS = 30 * 86_400_000
 Ident = Annotated[str, Form(pattern=f"^{IDENT}$")]
 
 
@@ -37,8 +40,17 @@ async def board(request: Request) -> Response:
     await web.refresh_approvals()
     shown = views.board(web.picture, web.inventory, texts, web.now_ms())
     sites = [site.title.get(texts.language) for site in web.inventory.sites.values()]
+    now_ms = web.now_ms()
     return page(
-        request, "board.html", fragment="_board.html", board=shown, site_titles=sites, unknown=_unknown_count(web)
+        request,
+        "board.html",
+        fragment="_board.html",
+        board=shown,
+        site_titles=sites,
+        unknown=_unknown_count(web),
+        drills=decision.drill_banners(web.picture, web.inventory, texts),
+        windows=decision.window_banners(web.picture, web.inventory, texts, now_ms),
+        proof=proof_line(web.picture, web.inventory, texts, now_ms),
     )
 
 
@@ -104,11 +116,12 @@ async def device_page(request: Request, site: str, device: str, point: str = "")
     """One device: values, alarms, facts, history."""
     web, texts = web_of(request), web_of(request).texts(request)
     await web.refresh_approvals()
-    known = web.inventory.devices.get(f"{site}/{device}")
+    known = web.inventory.find(f"{site}/{device}")
     if known is None:
         raise Refused(404, msgid("There is no such device."))
     row = views.device_row(known, web.picture, texts, web.now_ms())
     alarms = await web.read(web.ledger.alarms, site=site, device=device, limit=10)
+    work = await web.read(web.ledger.work, site, device, 500)
     charted = [p for p in row.points if not p.is_text]
     chosen = next((p for p in charted if p.name == point), None) or next(
         (p for p in charted if p.severity), charted[0] if charted else None
@@ -127,61 +140,12 @@ async def device_page(request: Request, site: str, device: str, point: str = "")
         chosen=chosen,
         events=await latest_events(web.history, known, web.now_ms(), texts),
         limits={p.name: _limits(web, known, p.name, texts) for p in charted},
-    )
-
-
-@router.get("/alarms")
-async def alarms(
-    request: Request,
-    severity: str = "",
-    state: str = "",
-    site: str = "",
-    device: str = "",
-    before: Annotated[int | None, Query(ge=1)] = None,
-) -> Response:
-    """Alarms of any age, newest first."""
-    web, texts = web_of(request), web_of(request).texts(request)
-    await web.refresh_approvals()
-    rows: list[AlarmView] = await web.read(
-        web.ledger.alarms,
-        severity=severity if severity in SEVERITIES else None,
-        state=state if state in STATES else None,
-        site=site or None,
-        device=device or None,
-        before=before,
-        limit=PAGE_ROWS + 1,
-    )
-    terms = {"severity": severity, "state": state, "site": site, "device": device}
-    return page(
-        request,
-        "alarms.html",
-        fragment="_alarms.html",
-        alarms=[alarm_card(alarm, web.inventory, texts, web.picture.told) for alarm in rows[:PAGE_ROWS]],
-        next_before=rows[PAGE_ROWS - 1].id if len(rows) > PAGE_ROWS else None,
-        terms=terms,
-        severities=SEVERITIES,
-        states=STATES,
-        device_titles=[(d.site, d.id, d.title.get(texts.language)) for d in web.inventory.devices.values()],
-        older=before is not None,
-    )
-
-
-@router.get("/alarms/{alarm_id}")
-async def alarm_page(request: Request, alarm_id: int) -> Response:
-    """One alarm: what, on what basis, what next, who did what."""
-    web, texts = web_of(request), web_of(request).texts(request)
-    await web.refresh_approvals()
-    alarm = await web.read(web.ledger.alarm, alarm_id)
-    if alarm is None:
-        raise Refused(404, msgid("There is no such alarm."))
-    found = web.inventory.point(alarm.subject) if alarm.subject.count("/") == 2 else None
-    return page(
-        request,
-        "alarm.html",
-        fragment="_alarm.html",
-        alarm=alarm_card(alarm, web.inventory, texts, web.picture.told),
-        transitions=await web.read(web.ledger.transitions, alarm_id),
-        inputs=_inputs(alarm.inputs, found, texts),
+        is_equipment=known.key in web.inventory.devices,
+        work=work,
+        works=WORKS,
+        due=due_rows(known, work, web, texts),
+        out=web.picture.standing.out(known.key),
+        now_local=texts.local(web.now_ms()),
     )
 
 
@@ -192,19 +156,34 @@ async def read_device(request: Request, site: str, device: str) -> Response:
     return RedirectResponse(f"/devices/{quote(site)}/{quote(device)}", 303)
 
 
-@router.post("/alarms/{alarm_id}/acknowledge")
-async def acknowledge_alarm(
-    request: Request,
-    alarm_id: int,
-    note: Annotated[str, Form(max_length=500)] = "",
-    next: Annotated[str, Form(max_length=500)] = "/",  # noqa: A002  # name of the form field
-) -> Response:
-    """Acknowledge an alarm: from the board the fresh board comes back, else on to `next`."""
-    web = web_of(request)
-    await acknowledge(web, person_of(request).name, alarm_id, note)
-    if wants_fragment(request):
-        return await (alarm_page(request, alarm_id) if next.startswith("/alarms/") else board(request))
-    return RedirectResponse(local_path(next), 303)
+class Due(NamedTuple):
+    """Something due in a device's life. state: overdue | soon | later."""
+
+    what: str
+    at_ms: int
+    state: str
+
+
+def due_rows(device: Device, work: Sequence[WorkRow], web: Web, texts: Texts) -> list[Due]:
+    """What is due and when, the soonest first: from the site entry and the records of work."""
+    site = web.inventory.sites.get(device.site)
+    if device.asset is None or site is None:
+        return []
+    zone = ZoneInfo(site.time_zone)
+    done: dict[str, date] = {}
+    for row in work:
+        day = datetime.fromtimestamp(row.at_ms / 1000, zone).date()
+        done[row.work] = max(day, done.get(row.work, day))
+    now_ms = web.now_ms()
+    rows = [
+        Due(
+            texts.word("due", what),
+            at_ms,
+            "overdue" if at_ms <= now_ms else "soon" if at_ms - now_ms < SOON_MS else "later",
+        )
+        for what, at_ms in due_dates(device.asset, done, zone).items()
+    ]
+    return sorted(rows, key=lambda row: row.at_ms)
 
 
 def _unknown_count(web: Web) -> int:
@@ -226,21 +205,3 @@ def _limits(web: Web, device: Device, point: str, texts: Texts) -> list[dict[str
 def _refused(row: QuarantineRow) -> dict[str, Any]:
     """A refused message with its sample as text; what is no UTF-8 shows as replacement characters."""
     return {**msgspec.structs.asdict(row), "sample": row.sample.decode("utf-8", "replace")}
-
-
-def _inputs(inputs: dict[str, Any], found: tuple[Device, Any] | None, texts: Texts) -> list[tuple[str, str]]:
-    """The readings a decision rests on, as label and text."""
-    shown: list[tuple[str, str]] = []
-    for key, value in inputs.items():
-        if key == "value" and found is not None:
-            unit = unit_of(found[1].name)
-            text = texts.value(found[1], value)
-            shown.append((texts("Value"), f"{text} {unit.symbol}".strip() if unit else text))
-        elif key == "quality":
-            shown.append((texts("Quality"), texts.quality(str(value)) or texts("good")))
-        elif key.endswith("_ms") and isinstance(value, int | float):
-            label = texts("Measured") if key == "observed_ms" else key
-            shown.append((label, texts.stamp(int(value))))
-        else:
-            shown.append((key, str(value)))
-    return shown

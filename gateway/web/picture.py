@@ -13,7 +13,9 @@ import msgspec
 
 from contract.messages import Value
 from gateway.control.protocol import AgentView, AlarmView, Event, Snapshot
+from gateway.web.alarm_cards import WAITING, silent
 from gateway.web.printed import MOST, Told, place_told
+from gateway.web.standing import EVENTS, Standing
 
 
 class Current(NamedTuple):
@@ -39,12 +41,21 @@ class Picture:
         self.unknown_devices: dict[tuple[str, str], dict[str, Any]] = {}
         self.told: dict[str, Told] = {}
         """site/device/address -> the place a panel told of it; kept, because its next line replaces the last."""
+        self.standing = Standing()
+        self.proofs: list[dict[str, Any]] = []
+        """Rows of the proof of path, as the gateway tells them."""
+        self.notices: dict[str, Any] = {}
+        """Summary of the notifications."""
+        self.changes = 0
+        """Counts what was applied beside readings: a command waits for its own to be seen."""
         self.connected = False
         self.since_ms = now_ms()
         """When `connected` took its present value."""
 
     def apply(self, event: Event) -> None:
         """Take one event in and pass it on. Raises msgspec.ValidationError for one that does not fit the protocol."""
+        if event.event not in ("reading", "agent"):
+            self.changes += 1
         if event.event == "snapshot":
             self._replace(msgspec.convert(event.data, Snapshot))
         elif event.event == "reading":
@@ -56,6 +67,13 @@ class Picture:
             else:
                 self.alarms[alarm.id] = alarm
             self._sink("alarm", alarm)
+        elif event.event in EVENTS:
+            self.standing.apply(event.event, event.data)
+            self._sink("standing", None)
+        elif event.event == "proof":
+            self._proof(dict(event.data))
+        elif event.event == "notice":
+            self._notice(dict(event.data))
         elif event.event == "agent":
             agent = msgspec.convert(event.data, AgentView)
             before = self.agents.get((agent.site, agent.agent))
@@ -80,8 +98,11 @@ class Picture:
 
     def waiting_fires(self) -> list[int]:
         """Ids of the fires that nobody has acknowledged, whether they still hold or not: the siren sounds for them."""
-        waiting = ("unacknowledged", "returned_unacknowledged")
-        return [alarm.id for alarm in self.alarms.values() if alarm.severity == "fire" and alarm.state in waiting]
+        return [
+            alarm.id
+            for alarm in self.alarms.values()
+            if alarm.severity == "fire" and alarm.state in WAITING and not silent("fire", alarm.hold)
+        ]
 
     def _replace(self, snapshot: Snapshot) -> None:
         self.values = {point: Current(*row[:3]) for point, row in snapshot.values.items()}
@@ -90,8 +111,23 @@ class Picture:
         self.alarms = {alarm.id: alarm for alarm in snapshot.alarms if alarm.state != "normal"}
         self.agents = {(agent.site, agent.agent): agent for agent in snapshot.agents}
         self.unknown_devices = {(str(r.get("site")), str(r.get("device"))): r for r in snapshot.unknown_devices}
+        self.standing.replace(snapshot)
+        self.proofs, self.notices = list(snapshot.proofs), dict(snapshot.notices)
         self.connected, self.since_ms = True, self._now_ms()
         self._sink("gateway", None)
+
+    def _proof(self, row: dict[str, Any]) -> None:
+        """A row replaces the one of the same target."""
+        self.proofs = [old for old in self.proofs if old.get("target") != row.get("target")] + [row]
+        self._sink("proof", None)
+
+    def _notice(self, data: dict[str, Any]) -> None:
+        """Ways as a whole replace what is known of them; a test for the duty screens goes on to these."""
+        self.notices |= {name: data[name] for name in ("ways", "failing", "pending") if name in data}
+        if data.get("kind") == "proof" and data.get("token"):
+            self._sink("path", {"token": data["token"]})
+        else:
+            self._sink("notice", None)
 
     def _readings(self, rows: list[list[Any]]) -> None:
         for point, observed_ms, value, quality in rows:

@@ -12,7 +12,7 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from gateway.web.access import ACKNOWLEDGE, APPROVE, READ_NOW, Person, csrf_of, new_token
+from gateway.web.access import ACKNOWLEDGE, APPROVE, HANDLE, MAINTAIN, PROVE, READ_NOW, Person, csrf_of, new_token
 from gateway.web.context import THEME_COOKIE, Web, web_of
 from gateway.web.texts import Texts
 
@@ -76,6 +76,9 @@ def page(request: Request, template: str, *, status: int = 200, fragment: str | 
         person=person,
         csrf=person.csrf if person else csrf_of(before or ""),
         may_acknowledge=bool(person and person.may(ACKNOWLEDGE)),
+        may_handle=bool(person and person.may(HANDLE)),
+        may_maintain=bool(person and person.may(MAINTAIN)),
+        may_prove=bool(person and person.may(PROVE)),
         may_read=bool(person and person.may(READ_NOW)),
         may_approve=bool(person and person.may(APPROVE)),
         now_ms=web.now_ms(),

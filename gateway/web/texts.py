@@ -57,6 +57,19 @@ class Texts:
         """Date and time, in the shown time zone."""
         return self._at(at_ms).strftime("%Y-%m-%d %H:%M:%S")
 
+    def when(self, at_ms: int, now_ms: int) -> str:
+        """Time of day, with the date unless it is today's."""
+        at = self._at(at_ms)
+        return at.strftime("%H:%M" if at.date() == self._at(now_ms).date() else "%Y-%m-%d %H:%M")
+
+    def local(self, at_ms: int) -> str:
+        """As a field for date and time wants it."""
+        return self._at(at_ms).strftime("%Y-%m-%dT%H:%M")
+
+    def day(self, at_ms: int) -> str:
+        """Date."""
+        return self._at(at_ms).strftime("%Y-%m-%d")
+
     def iso(self, at_ms: int) -> str:
         """For the datetime attribute: UTC."""
         return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -15,7 +15,8 @@ from contract.panel import EVENT
 from contract.profile import BUILT_IN, HEALTH_POINTS, LINE_POINTS, LINE_PROFILE, ONLINE, Point
 from contract.site import line_device
 from contract.units import unit_of
-from gateway.web.alarm_cards import SEVERITIES, AlarmCard, alarm_card, alarm_order
+from gateway.web.alarm_cards import BROKER, SEVERITIES, AlarmCard, alarm_card, alarm_order, node_of
+from gateway.web.folding import Row, fold
 from gateway.web.inventory import Device, Inventory
 from gateway.web.panel_events import event_row
 from gateway.web.picture import Current, Picture
@@ -61,6 +62,8 @@ class DeviceRow:
     status: Status
     reason: str
     severity: str | None
+    cause: str | None
+    """Path of the node above it because of which nothing is known of it; the device itself when it is silent."""
     points: list[PointRow]
     heard_ms: int | None
     main: PointRow | None
@@ -91,45 +94,67 @@ class Board:
     """Everything the live board shows. `headline`: the worst thing that holds now or waits to be acknowledged.
 
     fires: fires that hold or wait, the first and the newest: shown large. more_fires: further ones, in one line each.
-    alarms: the rest, worst first, fires beyond those among them. n_devices: all devices; `devices["good"]` counts
-    those without an active alarm.
+    rows: the rest that speaks, worst first, fires beyond those among them, folded. held: what a person or a cause keeps
+    still. tests: what a drill made. `devices["good"]` counts the devices without an active alarm.
     """
 
     headline: str
     fires: list[AlarmCard]
     more_fires: list[AlarmCard]
-    alarms: list[AlarmCard]
+    rows: list[Row]
+    held: list[Row]
+    tests: list[Row]
     agents: list[AgentRow]
     devices: Counter[str] = field(default_factory=Counter)
     severities: Counter[str] = field(default_factory=Counter)
     waiting: int = 0
 
     @property
+    def alarms(self) -> list[AlarmCard]:
+        """What speaks beside the fires, row by row."""
+        return [card for row in self.rows for card in (row.head, *row.episodes)]
+
+    @property
     def top(self) -> AlarmCard | None:
         """The alarm the headline is about, where no fire holds or waits."""
         if self.headline == "critical_over":
             return next((card for card in self.alarms if card.severity == "critical" and card.waiting), None)
-        return next((card for card in self.alarms if card.active), None)
+        return next((row.head for row in self.rows if row.head.active), None)
 
 
 def board(picture: Picture, inventory: Inventory, texts: Texts, now_ms: int) -> Board:
     """The live board."""
-    cards = sorted((alarm_card(a, inventory, texts, picture.told) for a in picture.alarms.values()), key=alarm_order)
     agents = agent_rows(picture, inventory, texts, now_ms)
     rows = [row for agent in agents for _, _, found in agent.lines for row in found]
+    unseen = Counter(row.cause for row in rows if row.cause != row.key)
+    cards = sorted(
+        (
+            alarm_card(
+                alarm, inventory, texts, picture.told, below=unseen[node_of(alarm.subject)] if alarm.active else 0
+            )
+            for alarm in picture.alarms.values()
+        ),
+        key=alarm_order,
+    )
+    speaking = [card for card in cards if card.speaks]
     # A device that works and tells of an alarm is heard, but nobody would call it good.
     devices = Counter("alarm" if row.severity and row.status == "good" else row.status for row in rows)
-    large, small = _fires(cards)
+    large, small = _fires(speaking)
     shown = {card.id for card in (*large, *small)}
+    folded = fold([card for card in cards if card.id not in shown and not card.is_drill])
+    headline = _headline(picture, speaking, devices, agents)
+    held = [row for row in folded if not row.head.speaks]
     return Board(
-        headline=_headline(picture, cards, devices, agents),
+        headline="held" if headline == "normal" and any(row.head.active for row in held) else headline,
         fires=large,
         more_fires=small,
-        alarms=[card for card in cards if card.id not in shown],
+        rows=[row for row in folded if row.head.speaks],
+        held=held,
+        tests=fold([card for card in cards if card.is_drill]),
         agents=agents,
         devices=devices,
-        severities=Counter(card.severity for card in cards if card.active),
-        waiting=sum(card.waiting for card in cards),
+        severities=Counter(card.severity for card in speaking if card.active),
+        waiting=sum(card.waiting for card in speaking),
     )
 
 
@@ -196,10 +221,14 @@ def agent_rows(picture: Picture, inventory: Inventory, texts: Texts, now_ms: int
 
 
 def open_subjects(picture: Picture) -> dict[str, str]:
-    """subject -> worst severity of an alarm whose condition holds."""
+    """subject -> worst severity of a real alarm whose condition holds."""
     found: dict[str, str] = {}
     for severity in reversed(SEVERITIES):
-        found.update((a.subject, severity) for a in picture.alarms.values() if a.active and a.severity == severity)
+        found.update(
+            (a.subject, severity)
+            for a in picture.alarms.values()
+            if a.active and a.severity == severity and a.hold != "drill"
+        )
     return found
 
 
@@ -208,7 +237,7 @@ def device_row(
 ) -> DeviceRow:
     """A device: its worst point decides, and one cause above it overrides them all."""
     subjects = open_subjects(picture) if subjects is None else subjects
-    cause = _cause_above(device, picture, now_ms)
+    cause, node = _cause_above(device, picture, now_ms)
     names = dict(device.points)
     if device.profile.is_listened_to or device.line is None:
         # Printed addresses, and what an approved device sends beyond its profile's default size.
@@ -224,6 +253,9 @@ def device_row(
     heard = [row.observed_ms for row in points if row.observed_ms is not None]
     worst = next((row for row in judged if row.status == status), None)
     main = _main(shown)
+    tested = status == "good" and cause is None and _in_drill(device, picture)
+    if tested:
+        status = "test"
     return DeviceRow(
         key=device.key,
         id=device.id,
@@ -232,8 +264,9 @@ def device_row(
         kind=device.profile.title.get(texts.language),
         category=device.profile.category,
         status="unknown" if cause else status,
-        reason=_cause_text(cause, texts) if cause else (worst.reason if worst and status != "good" else ""),
+        reason=_reason(cause, worst if status != "good" else None, tested, texts),
         severity=min((s for s in severities if s), key=SEVERITIES.index, default=None),
+        cause=node,
         points=shown,
         heard_ms=max(heard, default=None),
         main=main,
@@ -243,8 +276,8 @@ def device_row(
 
 def health_rows(device: Device, picture: Picture, texts: Texts, now_ms: int) -> list[PointRow]:
     """How the agent sees a polled device and its line; empty until it said so for the first time."""
-    cause = _cause_above(device, picture, now_ms)
-    if cause == "no_answer":  # that it does not answer is what the figures are about
+    cause, _ = _cause_above(device, picture, now_ms)
+    if cause in ("no_answer", "line_lost"):  # that it does not answer is what the figures are about
         cause = None
     places = [] if device.profile.modbus is None else [(device, HEALTH_POINTS)]
     if device.line is not None:
@@ -341,13 +374,41 @@ def judge(
     return "good", ""
 
 
-def _cause_above(device: Device, picture: Picture, now_ms: int) -> str | None:
+def _cause_above(device: Device, picture: Picture, now_ms: int) -> tuple[str | None, str | None]:
+    """Why nothing is known of a device, and the path of the node at fault; the highest one counts."""
     if not picture.connected:
-        return "gateway_away"
-    if not agent_connected(picture, device.site, device.agent, now_ms):
-        return "agent_lost"
-    online = picture.values.get(f"{device.key}/{ONLINE}")
-    return "no_answer" if online is not None and online.value is False else None
+        return "gateway_away", None
+    broker = picture.values.get(BROKER)
+    if device.agent and broker is not None and broker.value is False:
+        return "broker_lost", "broker"
+    if device.agent and not agent_connected(picture, device.site, device.agent, now_ms):
+        return "agent_lost", f"{device.site}/{device.agent}"
+    line = f"{device.site}/{line_device(device.line)}" if device.line else ""
+    if _offline(picture, line):
+        return "line_lost", line
+    return ("no_answer", device.key) if _offline(picture, device.key) else (None, None)
+
+
+def _offline(picture: Picture, node: str) -> bool:
+    online = picture.values.get(f"{node}/{ONLINE}") if node else None
+    return online is not None and online.value is False
+
+
+def _in_drill(device: Device, picture: Picture) -> bool:
+    """Whether a drill made an alarm of it that holds now: it works, and what it says is a test."""
+    head = device.key + "/"
+    return any(
+        a.hold == "drill" and a.active and (a.subject == device.key or a.subject.startswith(head))
+        for a in picture.alarms.values()
+    )
+
+
+def _reason(cause: str | None, worst: PointRow | None, tested: bool, texts: Texts) -> str:
+    if cause:
+        return _cause_text(cause, texts)
+    if tested:
+        return texts("drill: what it reports is a test")
+    return worst.reason if worst else ""
 
 
 def _cause_text(cause: str, texts: Texts) -> str:

@@ -21,11 +21,13 @@ import msgspec
 from argon2 import PasswordHasher
 
 from gateway.control.client import SOCKET
-from gateway.control.protocol import AlarmView, Answer, Ask, Event, Problem
+from gateway.control.protocol import Answer, Ask, Event, Problem
 from gateway.history import open_history
 from gateway.history.base import Row
 from gateway.history.settings import EmbeddedSettings
-from gateway.ledger.store import FILE, SCHEMA
+from gateway.ledger.reader import ALARMS, alarm_view
+from gateway.ledger.store import FILE
+from gateway.ledger.upgrade import SCHEMA
 from gateway.settings import GatewaySettings
 from gateway.web.app import run
 from gateway.web.settings import WebSettings
@@ -247,14 +249,8 @@ class Station:
         }
 
     def _view(self, alarm_id: int) -> dict[str, Any] | None:
-        names = AlarmView.__struct_fields__
-        row = self.db.execute(f"SELECT {', '.join(names)} FROM alarm WHERE id = ?", (alarm_id,)).fetchone()
-        if row is None:
-            return None
-        view = dict(zip(names, row, strict=True))
-        view["active"], view["retrospective"] = bool(view["active"]), bool(view["retrospective"])
-        view["inputs"] = json.loads(view["inputs"])
-        return view
+        row = self.db.execute(ALARMS + "WHERE id = ?", (alarm_id,)).fetchone()
+        return None if row is None else dict(msgspec.to_builtins(alarm_view(row)))
 
     def _step(self, *row: Any) -> None:
         alarm_id, event, was, became, at, actor, note, inputs = row

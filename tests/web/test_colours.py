@@ -31,6 +31,11 @@ PAIRS = [
     ("unknown", "surface"),
     ("unknown", "unknown-soft"),
     ("ink", "good-soft"),
+    ("ink", "critical-soft"),
+    ("ink", "warning-soft"),
+    ("drill-ink", "drill"),
+    ("drill-ink", "drill-deep"),
+    ("drill-text", "surface"),
 ]
 
 

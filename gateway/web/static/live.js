@@ -78,7 +78,8 @@ function refresh(delay = 120) {
     if (askedAt && performance.now() - askedAt < PATIENCE_MS) { refresh(50); return; }
     const live = document.getElementById("live");
     // Somebody is writing into it: their words come first, the next change or the timer brings the rest.
-    if (live && !(document.activeElement && live.contains(document.activeElement) && document.activeElement.matches("textarea, input, select")))
+    const field = document.activeElement;
+    if (live && !(field && live.contains(field) && field.matches("textarea, select, input:not([type=checkbox], [type=radio])")))
       window.htmx.trigger(live, "refresh");
   }, delay);
 }
@@ -134,6 +135,10 @@ function connect() {
   on("alarm", (alarm) => { siren(alarm); refresh(20); });
   on("agent", () => refresh());
   on("unknown_device", () => refresh(2000));
+  on("standing", () => refresh());
+  on("proof", () => refresh(1000));
+  on("notice", () => refresh(1000));
+  on("path", prove);
   on("reading", showReadings);
 }
 
@@ -170,9 +175,11 @@ const playing = () => audio && audio.state === "running";
 const playFire = () => { if (playing()) for (let n = 0; n < 4; n++) tone(n % 2 ? 660 : 960, n * 0.35, 0.33); };
 const playCritical = () => { if (playing()) for (let n = 0; n < 3; n++) tone(740, n * 0.3, 0.18); };
 const played = new Set();
+const QUIET_FIRE = ["shelved", "drill"]; // only what a person decided for it silences a fire
 
 function siren(alarm) {
-  const waits = alarm.state === "unacknowledged" || alarm.state === "returned_unacknowledged";
+  const quiet = alarm.severity === "fire" ? QUIET_FIRE.includes(alarm.hold) : Boolean(alarm.hold);
+  const waits = !quiet && (alarm.state === "unacknowledged" || alarm.state === "returned_unacknowledged");
   if (alarm.severity === "fire") fires[waits ? "add" : "delete"](alarm.id);
   if (!waits || alarm.retrospective || played.has(alarm.id)) return;
   played.add(alarm.id);
@@ -227,6 +234,23 @@ if (soundButton && remembered() === "on") {
 // A fire that nobody acknowledged keeps sounding, also while the connection is lost: nobody has said that it is over.
 setInterval(() => { if (fires.size) playFire(); }, 4000);
 
+// --- proof of the path -----------------------------------------------------------------------------------------------
+
+// A screen proves the way to people only when somebody at it would see and hear an alarm: it is looked at, it draws, and
+// its sound is unlocked.
+function prove({ token }) {
+  if (body.dataset.prove !== "true" || document.hidden || !playing() || lost) return;
+  requestAnimationFrame(() => requestAnimationFrame(() => {
+    if (!playing()) return;
+    const { "X-CSRF-Token": csrf } = JSON.parse(body.getAttribute("hx-headers"));
+    fetch("/api/v1/path-receipt", {
+      method: "POST",
+      headers: { "Content-Type": "application/json", "X-CSRF-Token": csrf },
+      body: JSON.stringify({ token }),
+    }).catch(() => {}); // a receipt that does not arrive is a path that is not proven: the gateway says so
+  }));
+}
+
 // --- the rest --------------------------------------------------------------------------------------------------------
 
 function toast(text) {
@@ -244,7 +268,22 @@ body.addEventListener("htmx:responseError", (event) => {
 const isRefresh = (event) => event.detail.elt?.id === "live" && event.detail.requestConfig?.verb === "get";
 body.addEventListener("htmx:beforeRequest", (event) => { if (isRefresh(event)) askedAt = performance.now(); });
 body.addEventListener("htmx:afterRequest", (event) => { if (isRefresh(event)) askedAt = 0; });
+// What somebody has opened or begun to write outlives a redraw that they did not ask for.
+let kept = null;
+body.addEventListener("htmx:beforeSwap", (event) => {
+  const live = document.getElementById("live");
+  if (!live || !isRefresh(event)) { kept = null; return; }
+  kept = { open: [...live.querySelectorAll("details[open][id]")].map((e) => e.id), fields: new Map() };
+  for (const e of live.querySelectorAll("textarea[id], input[id], select[id]")) kept.fields.set(e.id, e.value);
+});
+function restoreKept() {
+  if (!kept) return;
+  for (const id of kept.open) { const e = document.getElementById(id); if (e) e.open = true; }
+  for (const [id, value] of kept.fields) { const e = document.getElementById(id); if (e && value) e.value = value; }
+  kept = null;
+}
 body.addEventListener("htmx:afterSwap", () => {
+  restoreKept();
   const live = document.getElementById("live");
   if (live?.dataset.title) document.title = document.title.replace(/^.*? · /, `${live.dataset.title} · `);
   tick();

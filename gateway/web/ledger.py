@@ -1,0 +1,47 @@
+"""The ledger as the pages read it: what LedgerReader gives, and lists that only pages want. Read-only like it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from gateway.ledger.reader import LedgerReader
+
+
+class Message(NamedTuple):
+    """A message to a person on one way. error: why it did not go; None while nothing is wrong."""
+
+    id: int
+    person: str
+    channel: str
+    kind: str
+    severity: str
+    alarms: list[int]
+    title_zh: str
+    title_en: str
+    state: str
+    attempts: int
+    due_ms: int
+    sent_ms: int | None
+    delivered_ms: int | None
+    read_ms: int | None
+    error: str | None
+
+
+class WebLedger(LedgerReader):
+    """LedgerReader with the lists of the pages. Raises RetryLater like it."""
+
+    def messages(self, limit: int = 100, before: int | None = None) -> list[Message]:
+        """Messages to people, newest first."""
+        query = (
+            "SELECT id, person, channel, kind, severity, alarms, title_zh, title_en, state, attempts, due_ms, sent_ms, "
+            "delivered_ms, read_ms, error FROM notice WHERE id < ? ORDER BY id DESC LIMIT ?"
+        )
+        rows = self._all(query, (2**62 if before is None else before, limit))
+        return [Message._make((*row[:5], msgspec.json.decode(row[5]), *row[6:])) for row in rows]
+
+    def alarms_by_rule(self, since_ms: int) -> dict[str, int]:
+        """How many alarms each rule raised since then; tests of drills are not counted."""
+        query = "SELECT rule, count(*) FROM alarm WHERE raised_ms >= ? AND drill IS NULL GROUP BY rule"
+        return dict(self._all(query, (since_ms,)))
