@@ -22,9 +22,9 @@ from gateway.ledger.store import Store
 from gateway.notify import outbox
 from gateway.notify.outbox import Lane, Notice, Plans
 from gateway.notify.receipts import make_token
-from gateway.notify.settings import AppriseChannel, NotifySettings, Person, ScreenChannel, WebhookChannel
+from gateway.notify.settings import AppriseChannel, NotifySettings, Person, ScreenChannel, WebhookChannel, channels_of
 from gateway.notify.state import NotifyParts
-from gateway.notify.targets import AppriseTarget, Letter, NotSent, Outcome, Target, WebhookTarget, quiet_apprise
+from gateway.notify.targets import AppriseTarget, Letter, NotSent, Outcome, Target, WebhookTarget, prepare_apprise
 from gateway.notify.ways import Way
 from gateway.tasks import end_task
 
@@ -101,8 +101,9 @@ class Sender:
         """Messages planned since the start, and how they ended: sent, failed, expired, stopped; tries that failed."""
 
     async def __aenter__(self) -> Sender:
-        quiet_apprise()
         settings = self._parts.settings
+        if any(channel.kind == "apprise" for _, channel in channels_of(settings)):
+            await asyncio.to_thread(prepare_apprise)
         targets = {
             (person.id, channel.id): make_target(channel, settings, person, self._publish)
             for person in settings.people

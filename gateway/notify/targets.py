@@ -15,6 +15,7 @@ import logging
 import re
 import socket
 import threading
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -255,13 +256,9 @@ class AppriseTarget:
         return future
 
     def _call(self, title: str, body: str, kind: NotifyType) -> str | None:
-        asset = AppriseAsset(
-            app_id="Weizhan", app_desc="Weizhan", http_redirects=False, storage_mode="memory", pgp_autogen=False,
-            pem_autogen=False, async_mode=False, service_timeout=0, language="en", timezone="UTC",
-        )  # fmt: skip
         with _captured() as said:
             try:
-                service = Apprise.instantiate(self._url, asset=asset)
+                service = Apprise.instantiate(self._url, asset=_asset())
                 if service is None:
                     return "the address does not fit the service's form"
                 if service.notify(title=title, body=body, notify_type=kind, body_format=NotifyFormat.TEXT):
@@ -295,11 +292,24 @@ def _captured() -> Iterator[list[str]]:
         logger.removeHandler(handler)
 
 
-def quiet_apprise() -> None:
-    """Keep apprise's own log out of ours: it may hold addresses, and we say once that a way fails."""
+def _asset() -> AppriseAsset:
+    return AppriseAsset(
+        app_id="Weizhan", app_desc="Weizhan", http_redirects=False, storage_mode="memory", pgp_autogen=False,
+        pem_autogen=False, async_mode=False, service_timeout=0, language="en", timezone="UTC",
+    )  # fmt: skip
+
+
+def prepare_apprise() -> None:
+    """Load apprise's plug-ins (a second or two), so that no first fire waits for it. Blocks; call in a thread.
+
+    Its own log is kept out of ours: it may hold addresses, and we say once that a way fails.
+    """
     logger = logging.getLogger("apprise")
     logger.propagate = False
     logger.addHandler(logging.NullHandler())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of libraries the plug-ins import
+        Apprise.instantiate("json://localhost", asset=_asset())
 
 
 def hosts_of(url: str) -> Iterator[str]:
