@@ -242,26 +242,7 @@ class Uplink:
                     break  # told to go back meanwhile
 
     async def _send(self, client: aiomqtt.Client, lane: Lane, row: Row, oldest: int) -> None:
-        who, moment = self._identity, self._clock.moment()
-        stepped_ms = self._clock.stepped_ms(Stamp(row.boot, row.shift_ms))
-        payload = encode(
-            SealedBatch(
-                site=who.site,
-                agent=who.agent,
-                epoch=self._outbox.epoch,
-                lane=lane,
-                seq=row.seq,
-                oldest=max(1, min(oldest, row.first_seq)),
-                sent_ms=moment.wall_ms,
-                readings=msgspec.Raw(row.body),
-                covers_from=row.first_seq if row.first_seq != row.seq else None,
-                gaps=row.gap_list(),
-                boot=self._clock.boot,
-                steady_ms=moment.steady_ms,
-                stepped_ms=stepped_ms or 0,
-                clock_lost=stepped_ms is None,
-            )
-        )
+        payload = encode(batch_of(self._identity, self._outbox.epoch, row, oldest, self._clock))
         self._windows[lane].sent(row.seq, digest(payload), self._monotonic())
         await client.publish(self._topic(lane), payload, qos=1)
 
@@ -336,6 +317,28 @@ class Uplink:
         elif fault is None and self._fault is not None:
             log.info("broker %s:%d: connected again", self._mqtt.host, self._mqtt.port)
         self._fault = fault
+
+
+def batch_of(who: Identity, epoch: str, row: Row, oldest: int, clock: AgentClock) -> SealedBatch:
+    """A held row as it is sent now. oldest: lowest seq still held."""
+    moment = clock.moment()
+    stepped_ms = clock.stepped_ms(Stamp(row.boot, row.shift_ms))
+    return SealedBatch(
+        site=who.site,
+        agent=who.agent,
+        epoch=epoch,
+        lane=row.lane,
+        seq=row.seq,
+        oldest=max(1, min(oldest, row.first_seq)),
+        sent_ms=moment.wall_ms,
+        readings=msgspec.Raw(row.body),
+        covers_from=row.first_seq if row.first_seq != row.seq else None,
+        gaps=row.gap_list(),
+        boot=clock.boot,
+        steady_ms=moment.steady_ms,
+        stepped_ms=stepped_ms or 0,
+        clock_lost=stepped_ms is None and row.readings > 0,
+    )
 
 
 async def _wait(event: asyncio.Event, timeout_s: float | None) -> None:
