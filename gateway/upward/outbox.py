@@ -1,0 +1,163 @@
+"""What each centre is still to be told, in the ledger: filled from what was committed, emptied by its confirms.
+
+    inbox, transitions ──(cursor and rows in one transaction)──> upward ──confirmed──> gone (fires: kept, with the time)
+
+A crash before the confirm was written down sends the object once more, the same to the byte, in a frame with another
+serial number: one event by its identity.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from gateway.ledger.store import Store
+from gateway.upward.numbers import Number
+from gateway.upward.translate import Item, Urgency
+
+DENIED_MOST = 3
+"""An object that the centre denied so often is set aside; it stays in the ledger, marked."""
+
+
+class Waiting(NamedTuple):
+    """An object that waits. created_ms: when the gateway knew of it."""
+
+    id: int
+    urgency: int
+    unit_type: int
+    body: bytes
+    created_ms: int
+
+
+class Cursors(NamedTuple):
+    """How far a centre's outbox has been filled."""
+
+    inbox_id: int
+    transition_id: int
+
+
+class UpwardOutbox:
+    """The outbox of one centre."""
+
+    def __init__(self, store: Store, centre: str) -> None:
+        self._store = store
+        self._centre = centre
+
+    async def open(self) -> tuple[Cursors, list[tuple[str, Number]], dict[str, str]]:
+        """Where filling goes on (a new centre: at the end of what there is) the numbers given so far, and
+        the state word each point was told with last."""
+        return await self._store.run(self._open)
+
+    def _open(self, connection: sqlite3.Connection) -> tuple[Cursors, list[tuple[str, Number]], dict[str, str]]:
+        name = _mirror(self._centre)
+        row = connection.execute("SELECT inbox_id FROM mirror WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'inbox'").fetchone()
+            latest = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'transition'").fetchone()
+            cursors = Cursors(last[0] if last else 0, latest[0] if latest else 0)
+            _note_cursors(connection, self._centre, cursors)
+        else:
+            key = _transition_key(self._centre)
+            done = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+            cursors = Cursors(row[0], int(done[0]) if done else 0)
+        numbers = connection.execute(
+            "SELECT point, sys_type, sys_addr, comp_type, comp_addr FROM upward_number WHERE centre = ?",
+            (self._centre,),
+        )
+        given = [(row[0], Number(*row[1:])) for row in numbers]
+        words = connection.execute("SELECT point, word FROM upward_state WHERE centre = ?", (self._centre,))
+        return cursors, given, dict(words.fetchall())
+
+    async def fill(
+        self, cursors: Cursors, items: Iterable[Item], numbers: dict[str, Number], words: dict[str, str], now_ms: int
+    ) -> None:
+        """Add objects and move the cursors, in one transaction. Raises RetryLater."""
+        rows = [(self._centre, int(i.urgency), i.unit_type, i.body, now_ms) for i in items]
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "INSERT INTO upward (centre, urgency, type, object, created_ms) VALUES (?,?,?,?,?)", rows
+            )
+            connection.executemany(
+                "INSERT OR REPLACE INTO upward_number VALUES (?,?,?,?,?,?)",
+                [(self._centre, key, *number) for key, number in numbers.items()],
+            )
+            connection.executemany(
+                "INSERT OR REPLACE INTO upward_state VALUES (?,?,?)",
+                [(self._centre, key, word) for key, word in words.items()],
+            )
+            _note_cursors(connection, self._centre, cursors)
+
+        await self._store.run(write)
+
+    async def add(self, items: Iterable[Item], now_ms: int) -> None:
+        """Add objects that come from nowhere in the ledger (the station's own state). Raises RetryLater."""
+        rows = [(self._centre, int(i.urgency), i.unit_type, i.body, now_ms) for i in items]
+        await self._store.run(
+            lambda connection: connection.executemany(
+                "INSERT INTO upward (centre, urgency, type, object, created_ms) VALUES (?,?,?,?,?)", rows
+            )
+        )
+
+    async def waiting(self, besides: set[int], limit: int) -> list[Waiting]:
+        """What is most urgent, oldest first, without those under way. Raises RetryLater."""
+        query = (
+            "SELECT id, urgency, type, object, created_ms FROM upward "
+            "WHERE centre = ? AND done_ms IS NULL ORDER BY urgency, id LIMIT ?"
+        )
+        rows = await self._store.run(
+            lambda connection: connection.execute(query, (self._centre, limit + len(besides))).fetchall()
+        )
+        return [Waiting(*row) for row in rows if row[0] not in besides][:limit]
+
+    async def count(self) -> int:
+        """How many objects wait. Raises RetryLater."""
+        query = "SELECT count(*) FROM upward WHERE centre = ? AND done_ms IS NULL"
+        return int(await self._store.run(lambda connection: connection.execute(query, (self._centre,)).fetchone()[0]))
+
+    async def confirmed(self, ids: list[int], now_ms: int) -> None:
+        """The centre has these. Fires keep their row, so that it can be shown when the centre knew."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "UPDATE upward SET done_ms = ? WHERE id = ? AND urgency = ?",
+                [(now_ms, i, int(Urgency.FIRE)) for i in ids],
+            )
+            connection.executemany("DELETE FROM upward WHERE id = ? AND done_ms IS NULL", [(i,) for i in ids])
+
+        await self._store.run(write)
+
+    async def denied(self, ids: list[int], now_ms: int) -> None:
+        """The centre refused these; after a few times they are set aside with the time."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.executemany("UPDATE upward SET denied = denied + 1 WHERE id = ?", [(i,) for i in ids])
+            connection.executemany(
+                "UPDATE upward SET done_ms = ? WHERE id = ? AND denied >= ?", [(now_ms, i, DENIED_MOST) for i in ids]
+            )
+
+        await self._store.run(write)
+
+
+def _note_cursors(connection: sqlite3.Connection, centre: str, cursors: Cursors) -> None:
+    connection.execute("INSERT OR REPLACE INTO mirror VALUES (?, ?)", (_mirror(centre), cursors.inbox_id))
+    connection.execute(
+        "INSERT OR REPLACE INTO meta VALUES (?, ?)", (_transition_key(centre), str(cursors.transition_id))
+    )
+
+
+def _mirror(centre: str) -> str:
+    return f"upward/{centre}"
+
+
+def _transition_key(centre: str) -> str:
+    return f"upward/{centre}/transition"
+
+
+def forget_others(connection: sqlite3.Connection, centres: list[str]) -> None:
+    """Drop the cursors of centres that are no longer configured: they would hold the inbox for ever."""
+    names = {_mirror(centre) for centre in centres}
+    for (name,) in connection.execute("SELECT name FROM mirror WHERE name LIKE 'upward/%'").fetchall():
+        if name not in names:
+            connection.execute("DELETE FROM mirror WHERE name = ?", (name,))

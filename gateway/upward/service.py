@@ -1,0 +1,128 @@
+"""Everything upward, put together: one outbox, feeder and link for each centre."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from contract.errors import ConfigError
+from gateway.ledger.reader import LedgerReader
+from gateway.ledger.store import Store
+from gateway.upward.answers import Answers
+from gateway.upward.feeder import Current, Equipment, Feeder
+from gateway.upward.link import CentreLink
+from gateway.upward.outbox import UpwardOutbox, forget_others
+from gateway.upward.settings import Centre
+
+Supervise = Callable[[str, Callable[[], Awaitable[None]]], Any]
+
+
+class Upward:
+    """The ways to all centres. `status` and `wake` may be called at any time.
+
+    Args:
+        equipment: site -> profiles and rules now. current: site -> its points now. is_path_broken: site -> whether an
+            agent or line of it cannot be heard. title: site -> its name.
+        duty_asked: takes (centre, site, minutes) of a duty check; durable when it returns.
+    """
+
+    def __init__(
+        self,
+        centres: list[Centre],
+        store: Store,
+        *,
+        equipment: Callable[[str], Equipment],
+        current: Callable[[str], Mapping[str, Current]],
+        is_path_broken: Callable[[str], bool],
+        title: Callable[[str], str],
+        duty_asked: Callable[[str, str, int], Awaitable[None]],
+        version: tuple[int, int],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._reader = LedgerReader(store.path)
+        self._centres = centres
+        self.links: dict[str, CentreLink] = {}
+        self._feeders: dict[str, Feeder] = {}
+        for centre in centres:
+            self._add(centre, equipment, current, is_path_broken, title, duty_asked, version, now_ms)
+
+    def _add(
+        self,
+        centre: Centre,
+        equipment: Callable[[str], Equipment],
+        current: Callable[[str], Mapping[str, Current]],
+        is_path_broken: Callable[[str], bool],
+        title: Callable[[str], str],
+        duty_asked: Callable[[str, str, int], Awaitable[None]],
+        version: tuple[int, int],
+        now_ms: Callable[[], int],
+    ) -> None:
+        site, outbox = centre.site, UpwardOutbox(self._store, centre.id)
+
+        def filled() -> None:
+            self.links[centre.id].nudge()
+
+        feeder = Feeder(
+            centre, outbox, self._reader, lambda: equipment(site), lambda: current(site), filled, now_ms
+        )  # fmt: skip
+        answers = Answers(
+            feeder, lambda: current(site), lambda: equipment(site).profiles, lambda: is_path_broken(site), title(site),
+            version, now_ms,
+        )  # fmt: skip
+
+        async def asked(minutes: int) -> None:
+            await duty_asked(centre.id, site, minutes)
+
+        self._feeders[centre.id] = feeder
+        self.links[centre.id] = CentreLink(centre, outbox, feeder, answers, asked, now_ms)
+
+    def wake(self) -> None:
+        """Tell that something was committed; cheap."""
+        for link in self.links.values():
+            link.wake()
+
+    def status(self) -> dict[str, Any]:
+        """How each connection goes."""
+        return {
+            name: {
+                "connected": link.status.connected, "connects": link.status.connects,
+                "confirmed": link.status.confirmed, "denied": link.status.denied, "repeated": link.status.repeated,
+                "last_confirm_ms": link.status.last_ms, "untold_values": self._feeders[name].translator.untold,
+            }
+            for name, link in self.links.items()
+        }  # fmt: skip
+
+    @asynccontextmanager
+    async def running(self, supervise: Supervise) -> AsyncIterator[None]:
+        """Runs while the context is open. supervise: begins a part again when it ends."""
+        names = [centre.id for centre in self._centres]
+        await self._store.run(lambda connection: forget_others(connection, names))
+        parts = [(f"upward.{name}.feed", feeder.run) for name, feeder in self._feeders.items()]
+        parts += [(f"upward.{name}", link.run) for name, link in self.links.items()]
+        tasks = [asyncio.create_task(supervise(name, run), name=name) for name, run in parts]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+            await asyncio.to_thread(self._reader.close)
+
+
+def check_centres(centres: list[Centre], sites: set[str]) -> None:
+    """Raises ConfigError for a centre named twice, or one of a site that is not configured."""
+    seen: set[str] = set()
+    for number, centre in enumerate(centres):
+        if centre.id in seen:
+            raise ConfigError(f"gateway.centres.{number}.id: got {centre.id!r} again, want each centre once.")
+        seen.add(centre.id)
+        if centre.site not in sites:
+            raise ConfigError(
+                f"gateway.centres.{number}.site: got {centre.site!r}, want one of {', '.join(sorted(sites)) or 'none'}."
+            )
