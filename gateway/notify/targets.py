@@ -72,7 +72,8 @@ def refused_address(text: str, *, private: bool) -> str | None:
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
         address = address.ipv4_mapped or address.sixtofour or _nat64(address) or address
-    if address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved:
+    odd = address.is_reserved and not address.is_loopback  # ::1 counts as both
+    if address.is_link_local or address.is_multicast or address.is_unspecified or odd:
         return "link-local, multicast or reserved"
     if not private and not address.is_global:
         return "of a private network; notify.private_addresses allows it"
