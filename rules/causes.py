@@ -11,7 +11,7 @@ stays up: the last thing known is not made better by knowing nothing.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from rules.horizon import LOOK, REVIEW, Progress
@@ -72,6 +72,7 @@ class Causes:
             named.update(name for leaf in rule.leaves() if isinstance(leaf, AlarmIs) for name in leaf.rules)
         self._named = frozenset(named)
         self._looking, self._inhibited = {}, {}
+        self._standing = {rule: of_rule for rule, of_rule in self._standing.items() if rule in named}
 
     def follow(self, watch: Watch) -> None:
         """Know what the watch looks at and what inhibits it."""
@@ -83,6 +84,12 @@ class Causes:
                     watches = self._looking.setdefault(name, [])
                     if watch not in watches[-1:]:
                         watches.append(watch)
+
+    def forget(self, watch: Watch) -> None:
+        """A watch was taken out."""
+        for watches in (*self._inhibited.values(), *self._looking.values()):
+            if watch in watches:
+                watches.remove(watch)
 
     # --- alarms above alarms -------------------------------------------------------------------------------------
 
@@ -287,6 +294,3 @@ def _holds(group: Group, subject: str, device: str | None) -> bool:
     if site != group.site:
         return False
     return rest in group.points or (device is not None and rest == device and device in group.devices)
-
-
-OrderOf = Callable[[], Causes]

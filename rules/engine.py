@@ -22,9 +22,8 @@ from contract.profile import BUILT_IN, ONLINE, Profile
 from contract.quality import GOOD
 from contract.site import Site
 from rules.causes import Causes
-from rules.horizon import LOOK, REVIEW, Progress
+from rules.horizon import LOOK, Progress
 from rules.memory import (
-    COURSE,
     Agent,
     Device,
     Effects,
@@ -33,12 +32,13 @@ from rules.memory import (
     Lane,
     LastValue,
     RuleState,
-    Watch,
     World,
 )
 from rules.model import Rule, with_limits
 from rules.phases import LATE_MS, Phases
 from rules.presence import Presence
+from rules.restoring import Restoring, Tail
+from rules.rewiring import Rewiring
 from rules.wiring import MOST_POINTS, Wiring, lane_of
 
 __all__ = ["LATE_MS", "MOST_POINTS", "Engine"]
@@ -58,21 +58,29 @@ class Engine:
         self._progress = Progress(self._world, self._apply, self._phases.fire)
         self._causes = Causes(self._world, self._progress, self._phases)
         self._presence = Presence(self._world, self._progress, self._phases, self._causes)
-        self._wiring = Wiring(self._world, self._progress, self._causes, self._made)
+        self._wiring = Wiring(self._world, self._progress, self._causes)
         self._wiring.set_rules(rules.values())
+        self._restoring = Restoring(
+            self._world, self._progress, self._phases, self._presence, self._causes, self._add_late_point
+        )
+        self._rewiring = Rewiring(
+            self._world, self._wiring, self._progress, self._phases, self._causes, self._restoring.arm
+        )
         self._is_restored = False
 
     # --- what there is -------------------------------------------------------------------------------------------
 
     def add_site(self, site: Site) -> None:
-        """Know a site's agents, lines, devices and groups."""
+        """Know a site's agents, lines, devices and groups. What is known already stays as it is."""
         world = self._world
         world.sites[site.site] = site
         groups = world.groups.setdefault(site.site, [])
+        known = {group.id for group in groups}
         for group in site.all_groups():
-            made = Group(site.site, group.id, group.kind, tuple(group.members))
-            groups.append(made)
-            self._wiring.group(made)
+            if group.id not in known:
+                made = Group(site.site, group.id, group.kind, tuple(group.members))
+                groups.append(made)
+                self._wiring.group(made)
         for agent in site.agents:
             self._wiring.agent(site.site, agent.id)
         for own in site.own_devices():
@@ -127,6 +135,21 @@ class Engine:
         for name, lane in lanes.items():
             self._add_point(made, of_agent, name, lane)
         self._presence.expect(made, world.now_ms)
+        if self._is_restored:
+            self._rewiring.came_back(made)
+
+    def remove_device(self, site: str, device: str) -> None:
+        """Forget a device; when it is added again, what stayed the same of it goes on where it was."""
+        self._rewiring.remove_device(site, device)
+
+    def replace_rules(self, rules: Mapping[str, Rule]) -> None:
+        """Put other rules in force. An unchanged rule keeps phase, timers and alarms; the alarms of one that is gone
+        clear; a changed one keeps its alarm and is judged anew from the last values."""
+        self._rewiring.replace_rules(rules)
+
+    def watches(self, rule: str, subject: str) -> bool:
+        """Whether that rule judges that subject."""
+        return (rule, subject) in self._world.watches
 
     def set_dates(self, site: str, device: str, due_ms: Mapping[str, int]) -> None:
         """Say when dates of a device's life come: inspection, maintenance, scrap, calibration, battery."""
@@ -170,7 +193,7 @@ class Engine:
         agents: Iterable[tuple[str, str, bool, int]],
         now_ms: int,
         series: Iterable[tuple[str, Any]] = (),
-        tail: Iterable[tuple[str, list[Reading], int, int]] = (),
+        tail: Iterable[Tail] = (),
     ) -> None:
         """Go on from what was written down. States of rules or subjects that are gone are left alone.
 
@@ -180,124 +203,13 @@ class Engine:
             series: as `series` gave them at the last checkpoint. tail: (site, readings, received_ms, offset_ms) of
                 what was committed since, in order: seen, and not judged again.
         """
-        world = self._world
-        world.now_ms = now_ms
         self._is_restored = True
-        for key, observed_ms, received_ms, value, quality in values:
-            site, _, point = key.partition("/")
-            slot = world.slots.get(site, {}).get(point) or self._add_late_point(site, point)
-            if slot is not None:
-                slot.last, slot.received_ms = Reading(point, observed_ms, value, quality), received_ms
-        for site, name, online, _heard_ms in agents:
-            world.agents.setdefault((site, name), Agent(f"{site}/{name}")).online = online
-        held_to = {}
-        known = set()
-        for state in states:
-            if state.rule == COURSE:
-                held_to[state.subject] = state.since_ms
-                continue
-            watch = world.watches.get((state.rule, state.subject))
-            if watch is not None:
-                watch.restore(state)
-                known.add(watch)
-        self._presence.give_grace(now_ms)
-        self._see_again(series, tail, held_to)
-        self._presence.restore_faults()
-        for watch in world.watches.values():
-            self._arm(watch, watch in known, now_ms)
-        for slots in world.slots.values():
-            for slot in slots.values():
-                slot.settle()
-        world.changed.clear()
-
-    def _see_again(
-        self,
-        series: Iterable[tuple[str, Any]],
-        tail: Iterable[tuple[str, list[Reading], int, int]],
-        held_to: dict[str, int],
-    ) -> None:
-        """Traces as of the checkpoint, then everything since; what was held back is held back again."""
-        world = self._world
-        for course_key, done_ms in held_to.items():
-            course = world.courses.get(course_key)
-            if course is not None:
-                course.was_holding, course.done_ms = True, done_ms
-        for key, data in series:
-            site, _, point = key.partition("/")
-            slot = world.slots.get(site, {}).get(point)
-            for feed in () if slot is None else slot.feeds:
-                kept = data.get(feed.course.key)
-                if kept is None:
-                    continue
-                if feed.trace is not None:
-                    feed.trace.load(point, kept)
-                for at_ms, value, quality in kept.get("held", ()):
-                    self._see(feed, Reading(point, at_ms, value, quality), at_ms)
-        for site, readings, received_ms, offset_ms in tail:
-            slots = world.slots.get(site, {})
-            for reading in readings:
-                slot = slots.get(reading.point) or self._add_late_point(site, reading.point)
-                if slot is None:
-                    continue
-                slot.last, slot.received_ms = reading, received_ms
-                at_ms = min(reading.observed_ms + offset_ms, received_ms)
-                slot.lane.newest_ms = max(slot.lane.newest_ms, at_ms)
-                for feed in slot.feeds:
-                    if feed.trace is not None or feed.course.was_holding:
-                        self._see(feed, reading, at_ms)
-
-    def _see(self, feed: Feed, reading: Reading, at_ms: int) -> None:
-        if feed.course.was_holding and at_ms > feed.course.done_ms:
-            self._progress.hold(feed, reading, at_ms)
-        elif feed.trace is not None:
-            feed.trace.add(reading, at_ms)
-
-    def _arm(self, watch: Watch, is_known: bool, now_ms: int) -> None:
-        """Timers of a watch after a restart."""
-        self._phases.settle(watch)
-        if watch.flapping and watch.rule.flap is not None:
-            self._phases.expect_calm(watch)
-        if watch.is_up or watch.phase == "pending":
-            self._progress.schedule(watch, now_ms, REVIEW)
-        if watch.is_late:
-            watch.course.late[watch.rule.id, watch.subject] = watch
-        if watch.is_up:
-            self._causes.announce(watch, watch.since_ms)
-        if watch.node is not None:
-            self._look_again(watch, is_known, now_ms)
-
-    def _look_again(self, watch: Watch, is_known: bool, now_ms: int) -> None:
-        """Find out when time alone may change a condition, without judging what was judged before."""
-        assert watch.node is not None
-        needs = watch.node.needs
-        seen = [last.observed_ms for point in needs.points if (last := watch.sight.last(point)) is not None]
-        seen += [last.observed_ms for point in watch.points if (last := watch.sight.last(point)) is not None]
-        if not seen and not is_known:
-            if needs.dates or needs.clock or needs.alarm_rules or needs.finding_rules or watch.counts_known:
-                self._progress.schedule(watch, now_ms, LOOK)
-            return
-        at_ms = max(seen, default=0)
-        if is_known:
-            at_ms = max(at_ms, watch.since_ms)
-        watch.sight.at_ms = at_ms
-        again_ms = watch.node.judge(watch.sight, at_ms).again_ms
-        if again_ms is not None:
-            self._phases.ask_again(watch, again_ms)
+        self._restoring.restore(states, values, agents, now_ms, series, tail)
 
     def series(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """What is remembered of points beside their last values, of all that changed since the last call."""
-        for key, slot in self._world.values():
-            if any((feed.trace is not None and feed.trace.is_new) or slot.holding for feed in slot.feeds):
-                held: dict[str, list[list[Any]]] = {}
-                if slot.holding:
-                    for feed in slot.feeds:
-                        rows = [row for row in sorted(feed.course.held, key=lambda row: row[:2]) if row[2] is feed]
-                        held[feed.course.key] = [[at_ms, r.value, r.quality] for at_ms, _, _, r in rows]
-                data = {}
-                for feed in slot.feeds:
-                    kept = {} if feed.trace is None else feed.trace.dump()
-                    data[feed.course.key] = {**kept, "held": held.get(feed.course.key, [])}
-                yield key, data
+        """What is remembered of points (`site/device/point`) beside their last values, of all that changed since the
+        last call; as JSON can hold it."""
+        return self._restoring.series()
 
     def bind(self, rule: str, subject: str, alarm_id: int) -> None:
         """Remember the ledger's number of the alarm that a raise opened."""
@@ -453,10 +365,3 @@ class Engine:
             return known
         agent = device.agent_name
         return self._add_point(device, self.points(site, agent), name, lane_of(device, name))
-
-    def _made(self, watch: Watch) -> None:
-        """A watch was made while the engine runs: it is looked at once, whatever comes."""
-        if self._is_restored and watch.node is not None:
-            needs = watch.node.needs
-            if needs.dates or needs.clock or needs.alarm_rules or watch.counts_known:
-                self._progress.schedule(watch, self._world.now_ms, LOOK)

@@ -3,96 +3,22 @@ each subject."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from contract.messages import Reading, Value
 from contract.profile import Profile
 from contract.site import Site
 from rules.conditions_view import Node
+from rules.decisions import COURSE, Effects, Event, RuleState, Transition
 from rules.model import Rule, State, Threshold
 from rules.series import Keep, Series
+from rules.spans import Spans
 
 _INF = float("inf")
 NEVER = 2**62
 """Later than any time there is."""
 NEVER_HEARD = Reading("-/-", 0, None, "unknown:never_heard")
-SPANS = 64
-"""Past spans that are kept of a fault or an alarm, for those who look back while data is being caught up."""
-Event = Literal["raise", "clear", "flap", "suppress", "release"]
-COURSE = "~course"
-"""Stands for a rule in the rule states: how far a course is judged while it holds readings back."""
-
-
-class RuleState(NamedTuple):
-    """What a rule remembers of a subject. phase: pending | active | clearing | past (at rest, with a memory), or rest =
-    nothing to remember."""
-
-    rule: str
-    subject: str
-    phase: str
-    since_ms: int
-    alarm_id: int | None
-    detail: dict[str, Any]
-
-
-class Transition(NamedTuple):
-    """A decision, with what it rests on.
-
-    cause: of a suppressed alarm, the path of what explains it. count: raises so far, of an alarm that flaps.
-    """
-
-    rule: str
-    rule_version: str
-    severity: str
-    subject: str
-    site: str
-    device: str | None
-    event: Event
-    event_ms: int
-    retrospective: bool
-    inputs: dict[str, Any]
-    cause: str | None = None
-    count: int = 1  # type: ignore[assignment]  # hides tuple.count, which nobody wants of a decision
-
-
-class Effects(NamedTuple):
-    """What happened since the last `take`: decisions in order, and the rule states that changed."""
-
-    transitions: list[Transition]
-    states: list[RuleState]
-
-
-class Spans:
-    """When something was so: since when now, and the latest times before."""
-
-    __slots__ = ("past", "since_ms")
-
-    def __init__(self) -> None:
-        self.since_ms: int | None = None
-        self.past: deque[tuple[int, int]] = deque(maxlen=SPANS)
-
-    def begin(self, at_ms: int) -> bool:
-        """It is so from then on; False when it was so already."""
-        if self.since_ms is not None:
-            return False
-        self.since_ms = at_ms
-        return True
-
-    def end(self, at_ms: int) -> bool:
-        """It is over from then on; False when it was over already."""
-        if self.since_ms is None:
-            return False
-        self.past.append((self.since_ms, max(at_ms, self.since_ms)))
-        self.since_ms = None
-        return True
-
-    def at(self, at_ms: int, grace_ms: int = 0) -> bool:
-        """Whether it was so at that moment, or had ended less than `grace_ms` before."""
-        if self.since_ms is not None and at_ms >= self.since_ms:
-            return True
-        return any(start <= at_ms < end + grace_ms for start, end in reversed(self.past))
 
 
 class Lane:
@@ -481,3 +407,25 @@ class World:
         for site, slots in self.slots.items():
             for point, slot in slots.items():
                 yield f"{site}/{point}", slot
+
+
+__all__ = [
+    "COURSE",
+    "NEVER",
+    "Agent",
+    "Course",
+    "Device",
+    "Effects",
+    "Event",
+    "Feed",
+    "Group",
+    "Lane",
+    "LastValue",
+    "Line",
+    "RuleState",
+    "Spans",
+    "Trace",
+    "Transition",
+    "Watch",
+    "World",
+]

@@ -145,6 +145,8 @@ class Phases:
 
     def fire(self, watch: Watch, what: str, number: int, at_ms: int) -> None:
         """A timer of the watch is due, at its time."""
+        if self._world.watches.get((watch.rule.id, watch.subject)) is not watch:
+            return  # taken out meanwhile
         if what == PHASE:
             if watch.timer == number:
                 self._mature(watch, at_ms)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from zoneinfo import ZoneInfo
@@ -68,11 +68,10 @@ class Plan:
 class Wiring:
     """Makes watches and joins them with points and courses."""
 
-    def __init__(self, world: World, progress: Progress, causes: Causes, fresh: Callable[[Watch], None]) -> None:
+    def __init__(self, world: World, progress: Progress, causes: Causes) -> None:
         self._world = world
         self._progress = progress
         self._causes = causes
-        self._fresh = fresh
         self._plans: dict[str, Plan] = {}
         self._limited: dict[int, Plan] = {}
         self._besides: dict[tuple[int, str], frozenset[str]] = {}
@@ -305,7 +304,6 @@ class Wiring:
                 zone = None if place is None else ZoneInfo(place.time_zone)
                 watch.sight = Sight(watch, self._causes, place, zone)
             self._causes.follow(watch)
-            self._fresh(watch)
         return watch
 
     def _join(self, watch: Watch, lanes: list[Lane]) -> None:
