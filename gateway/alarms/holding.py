@@ -273,10 +273,14 @@ def drill_data(row: Drill, holds: Holds) -> dict[str, Any]:
 
 
 def held(holds: Holds) -> dict[str, Any]:
-    """Everything held or planned, as a snapshot has it."""
+    """Everything held or planned, as a snapshot has it; the first to end first, out of service the oldest first."""
+    shelves = sorted(holds.shelves.values(), key=lambda row: (row.until_ms, row.rule, row.subject))
+    taken_out = sorted(holds.out_of_service.values(), key=lambda row: (row.from_ms, row.subject))
     return {
-        "drills": [drill_data(row, holds) for row in holds.drills.values()],
-        "maintenance": [window_data(row) for row in holds.windows.values()],
-        "shelved": [shelf_data(row, open_=True) for row in holds.shelves.values()],
-        "out_of_service": [service_data(row, open_=True) for row in holds.out_of_service.values()],
+        "drills": [drill_data(row, holds) for _, row in sorted(holds.drills.items())],
+        "maintenance": [
+            window_data(row) for row in sorted(holds.windows.values(), key=lambda row: (row.until_ms, row.id))
+        ],
+        "shelved": [shelf_data(row, open_=True) for row in shelves],
+        "out_of_service": [service_data(row, open_=True) for row in taken_out],
     }

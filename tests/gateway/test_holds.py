@@ -165,7 +165,7 @@ def test_what_still_stands_pages_when_a_maintenance_window_ends(world: World, re
         world.restart()
     world.see("panel-01/p003", "fault")
     world.see(FIRE, "fire")
-    world.see("hydrant-01/cap_open", True)
+    world.decide("raise", "shuiye/hydrant-01/cap_open", device="hydrant-01")
     world.now_ms += 1000
     world.see("panel-01/p003", "normal")
     world.wait(30 * MINUTE_MS)
