@@ -97,7 +97,8 @@ def gateway_run(config: Config = DEFAULT) -> None:
     from gateway.app import run
 
     assert settings.gateway is not None
-    _run(run(settings.gateway, settings.history, settings.gateway_mqtt, settings.notify))
+    certificates = [path for path in (settings.web.tls_cert_file,) if path is not None]
+    _run(run(settings.gateway, settings.history, settings.gateway_mqtt, settings.notify, certificates))
 
 
 @web.command("run")

@@ -121,6 +121,9 @@ def lab_diff(
     history: Annotated[str, typer.Option(help="How far back: 90d, 12h, 30m.")] = "90d",
     until: Annotated[str | None, typer.Option(help="ISO 8601; the latest stored reading by default.")] = None,
     site: Annotated[str | None, typer.Option(help="Only this site.")] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Replay every rule, not only those that may decide otherwise.")
+    ] = False,
     as_json: AsJson = False,
     html: Annotated[Path | None, typer.Option(help="Write a report that stands alone.")] = None,
     config: Config = DEFAULT,
@@ -130,7 +133,7 @@ def lab_diff(
     from rules.lab import to_data
 
     with errors():
-        found = asyncio.run(compare_on_history(_needed(config), (old, new), history, until, site))
+        found = asyncio.run(compare_on_history(_needed(config), (old, new), history, until, site, every))
         if html is not None:
             from cli.rules_report import write_report
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from cli.rules_history import Plant, load_plant, parse_span, rules_of, run_replays
 from cli.settings import Settings
 from contract.errors import ConfigError
-from rules.lab import Diff, compare_runs, draw_bar
+from rules.lab import Diff, compare_runs, draw_bar, find_affected, find_needed
 from rules.model import Rule
 from rules.replay import PastAlarm, Replay, replayable
 
@@ -33,13 +33,16 @@ class Comparison(NamedTuple):
     rules: tuple[Mapping[str, Rule], Mapping[str, Rule]]
     names: tuple[str, str]
     plant: Plant
+    compared: set[str]
+    """Rules that may decide otherwise, and so were replayed and counted."""
     readings: int
     took_s: float
 
     @property
     def left_out(self) -> list[str]:
         """Rules that no history can answer for."""
-        return sorted({rule for each in self.rules for rule in each if rule not in replayable(each)})
+        left_out = {rule for each in self.rules for rule in each if rule not in replayable(each)}
+        return sorted(left_out & self.compared)
 
     def about(self) -> dict[str, Any]:
         """What it rests on, for JSON: nothing that differs between two runs of the same history."""
@@ -48,6 +51,7 @@ class Comparison(NamedTuple):
             "old": self.names[0],
             "new": self.names[1],
             "readings": self.readings,
+            "compared": sorted(self.compared),
             "alarms": {"before": len(self.runs[0]), "after": len(self.runs[1])},
             "not_replayed": self.left_out,
             "gaps": [
@@ -63,9 +67,12 @@ class Comparison(NamedTuple):
 
 
 async def compare_on_history(
-    settings: Settings, names: tuple[str, str], history: str, until: str | None, site: str | None
+    settings: Settings, names: tuple[str, str], history: str, until: str | None, site: str | None, every: bool = False
 ) -> Comparison:
     """Replay the history through both sets of rules.
+
+    Args:
+        every: every rule is replayed and counted, not only those that may decide otherwise.
 
     Raises:
         ConfigError: a folder, pack, site or time is wrong. RetryLater: the store is away.
@@ -78,18 +85,19 @@ async def compare_on_history(
     until_ms = _until(until, plant)
     span = until_ms - length_ms, until_ms
     sources, silence = plant.sources(), plant.silence_ms()
-    replays = [Replay(plant.engine(each), sources, silence, span[0]) for each in rules]
+    compared = set(rules[0].keys() | rules[1].keys()) if every else find_affected(*rules)
+    replays = [Replay(plant.engine(find_needed(each, compared)), sources, silence, span[0]) for each in rules]
     started = time.monotonic()
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[readings]:,} readings")
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("replay", total=span[1] - span[0], readings=0)
         readings = await run_replays(
-            settings, plant, replays, span,
+            settings, plant, replays if compared else [], span,
             lambda at_ms, count: progress.update(task, completed=at_ms - span[0], readings=count),
         )  # fmt: skip
-    before, after = (replay.end(span[1]) for replay in replays)
+    before, after = ([a for a in replay.end(span[1]) if a.rule in compared] for replay in replays)
     diff = compare_runs(before, after, rules, span, plant.zones)
-    return Comparison(diff, (before, after), rules, names, plant, readings, time.monotonic() - started)
+    return Comparison(diff, (before, after), rules, names, plant, compared, readings, time.monotonic() - started)
 
 
 def print_diff(found: Comparison) -> None:
@@ -99,7 +107,7 @@ def print_diff(found: Comparison) -> None:
     days = (diff.until_ms - diff.from_ms) / 86_400_000
     console.print(
         f"{found.names[0]} → {found.names[1]}: {days:g} days to {_when(diff.until_ms)}, {found.readings:,} readings, "
-        f"{found.took_s:.1f} s"
+        f"{len(found.compared)} rules, {found.took_s:.1f} s"
     )
     _print_rules(console, diff)
     _print_bars(console, found)
@@ -116,6 +124,7 @@ def print_diff(found: Comparison) -> None:
 
 def _print_rules(console: Console, diff: Diff) -> None:
     if not diff.rules:
+        console.print("No rule differs.")
         return
     table = Table("rule", "record", "before", "after", "gained", "lost", "changed")
     for rule in diff.rules:
@@ -143,7 +152,7 @@ def _print_changes(console: Console, diff: Diff) -> None:
 
 
 def _print_pages(console: Console, diff: Diff) -> None:
-    table = Table("", "before", "after", title="pages a shift of 8 hours")
+    table = Table("", "before", "after", title="pages a shift of 8 hours, of these rules")
     before, after = diff.pages
     table.add_row("mean", f"{before.mean:g}", f"{after.mean:g}")
     worst = [f"{each.most} ({_when(each.worst_ms)})" if each.worst_ms is not None else "0" for each in diff.pages]

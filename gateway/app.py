@@ -10,8 +10,10 @@
 3. after the commit    receipt to the agent (ingest/subscriber), events to the screens (control/feed),
                        answers to commands (control/server), a nudge to the mirror
 4. notify/sender       sends what the turn planned (notify/plan) to people, one worker a way and lane
+   upward/link         tells monitoring centres, fires first, and answers what they ask
 5. history/mirror      drains the ledger's inbox into the history at the history's own pace
 6. retention           trims the inbox of what the history has
+7. own                 what the gateway knows of itself and of its agents goes the way of every reading
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -50,10 +54,14 @@ from gateway.notify.sender import Sender
 from gateway.notify.settings import NotifySettings
 from gateway.notify.state import NotifyParts
 from gateway.notify.ways import Ways
+from gateway.own import OwnReadings, read_stopped_s
+from gateway.own_facts import Live, OwnFacts
 from gateway.pipeline import Pipeline
+from gateway.reload import Reloader
 from gateway.retention import Retention
 from gateway.settings import GatewaySettings
 from gateway.tasks import end_task
+from gateway.upward.service import Upward, new_upward
 from gateway.users import create_first_users, remove_used_file
 
 DAY_MS = 86_400_000
@@ -76,6 +84,8 @@ class Gateway:
     mirror: Mirror
     retention: Retention
     sender: Sender
+    reloader: Reloader
+    upward: Upward
     one_time_passwords: dict[str, str] = field(default_factory=dict)
 
     def status(self) -> dict[str, Any]:
@@ -96,6 +106,8 @@ class Gateway:
             },
             "inbox_trimmed": self.retention.trimmed,
             "notify": self.sender.status(),
+            "centres": self.upward.status(),
+            **self.reloader.status(),
         }
 
 
@@ -106,9 +118,13 @@ async def open_gateway(
     mqtt: MqttSettings,
     *,
     notify: NotifySettings | None = None,
+    certificates: Sequence[Path] = (),
     now_ms: Callable[[], int] = wall_ms,
 ) -> AsyncIterator[Gateway]:
     """A gateway that runs while the context is open.
+
+    Args:
+        certificates: PEM files beside the broker's whose end is watched.
 
     Raises:
         ConfigError: sites, profiles, rules or secrets are wrong.
@@ -136,9 +152,19 @@ async def open_gateway(
         def tell(site: str, agent: str, receipt: Receipt) -> None:
             subscriber.tell(site, agent, receipt)
             mirror.wake()
+            upward.wake()
 
         parts = NotifyParts(notify, load_key(settings.data_dir), Ways(notify))
         sender = Sender(parts, store, feed.tell, lambda *said: pipeline.note_proof(*said), now_ms)
+        live = Live(
+            lambda: subscriber.connected,
+            lambda: mirror.away,
+            lambda: mirror.lag_s,
+            lambda: parts.ways.failing if parts.ways.all else None,
+        )
+        watched = [path for path in (mqtt.ca_file, *certificates) if path is not None]
+        facts = OwnFacts(store.path, watched, live, now_ms)
+        stopped_s = await store.run(partial(read_stopped_s, now_ms=now_ms()))
         pipeline = Pipeline(
             store,
             installation,
@@ -150,25 +176,35 @@ async def open_gateway(
             now_ms=now_ms,
             notify=parts,
             planned=sender.planned,
+            own=OwnReadings(facts.facts, stopped_s),
         )
         subscriber = Subscriber(mqtt, pipeline.offer, now_ms)
-        gateway = Gateway(pipeline, subscriber, mirror, retention, sender, passwords)
+        upward = new_upward(settings, store, pipeline, pipeline.ask_duty, now_ms)
+        reloader = Reloader(settings, lambda: pipeline.installation, pipeline.install)
+        gateway = Gateway(pipeline, subscriber, mirror, retention, sender, reloader, upward, passwords)
 
         # Stopped in the opposite order: first nothing comes in, then the pipeline commits what it has.
         await enter(_task("history", _supervise("history", lambda: _mirror(history, mirror))))
         await enter(_task("retention", _supervise("retention", retention.run)))
         await enter(_task("passwords", _supervise("passwords", lambda: _watch_passwords(store, settings, now_ms))))
+        await enter(_task("own facts", _supervise("own facts", facts.run)))
         await enter(sender)
         await enter(pipeline)
-        await enter(ControlServer(settings.data_dir / SOCKET, pipeline, feed, gateway.status))
+        await enter(upward.running(_supervise))
+        await enter(_task("reload", _supervise("reload", reloader.run)))
+        await enter(ControlServer(settings.data_dir / SOCKET, pipeline, feed, gateway.status, reloader.reload))
         await enter(subscriber)
         yield gateway
 
 
 async def run(
-    settings: GatewaySettings, history: HistorySettings, mqtt: MqttSettings, notify: NotifySettings | None = None
+    settings: GatewaySettings,
+    history: HistorySettings,
+    mqtt: MqttSettings,
+    notify: NotifySettings | None = None,
+    certificates: Sequence[Path] = (),
 ) -> None:
-    """Run the gateway until SIGTERM or SIGINT. Raises ConfigError, StartError.
+    """Run the gateway until SIGTERM or SIGINT; SIGHUP: rules and sites are read again. Raises ConfigError, StartError.
 
     One-time passwords of a first start are printed to standard output and stand in data_dir/one-time-passwords.txt.
     """
@@ -177,13 +213,14 @@ async def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
-        async with open_gateway(settings, history, mqtt, notify=notify):
+        async with open_gateway(settings, history, mqtt, notify=notify, certificates=certificates) as gateway:
+            loop.add_signal_handler(signal.SIGHUP, gateway.reloader.ask)
             # Sites, rules and points stay for good; looking at them in every collection would cost a tenth of the work.
             gc.collect()
             gc.freeze()
             await stop.wait()
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(number)
 
 

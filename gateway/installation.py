@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 
 from contract.errors import ConfigError
-from contract.profile import ProfileLibrary
-from contract.site import Site, load_site
+from contract.profile import GATEWAY_PROFILE, ProfileLibrary
+from contract.site import GATEWAY_DEVICE, SYSTEM_SITE, Site, load_site
 from gateway.ledger.records import ApprovedDevice
 from gateway.settings import GatewaySettings
+from rules.check import check_limits
 from rules.engine import Engine
-from rules.model import Rule, load_packs
+from rules.model import Rule, load_packs, with_limits
 
 
 class Installation:
@@ -24,12 +26,14 @@ class Installation:
         self._listed = {
             (site.site, placed.entry.id): placed.agent for site in sites.values() for placed in site.placed()
         } | {(site.site, own.device): own.agent for site in sites.values() for own in site.own_devices()}
+        self._listed[SYSTEM_SITE, GATEWAY_DEVICE] = GATEWAY_DEVICE
 
     def engine(self, approved: Iterable[ApprovedDevice]) -> Engine:
         """A fresh engine that knows every listed and approved device."""
         engine = Engine(self.rules)
         for site in self.sites.values():
             engine.add_site(site)
+        engine.add_device(SYSTEM_SITE, GATEWAY_DEVICE, GATEWAY_DEVICE, GATEWAY_PROFILE)
         for device in approved:
             # A profile that was taken away since leaves the device unknown again; its readings are kept.
             if device.site in self.sites and device.profile in self.library:
@@ -40,7 +44,15 @@ class Installation:
         """Agent of every (site, device) that is listed or approved."""
         return {(a.site, a.device): a.agent for a in approved} | self._listed
 
-    @property
+    def versions(self) -> Iterator[Rule]:
+        """Every record a decision may rest on: the rules, and each with the limits some device has of its own."""
+        yield from self.rules.values()
+        for site in self.sites.values():
+            for placed in site.placed():
+                for rule_id, limits in placed.entry.limits.items():
+                    yield with_limits(self.rules[rule_id], limits, f"{site.site}/{placed.entry.id}")
+
+    @cached_property
     def hash(self) -> str:
         """Short hash of sites and rules: which configuration was in force."""
         parts = [f"{site.site}={site.content_hash}" for site in self.sites.values()]
@@ -48,13 +60,22 @@ class Installation:
         return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:16]
 
 
-def load_installation(settings: GatewaySettings) -> Installation:
-    """Read site files and rule packs. Raises ConfigError with every file and line that is wrong."""
+def load_installation(settings: GatewaySettings, rules: Mapping[str, Rule] | None = None) -> Installation:
+    """Read site files and rule packs. Raises ConfigError with every file and line that is wrong.
+
+    Args:
+        rules: take these as they are, and read the sites only.
+    """
     library = ProfileLibrary(settings.profiles)
+    known = load_packs(settings.rule_folders, settings.rule_overrides) if rules is None else rules
     sites: dict[str, Site] = {}
+    problems: list[str] = []
     for path in settings.sites:
         site = load_site(path, library)
         if site.site in sites:
             raise ConfigError(f"{path}: site: got {site.site!r} again, want each site in one file.")
         sites[site.site] = site
-    return Installation(sites, load_packs(settings.rule_folders, settings.rule_overrides), library)
+        problems += [str(found) for found in check_limits(path, site, known) if found.is_error]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return Installation(sites, known, library)

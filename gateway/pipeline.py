@@ -21,22 +21,25 @@ import sqlite3
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from contract.errors import RetryLater
 from contract.messages import Receipt, Request
 from gateway import commands
 from gateway.checkpoint import Checkpoint
+from gateway.commands_notify import GATEWAY
 from gateway.control.client import ControlError
 from gateway.control.feed import Feed, Subscriber
-from gateway.commands_notify import GATEWAY
 from gateway.control.protocol import Ask, Problem
+from gateway.flight import Flight, Waiting, refuse
 from gateway.ingest.door import Arrival, Refusal, faulty
-from gateway.ingest.lane import Lane
+from gateway.ingest.lane import Lane, waiting_since
 from gateway.installation import Installation
+from gateway.installing import Install, begin, install
 from gateway.ledger.store import Store
 from gateway.notify.outbox import Plans
 from gateway.notify.state import NotifyParts
+from gateway.own import OwnReadings
 from gateway.rewinds import Rewinds
 from gateway.settings import GatewaySettings
 from gateway.state import WorkingState, load
@@ -55,20 +58,6 @@ FAULTY = "!"
 _log = logging.getLogger(__name__)
 
 
-class _Waiting(NamedTuple):
-    ask: Ask | Subscriber
-    answer: asyncio.Future[Any]
-
-
-class _Flight(NamedTuple):
-    """A group whose commit is under way."""
-
-    commit: asyncio.Task[None]
-    arrivals: list[Arrival]
-    asks: list[_Waiting]
-    note: str | None
-
-
 class Pipeline:
     """Judges, commits, tells. `async with` builds the working state and runs it.
 
@@ -76,6 +65,7 @@ class Pipeline:
         receipts, requests: take what may be told to an agent (site, agent, message); must not wait.
         now_ms: wall clock, ms UTC.
         notify: whom to tell of alarms; None: nobody. planned: told of messages once they are durable; must not wait.
+        own: what the gateway knows of itself; None: nothing.
     """
 
     def __init__(
@@ -91,6 +81,7 @@ class Pipeline:
         now_ms: Callable[[], int],
         notify: NotifyParts | None = None,
         planned: Callable[[Plans], None] | None = None,
+        own: OwnReadings | None = None,
     ) -> None:
         self._store = store
         self._installation = installation
@@ -102,12 +93,13 @@ class Pipeline:
         self._now_ms = now_ms
         self._notify = notify
         self._planned = planned
+        self._own = own
         self._alarm = Lane(settings.queue_messages, settings.queue_bytes)
         self._telemetry = Lane(settings.queue_messages, settings.queue_bytes)
         self._again: list[Arrival] = []
-        self._asks: deque[_Waiting] = deque()
+        self._asks: deque[Waiting] = deque()
         self._aside: deque[Refusal] = deque()
-        self._flight: _Flight | None = None
+        self._flight: Flight | None = None
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
         self._stopping = False
@@ -139,7 +131,7 @@ class Pipeline:
         if self._flight is not None:
             await end_task(self._flight.commit)
         for waiting in self._asks:
-            _refuse(waiting, "the gateway stops")
+            refuse(waiting, "the gateway stops")
         self._asks.clear()
 
     # --- what comes in -------------------------------------------------------------------------------------------
@@ -171,6 +163,15 @@ class Pipeline:
         args = {"token": token, "channel": channel, "hop": hop}
         await self._submit(Ask(id=0, op="path.receipt", actor=GATEWAY, args=args))
 
+    @property
+    def installation(self) -> Installation:
+        """What is in force."""
+        return self._installation
+
+    async def install(self, install: Install) -> Any:
+        """Put another installation in force; gives what it changed once that is durable. Raises ControlError."""
+        return await self._submit(install)
+
     async def subscribe(self, subscriber: Subscriber) -> None:
         """Give the subscriber everything current, then every event from there on."""
         if self._fault is not None and self._settled is not None:
@@ -179,16 +180,22 @@ class Pipeline:
             return
         await self._submit(subscriber)
 
-    async def _submit(self, ask: Ask | Subscriber) -> Any:
+    async def _submit(self, ask: Ask | Subscriber | Install) -> Any:
         if self._fault is not None:
             raise ControlError(Problem("unavailable", f"the ledger cannot be written now: {self._fault}"))
         if len(self._asks) >= ASKS or self._stopping:
             raise ControlError(Problem("unavailable", "the gateway has too much to do. Try again."))
-        waiting = _Waiting(ask, asyncio.get_running_loop().create_future())
+        waiting = Waiting(ask, asyncio.get_running_loop().create_future())
         self._asks.append(waiting)
         self._urgent.set()
         self._wake.set()
         return await waiting.answer
+
+    @property
+    def working(self) -> WorkingState:
+        """The working state, to be looked at only: it runs ahead of the ledger while a commit is under way."""
+        assert self._state is not None
+        return self._state
 
     def status(self) -> dict[str, Any]:
         """How it goes: counters of messages, queues, commits, and what is wrong, if anything."""
@@ -214,7 +221,7 @@ class Pipeline:
         pause_s, group = 0.1, GROUP
         while not (self._stopping and not self._waiting()):
             arrivals: list[Arrival] = []
-            asks: list[_Waiting] = []
+            asks: list[Waiting] = []
             try:
                 await self._gather()
                 arrivals = self._take(group)
@@ -244,7 +251,7 @@ class Pipeline:
             self._note = "gateway.stop"
             await self._step([], [], alone=True)
 
-    async def _step(self, arrivals: list[Arrival], asks: list[_Waiting], *, alone: bool) -> None:
+    async def _step(self, arrivals: list[Arrival], asks: list[Waiting], *, alone: bool) -> None:
         """Judge a group while the one before it is being committed, then commit it.
 
         alone: wait for the commit as well, so that a failure is this group's; so too when somebody wants an answer,
@@ -256,7 +263,7 @@ class Pipeline:
         if not turn.changes:
             self._tell(turn, asks)
             return
-        self._flight = _Flight(asyncio.create_task(self._commit(turn, asks), name="commit"), arrivals, asks, note)
+        self._flight = Flight(asyncio.create_task(self._commit(turn, asks), name="commit"), arrivals, asks, note)
         if alone or asks or self._stopping:
             await self._committed()
 
@@ -266,7 +273,7 @@ class Pipeline:
             await self._flight.commit
             self._flight = None
 
-    async def _commit(self, turn: Turn, asks: list[_Waiting]) -> None:
+    async def _commit(self, turn: Turn, asks: list[Waiting]) -> None:
         try:
             await self._store.run(turn.changes.write)
         except BaseException:
@@ -277,7 +284,7 @@ class Pipeline:
         if not self._again:
             self._recovered()
 
-    async def _put_back(self, arrivals: list[Arrival], asks: list[_Waiting]) -> None:
+    async def _put_back(self, arrivals: list[Arrival], asks: list[Waiting]) -> None:
         """After a failure: what was not committed waits again, in its order; who asked is told."""
         flight, self._flight = self._flight, None
         if flight is not None:
@@ -288,7 +295,7 @@ class Pipeline:
                 self._note = flight.note
         self._again = arrivals + self._again
         for waiting in (*asks, *self._asks):
-            _refuse(waiting, f"the ledger cannot be written now: {self._fault}")
+            refuse(waiting, f"the ledger cannot be written now: {self._fault}")
         self._asks.clear()
 
     async def _reload(self) -> None:
@@ -348,7 +355,7 @@ class Pipeline:
             self._urgent.set()
         return taken
 
-    async def _judge(self, arrivals: list[Arrival], asks: list[_Waiting]) -> Turn:
+    async def _judge(self, arrivals: list[Arrival], asks: list[Waiting]) -> Turn:
         state, limits = self._state, self._settings
         assert state is not None
         loaded = {}
@@ -361,10 +368,12 @@ class Pipeline:
         )
         if self._note is not None:
             turn.changes.add_audit("gateway", self._note, "gateway", configuration=self._installation.hash)
+            if self._note == "gateway.start":
+                begin(turn)
         turn.begin()
         for number, waiting in enumerate(asks):
-            if isinstance(waiting.ask, Ask):
-                self._execute(waiting, turn, loaded.get(number))
+            if not isinstance(waiting.ask, Subscriber):
+                self._execute(waiting.ask, waiting.answer, turn, loaded.get(number))
         while self._aside:
             turn.refuse(self._aside.popleft(), message=False)
         for arrival in arrivals:
@@ -372,6 +381,9 @@ class Pipeline:
                 turn.refuse(faulty(self._root, arrival._replace(topic=arrival.topic[len(FAULTY) :])))
             else:
                 turn.take(arrival)
+        turn.until_ms = waiting_since(turn.now_ms, self._again, self._alarm, self._telemetry)
+        if self._own is not None:
+            self._own.add_to(turn)
         turn.finish()
         self._checkpoint.add_to(turn, now=self._note == "gateway.stop")
         if self._fault is not None and not turn.changes:
@@ -380,18 +392,19 @@ class Pipeline:
         self._note = None
         return turn
 
-    def _execute(self, waiting: _Waiting, turn: Turn, loaded: Any) -> None:
-        assert isinstance(waiting.ask, Ask)
+    def _execute(self, ask: Ask | Install, answer: asyncio.Future[Any], turn: Turn, loaded: Any) -> None:
         try:
-            result = commands.execute(waiting.ask, turn, loaded)
+            result = install(ask, turn) if isinstance(ask, Install) else commands.execute(ask, turn, loaded)
         except ControlError as exc:
-            if not waiting.answer.done():
-                waiting.answer.set_exception(exc)
+            if not answer.done():
+                answer.set_exception(exc)
             return
-        turn.results.append((waiting.answer, result))
+        turn.results.append((answer, result))
 
-    def _tell(self, turn: Turn, asks: list[_Waiting]) -> None:
+    def _tell(self, turn: Turn, asks: list[Waiting]) -> None:
         """After the commit: receipts, events, answers. Nothing here waits."""
+        if turn.installation is not None:
+            self._installation = turn.installation
         self._passed += turn.passed
         self._stored += turn.stored
         self._strangers_dropped += turn.strangers_dropped
@@ -422,8 +435,3 @@ async def _wait(event: asyncio.Event, wait_s: float) -> None:
 
 def _mark(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('mark', '')")
-
-
-def _refuse(waiting: _Waiting, text: str) -> None:
-    if not waiting.answer.done():
-        waiting.answer.set_exception(ControlError(Problem("unavailable", text)))

@@ -143,6 +143,11 @@ class WorkingState:
         self.notification = Notification(notify or no_parts(), self.names)
         self.notification.restore(saved.notification, self.book.open.values(), now_ms)
 
+    def install(self, installation: Installation) -> None:
+        """Another installation is in force; the engine is the caller's."""
+        self.installation = installation
+        self.owners = installation.owners(self.approved.values())
+
     def names(self) -> InstalledNames:
         """Names for people of rules, sites and devices."""
         installed, known = self.installation, self._names

@@ -21,6 +21,7 @@ from gateway.control.protocol import AgentView, Event
 from gateway.ingest.clock import corrected, doubted
 from gateway.ingest.door import Accepted, Arrival, Refusal, Told
 from gateway.ingest.order import judge
+from gateway.installation import Installation
 from gateway.ledger.changes import Changes, encode_value
 from gateway.ledger.records import UnknownDevice
 from gateway.notify.proof import PROOF
@@ -44,6 +45,8 @@ class Turn:
     def __init__(self, state: WorkingState, now_ms: int, *, unknown_readings: int, unknown_devices: int) -> None:
         self.state = state
         self.now_ms = now_ms
+        self.until_ms = now_ms
+        """Time may pass up to here: what arrived later than this still waits."""
         self.changes = Changes(now_ms)
         self.receipts: dict[tuple[str, str, str], Receipt] = {}
         self.requests: list[tuple[str, str, Request]] = []
@@ -64,6 +67,8 @@ class Turn:
         self._unknown_devices = unknown_devices
         self._refused: dict[tuple[str, str], tuple[int, int, Refusal]] = {}
         self.planned: NotifyChanges | None = None
+        self.installation: Installation | None = None
+        """What is in force once this is committed; None: what was."""
 
     def begin(self) -> None:
         """End and begin what is held until now. Call once, before all messages and commands."""
@@ -140,6 +145,17 @@ class Turn:
             if reading.point == name:
                 heard = (str(reading.value), reading.observed_ms, received_ms, self.now_ms)
                 self.state.notification.proofs.answered(batch.site, batch.agent, *heard)
+
+    def take_own(self, site: str, agent: str, epoch: str, readings: list[Reading]) -> None:
+        """Apply readings the gateway made itself, as a batch numbered here: it is in the ledger exactly once."""
+        lane = (site, agent, epoch, "telemetry")
+        seq = self.state.watermarks.get(lane, 0) + 1
+        self.state.watermarks[lane] = self.changes.watermarks[lane] = seq
+        self.state.engine.observe(site, readings, self.now_ms)
+        self.changes.add_inbox(*lane, seq, self.now_ms, encode_readings(readings))
+        self.stored += len(readings)
+        self.oldest_ms = min(self.oldest_ms, self.now_ms)
+        self.readings.append((site, readings))
 
     def _keep_strangers(self, batch: Batch, strangers: Iterable[Reading], received_ms: int) -> None:
         for reading in strangers:
@@ -220,7 +236,10 @@ class Turn:
                 "gateway", "agent.state", f"{key[0]}/{key[1]}", online=said.online, config_hash=said.config_hash
             )
         self._set_agent(view)
-        self.state.engine.agent_heard(*key, said.online, told.received_ms)
+        # What the broker kept was true when it was said: it is a sign of life, and says nothing of a backlog now.
+        held = None if told.retained else (said.outbox.alarm, said.outbox.telemetry)
+        waited_s = said.outbox.unacknowledged_s
+        self.state.engine.agent_heard(*key, said.online, told.received_ms, held, waited_s)
 
     def _hear(self, batch: Batch, received_ms: int) -> None:
         """A batch is a sign of life too, but it never overrules a last will."""
@@ -232,7 +251,7 @@ class Turn:
                 site=site, agent=agent, online=True, heard_ms=received_ms, clock_offset_ms=offset_ms, state={}
             )
             self._set_agent(view)
-            self.state.engine.agent_heard(site, agent, True, received_ms)
+            self.state.engine.agent_heard(site, agent, True, received_ms, None)
         elif known.online or known.state.get("online"):
             if not known.online:
                 self._set_agent(msgspec.structs.replace(known, online=True, heard_ms=received_ms))
@@ -240,7 +259,7 @@ class Turn:
                 return
             else:
                 known.heard_ms = received_ms
-            self.state.engine.agent_heard(site, agent, True, received_ms)
+            self.state.engine.agent_heard(site, agent, True, received_ms, None)
 
     def _set_agent(self, view: AgentView) -> None:
         key = (view.site, view.agent)
@@ -251,9 +270,9 @@ class Turn:
     def finish(self) -> None:
         """Let time pass up to now and turn the engine's decisions into alarms. Call once, after all messages."""
         engine = self.state.engine
-        engine.advance(self.now_ms)
         states: dict[tuple[str, str], RuleState] = {}
         for _ in range(ROUNDS):
+            engine.advance(self.until_ms)  # again after each round: alarms may be what other rules look at
             effects = engine.take()
             states.update({(state.rule, state.subject): state for state in effects.states})
             if not effects.transitions:
@@ -303,6 +322,8 @@ class Turn:
         if self.planned is not None:
             proofs = self.state.notification.proofs
             events += [Event(event="proof", data=proofs.row(proof)) for proof in self.planned.proofs.proofs]
+        if self.installation is not None:
+            events.append(Event(event="configuration", data={"configuration": self.installation.hash}))
         for key, device in self.new_devices.items():
             data = {**device._asdict(), "approved": key in self.state.approved}
             events.append(Event(event="unknown_device", data=data))

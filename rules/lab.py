@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from rules.model import Rule
+from rules.model import AlarmIs, Findings, Rule
 from rules.replay import PastAlarm
 
 SHIFT_H = 8
@@ -80,6 +80,33 @@ class Diff(NamedTuple):
     def is_empty(self) -> bool:
         """Whether both runs decided the same."""
         return not self.changes
+
+
+def find_affected(old: Mapping[str, Rule], new: Mapping[str, Rule]) -> set[str]:
+    """Rules that may decide otherwise: those whose record differs, and those that look at or give way to one."""
+    found = {
+        rule_id
+        for rule_id in old.keys() | new.keys()
+        if rule_id not in old or rule_id not in new or old[rule_id].version != new[rule_id].version
+    }
+    while more := {r.id for each in (old, new) for r in each.values() if r.id not in found and named_by(r) & found}:
+        found |= more
+    return found
+
+
+def find_needed(rules: Mapping[str, Rule], wanted: set[str]) -> dict[str, Rule]:
+    """The rules that have a say in what the wanted ones decide: themselves, those they name, and those about silence
+    and lines, which explain alarms below them."""
+    needed = {r.id for r in rules.values() if r.id in wanted or r.when.kind in ("absence", "line_lost", "agent_lost")}
+    while more := {name for rule_id in needed for name in named_by(rules[rule_id])} & rules.keys() - needed:
+        needed |= more
+    return {rule_id: rule for rule_id, rule in rules.items() if rule_id in needed}
+
+
+def named_by(rule: Rule) -> set[str]:
+    """Rules whose alarms this one looks at or gives way to."""
+    named = {inhibit.rule for inhibit in rule.inhibit_by}
+    return named.union(*(leaf.rules for leaf in rule.leaves() if isinstance(leaf, AlarmIs | Findings)))
 
 
 def compare_runs(

@@ -24,6 +24,8 @@ from rules.model import Rule
 PIECE_MS = 2000
 """Readings this close together are given to the engine in one go, as a batch of an agent is."""
 AWAY_FACTOR = 1.5
+AT_ONCE_MS = 1000
+"""An alarm that its cause suppresses within this calls nobody."""
 _LIVE = frozenset({"active", "unacknowledged"})
 _SEEN = frozenset({"active"})
 _RETURNED = frozenset({"returned_unacknowledged"})
@@ -91,8 +93,8 @@ class Replay:
         self._standing: dict[tuple[str, str], PastAlarm] = {}
         self._unacknowledged: dict[tuple[str, str], PastAlarm] = {}
         agents = dict.fromkeys(source.agent for source in sources) | dict.fromkeys(silence_ms)
-        places = {(source.site, source.agent) for source in sources}
-        self._only = next(iter(places)) if len(places) == 1 else None
+        self._waiting: dict[str, list[Reading]] = {source.site: [] for source in sources}
+        self._by_number = [self._waiting[source.site] for source in sources]
         engine.restore([], [], [(*agent, True, from_ms) for agent in agents], from_ms)
         for site, agent in agents:
             engine.agent_heard(site, agent, True, from_ms)
@@ -133,20 +135,16 @@ class Replay:
     def _observe(self, piece: list[Item]) -> None:
         received_ms = piece[-1][0]
         sites: dict[str, list[Reading]] = {}
-        if self._only is not None:
-            site, agent = self._only
-            self._hear(agent, received_ms)
-            sites[site] = [item[2] for item in piece]
-        else:
-            for at_ms, number, reading in piece:
-                source = self._sources[number]
-                self._hear(source.agent, at_ms)
-                of_site = sites.get(source.site)
-                if of_site is None:
-                    of_site = sites[source.site] = []
-                of_site.append(reading)
+        by_number = self._by_number
+        for _, number, reading in piece:
+            by_number[number].append(reading)
+        for number, at_ms in {number: at_ms for at_ms, number, _ in piece}.items():
+            self._hear(self._sources[number].agent, at_ms)
+            site = self._sources[number].site
+            sites[site] = self._waiting[site]
         for site, readings in sites.items():
             self.engine.observe(site, readings, received_ms)
+            readings.clear()
         self._collect()
 
     def _hear(self, agent: tuple[str, str], at_ms: int) -> None:
@@ -177,32 +175,33 @@ class Replay:
 
     def _note(self, told: Transition) -> None:
         key = (told.rule, told.subject)
-        event: str = told.event
+        event = told.event
         known = self._standing.get(key)
         if event == "clear":
             if known is not None:
                 del self._standing[key]
                 self.alarms.append(known._replace(cleared_ms=told.event_ms))
-        elif event == "raise" or known is None:
-            if known is not None:
-                return
-            self._standing[key] = self._unacknowledged[key] = PastAlarm(
-                told.rule, told.rule_version, told.severity, told.subject, told.site, told.device, told.event_ms,
-                None, getattr(told, "count", 1) or 1, getattr(told, "cause", None), event == "suppress", told.inputs,
-            )  # fmt: skip
+        elif known is None:
+            if event in ("raise", "flap"):
+                self._standing[key] = self._unacknowledged[key] = PastAlarm(
+                    told.rule, told.rule_version, told.severity, told.subject, told.site, told.device, told.event_ms,
+                    None, max(told.count, 1), told.cause, False, told.inputs,
+                )  # fmt: skip
         elif event == "flap":
-            self._standing[key] = known._replace(count=max(known.count + 1, getattr(told, "count", 0)))
+            self._standing[key] = known._replace(count=max(known.count, told.count))
+        elif event == "suppress" and told.event_ms - known.raised_ms < AT_ONCE_MS:
+            self._standing[key] = known._replace(suppressed=True, cause=told.cause)
+        elif event == "release":
+            self._standing[key] = known._replace(suppressed=False)
         self._tell_life(key)
 
     def _tell_life(self, key: tuple[str, str]) -> None:
         standing, unseen = key in self._standing, key in self._unacknowledged
         states = (_LIVE if unseen else _SEEN) if standing else (_RETURNED if unseen else _OVER)
-        note = getattr(self.engine, "note_alarm", None)
-        if note is not None:
-            rule, subject = key
-            alarm = self._standing.get(key) or self._unacknowledged.get(key)
-            site = subject.partition("/")[0]
-            note(rule, subject, alarm.site if alarm else site, alarm.device if alarm else None, states)
+        rule, subject = key
+        alarm = self._standing.get(key) or self._unacknowledged.get(key)
+        device = alarm.device if alarm is not None else None
+        self.engine.note_alarm(rule, subject, subject.partition("/")[0], device, states)
 
 
 def replayable(rules: Mapping[str, Rule]) -> dict[str, Rule]:

@@ -12,6 +12,7 @@ After `subscribe` the connection also carries events, in commit order:
     <- {"event": "unknown_device", "data": {row as in unknown_device, "approved": true once it was approved}}
     <- {"event": "drill" | "maintenance" | "shelf" | "service", "data": {row as in Snapshot}}
     <- {"event": "notice" | "proof", "data": {...}}
+    <- {"event": "configuration", "data": {"configuration": hash}}   rules or sites are others from here on
 
 The first event is `snapshot` with everything current. A subscriber that does not keep up is cut off; it connects
 again and gets a new snapshot, so nothing it shows can be silently old.
@@ -113,6 +114,7 @@ class Event(msgspec.Struct, kw_only=True):
         "service",
         "notice",
         "proof",
+        "configuration",
     ]
     data: Any
 

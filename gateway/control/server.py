@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +29,25 @@ class ControlServer:
     """Serves commands and subscriptions. `async with` binds the socket.
 
     Args:
-        status: what `status` answers.
+        status: what `status` answers. reload: reads rules and sites again for an actor.
 
     Raises:
         StartError: the socket cannot be made there.
     """
 
-    def __init__(self, path: Path, pipeline: Pipeline, feed: Feed, status: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        pipeline: Pipeline,
+        feed: Feed,
+        status: Callable[[], dict[str, Any]],
+        reload: Callable[[str], Awaitable[dict[str, Any]]] | None = None,
+    ) -> None:
         self._path = path
         self._pipeline = pipeline
         self._feed = feed
         self._status = status
+        self._reload = reload
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -116,6 +124,8 @@ class ControlServer:
             if ask.op == "subscribe":
                 await self._pipeline.subscribe(subscriber)
                 return Answer(id=ask.id, ok=True, result={})
+            if ask.op == "rules.reload" and self._reload is not None:
+                return Answer(id=ask.id, ok=True, result=await self._reload(ask.actor))
             return Answer(id=ask.id, ok=True, result=await self._pipeline.ask(ask))
         except ControlError as exc:
             return Answer(id=ask.id, ok=False, error=Problem(exc.code, str(exc)))

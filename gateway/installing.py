@@ -1,0 +1,134 @@
+"""One installation after another in one working state: what changes, what stays, and what is written down for it.
+
+Rules and devices that did not change keep everything: phases, timers, values. An alarm whose rule or subject is gone
+is cleared by the gateway, which says so; nothing would ever clear it otherwise.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from gateway.alarms.book import GATEWAY
+from gateway.installation import Installation
+from gateway.turn import Turn
+from gateway.work import tell_dates
+
+
+class Install(NamedTuple):
+    """An installation that is to come into force, and who asked."""
+
+    installation: Installation
+    actor: str
+
+
+class Changed(NamedTuple):
+    """What differs between two installations. Devices as `site/device`."""
+
+    rules: dict[str, list[str]]
+    """added, changed, removed -> ids."""
+    devices: dict[str, list[str]]
+    is_same: bool
+    """Nothing at all differs, titles and times included."""
+
+    def to_data(self) -> dict[str, Any]:
+        """For answers and the audit; empty lists left out."""
+        return {
+            "rules": {name: ids for name, ids in self.rules.items() if ids},
+            "devices": {name: ids for name, ids in self.devices.items() if ids},
+        }
+
+
+def compare(old: Installation, new: Installation) -> Changed:
+    """What a new installation changes."""
+    rules = _differ(
+        {rule.id: rule.version for rule in old.rules.values()}, {rule.id: rule.version for rule in new.rules.values()}
+    )
+    devices = _differ(_devices(old), _devices(new))
+    return Changed(rules, devices, old.hash == new.hash and not any(devices.values()))
+
+
+def keep_versions(installation: Installation, now_ms: int) -> Callable[[sqlite3.Connection], None]:
+    """Writes every version of every rule in force down, whole, within a transaction; those known already stay."""
+    rows = {(rule.id, rule.version): rule for rule in installation.versions()}
+
+    def step(connection: sqlite3.Connection) -> None:
+        connection.executemany(
+            "INSERT OR IGNORE INTO rule_version VALUES (?,?,?,?)",
+            [(*key, now_ms, rule.model_dump_json(by_alias=True)) for key, rule in rows.items()],
+        )
+
+    return step
+
+
+def begin(turn: Turn) -> None:
+    """At a start: write the rules in force down, and clear what nothing watches any more."""
+    turn.changes.steps.append(keep_versions(turn.state.installation, turn.now_ms))
+    _forget_unwatched(turn)
+
+
+def install(asked: Install, turn: Turn) -> dict[str, Any]:
+    """Put an installation in force in the working state; gives what it changed, to be told once it is durable."""
+    state, new = turn.state, asked.installation
+    changed = compare(state.installation, new)
+    told = {"configuration": new.hash, **changed.to_data()}
+    if changed.is_same:
+        return told
+    engine, before = state.engine, state.installation.hash
+    if any(changed.rules.values()):
+        engine.replace_rules(new.rules)
+    for key in [*changed.devices["removed"], *changed.devices["changed"], *changed.devices["added"]]:
+        # One that was approved before it came into the site file is taken over from there.
+        engine.remove_device(*key.split("/"))
+    for site in new.sites.values():
+        engine.add_site(site)
+    state.install(new)
+    tell_dates(engine, new, state.done)
+    turn.installation = new
+    turn.changes.steps.append(keep_versions(new, turn.now_ms))
+    _forget_unwatched(turn)
+    turn.changes.add_audit(
+        asked.actor, "configuration.reload", "gateway", configuration=new.hash, before=before, **changed.to_data()
+    )
+    return told
+
+
+def _forget_unwatched(turn: Turn) -> None:
+    """Clear alarms that nothing watches any more and forget their timers: a rule that comes back begins anew."""
+    engine, book = turn.state.engine, turn.state.book
+    for (rule, subject), alarm_id in list(book.active.items()):
+        if not engine.watches(rule, subject):
+            alarm = book.open[alarm_id]
+            over = msgspec.structs.replace(alarm, active=False, suppressed=False, cleared_ms=turn.now_ms)
+            why = {"reason": "no rule watches it any more"}
+            turn.moves.move(over, "clear", turn.now_ms, GATEWAY, "", why, alarm)
+
+    def forget(connection: sqlite3.Connection) -> None:
+        rows = connection.execute("SELECT rule, subject FROM rule_state WHERE rule NOT LIKE '~%'").fetchall()
+        connection.executemany(
+            "DELETE FROM rule_state WHERE rule = ? AND subject = ?", [row for row in rows if not engine.watches(*row)]
+        )
+
+    turn.changes.steps.append(forget)
+
+
+def _devices(installation: Installation) -> dict[str, str]:
+    """site/device -> everything of it that reading and judging depend on."""
+    found = {}
+    for site in installation.sites.values():
+        groups = repr([group.model_dump() for group in site.groups])
+        for placed in site.placed():
+            told = (placed.agent, placed.line.id, placed.entry.model_dump_json(), placed.profile.model_dump_json())
+            found[f"{site.site}/{placed.entry.id}"] = repr((told, groups, site.time_zone))
+    return found
+
+
+def _differ(old: dict[str, str], new: dict[str, str]) -> dict[str, list[str]]:
+    return {
+        "added": sorted(new.keys() - old.keys()),
+        "changed": sorted(key for key in old.keys() & new.keys() if old[key] != new[key]),
+        "removed": sorted(old.keys() - new.keys()),
+    }
