@@ -78,11 +78,12 @@ class Wiring:
         self._wanted: dict[tuple[str, str, str], list[tuple[Watch, frozenset[Keep]]]] = {}
         self._per: dict[str, list[Plan]] = {}
         self._by_point: dict[tuple[str, str], list[Plan]] = {}
+        self._by_profile: dict[str, list[Plan]] = {}
 
     def set_rules(self, rules: Iterable[Rule]) -> None:
         """Know the rules in force."""
         self._plans = {rule.id: Plan(rule) for rule in rules}
-        self._limited, self._by_point, self._besides, self._per = {}, {}, {}, {}
+        self._limited, self._by_point, self._by_profile, self._besides, self._per = {}, {}, {}, {}, {}
         for plan in self._plans.values():
             self._per.setdefault(plan.rule.per, []).append(plan)
         self._causes.set_rules(plan.rule for plan in self._plans.values())
@@ -187,7 +188,11 @@ class Wiring:
         key = (profile.id, name)
         plans = self._by_point.get(key)
         if plans is None:
-            plans = [plan for plan in self._per.get("point", ()) if plan.rule.applies(profile.id, name)]
+            of_profile = self._by_profile.get(profile.id)
+            if of_profile is None:
+                of_profile = [plan for plan in self._per.get("point", ()) if plan.fits_device(profile)]
+                self._by_profile[profile.id] = of_profile
+            plans = [plan for plan in of_profile if plan.rule.applies(profile.id, name)]
             if len(self._by_point) < MOST_POINTS * 16:
                 self._by_point[key] = plans
         return plans
