@@ -70,7 +70,7 @@ def group_problems(site: Site, path: Path, node: yaml.Node | None) -> Iterator[s
     at = _places(path, node)
     placed = list(site.placed())
     devices = {place.entry.id for place in placed}
-    mapped = {group.id for group in site.all_groups()} - {group.id for group in site.groups}
+    mapped = {group.id for group in list(site.all_groups())[len(site.groups) :]}
     seen: dict[str, str] = {}
     for g, group in enumerate(site.groups):
         yield from _once(group.id, seen, at("groups", g, "id"))

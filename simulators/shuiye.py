@@ -34,6 +34,7 @@ _STORE = {
     "l003p019": ("商场一层鞋帽区", "Store, ground floor, shoes", _SMOKE),
     "l003p020": ("商场一层收银台", "Store, ground floor, tills", _SMOKE),
     "l003p021": ("商场一层服装区", "Store, ground floor, clothes", _SMOKE),
+    "l003p022": ("商场一层服装区", "Store, ground floor, clothes", _CALL),
     "l003p023": ("商场二层家电区", "Store, first floor, appliances", _SMOKE),
 }
 """Not every address: what the map does not name, the panel prints."""
@@ -167,4 +168,5 @@ def _printer() -> DevicePlan:
         ("火灾报警控制器(商场,打印口)", "Fire alarm panel (store, printer port)"),
         ("供销商场消防控制室", "Supply and marketing store, control room"),
         places={address: _spot(*place) for address, place in _STORE.items()},
+        zones={address: "2F" if "二层" in place[0] else "1F" for address, place in _STORE.items()},
     )

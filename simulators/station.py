@@ -11,8 +11,10 @@ from typing import Any, Literal, Self
 
 import yaml
 
+from contract.equipment import zones_of
 from contract.messages import Value
-from contract.profile import ProfileLibrary
+from contract.point_map import MappedPoint
+from contract.profile import ProfileLibrary, Text
 from simulators.device import Device
 from simulators.encoding import TransmitterSetting
 from simulators.modbus_rtu import ModbusRtuLine
@@ -39,6 +41,8 @@ class DevicePlan:
     setting: TransmitterSetting | None = None
     places: Mapping[str, Pair] = field(default_factory=dict)
     """Of a panel: address -> place and what hangs there; written as its point map."""
+    zones: Mapping[str, str] = field(default_factory=dict)
+    """Of a panel: address -> its zone, written there too."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,19 @@ class StationPlan:
     def devices(self) -> dict[str, DevicePlan]:
         """Every device by id."""
         return {device.id: device for line in self.lines for device in line.devices}
+
+    @property
+    def zones(self) -> dict[str, str]:
+        """Every zone by the id that the product gives it, and its panel."""
+        found: dict[str, str] = {}
+        for device in self.devices.values():
+            mapped = {
+                address: MappedPoint(*place, "", device.zones.get(address, ""))
+                for address, place in device.places.items()
+            }
+            title = Text(zh=device.title[0], en=device.title[1])
+            found |= {zone.id: device.id for zone in zones_of(device.id, title, mapped)}
+        return found
 
 
 class Station:
@@ -168,8 +185,8 @@ def _write_point_map(path: Path, device: DevicePlan) -> None:
     part = path.with_suffix(".part")
     with part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("address", "place_zh", "place_en"))
-        writer.writerows((address, *row) for address, row in device.places.items())
+        writer.writerow(("address", "place_zh", "place_en", "zone"))
+        writer.writerows((address, *row, device.zones.get(address, "")) for address, row in device.places.items())
     part.replace(path)
 
 

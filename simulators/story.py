@@ -61,7 +61,7 @@ class Event(Section):
     link: Literal["cut", "stalled"] | None = None
     """State of the way between agent and broker meanwhile."""
     alarms: dict[str, list[Ident]] = {}
-    """Subject within the site (`device/point`, device or agent) -> rules that must speak."""
+    """Subject within the site (`device/point`, device, agent or zone) -> rules that must speak."""
 
 
 class Life(Section):

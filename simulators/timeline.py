@@ -185,7 +185,7 @@ def _exercise_events(story: Story, points: dict[str, _PointPlan], rng: random.Ra
 
 
 def _check(events: list[Event], plan: StationPlan, points: dict[str, _PointPlan]) -> None:
-    devices = plan.devices
+    devices, zones = plan.devices, plan.zones
     printers = {device.id for line in plan.lines if line.kind == "printer" for device in line.devices}
     for event in events:
         for name in event.sets:
@@ -201,7 +201,7 @@ def _check(events: list[Event], plan: StationPlan, points: dict[str, _PointPlan]
                     f"event {event.name}: print: got {printout.device!r}, want one of {sorted(printers)}."
                 )
         for subject in event.alarms:
-            if subject != plan.agent and subject.partition("/")[0] not in devices:
+            if subject != plan.agent and subject.partition("/")[0] not in devices and subject not in zones:
                 raise ConfigError(f"event {event.name}: alarms: got {subject!r}, want a subject of the station.")
 
 
@@ -290,18 +290,20 @@ def _actions(
 
 def _begin(event: Event, plan: StationPlan, points: dict[str, _PointPlan], story: Story) -> Iterator[Action]:
     printed: list[AlarmDue] = []
+    zones = plan.zones
     for subject, rules in event.alarms.items():
         for rule in rules:
             contact = _is_contact(event, subject, rule, points, story)
             after_s = story.must_speak_after_s(rule)
             poll_s = points[subject].poll_s if subject in event.sets else 0.0
             alarm = AlarmDue(rule, f"{plan.site}/{subject}", True, contact, after_s, poll_s)
-            if event.prints is not None and subject.partition("/")[0] == event.prints.device:
+            device = zones.get(subject) or subject.partition("/")[0]
+            if event.prints is not None and device == event.prints.device:
                 printed.append(alarm)
             else:
                 yield alarm
-    for device in event.silence:
-        yield SetSilence(device, True)
+    for silent in event.silence:
+        yield SetSilence(silent, True)
     if event.link is not None:
         yield SetLink(event.link)
     if event.prints is not None:

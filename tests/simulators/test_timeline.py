@@ -107,8 +107,20 @@ def test_micro_station_story_shows_everything_when_laid_out() -> None:
     rules = {a.rule for _, a in timeline.actions if isinstance(a, AlarmDue)}
     assert rules == {
         "hydrant-pressure-low", "hydrant-pressure-critical", "extinguisher-removed", "panel-fault", "panel-fire",
-        "pump-manual", "hydrant-cap-open", "device-silent", "agent-lost",
+        "pump-manual", "hydrant-cap-open", "device-silent", "agent-lost", "hydrant-burst", "panel-fire-confirmed",
+        "hydrant-unauthorised-use",
     }  # fmt: skip
+
+
+def test_printed_fire_is_due_in_its_zone_when_the_story_names_the_zone() -> None:
+    """A zone's alarm hangs on the printout of its panel: it is due only if anybody listened."""
+    timeline = _lay_out(load_story("micro-station"))
+
+    due = [alarm for _, a in timeline.actions if isinstance(a, PrintEvent) for alarm in a.alarms]
+
+    assert [(alarm.rule, alarm.subject) for alarm in due if "zone" in alarm.subject] == [
+        ("panel-fire-confirmed", "shuiye-demo/panel-02-zone-1f")
+    ]
 
 
 def test_panel_exercise_changes_two_hundred_contacts_when_laid_out() -> None:

@@ -223,6 +223,13 @@ def test_raise_is_not_judged_when_the_simulators_had_stopped() -> None:
     assert judge_alarms(truth, [*_said(), late])["false"] == 1
 
 
+@pytest.mark.parametrize("subject", ["system/gateway/path_hop", "shuiye-demo/agent-edge-01/outbox_age_s"])
+def test_what_the_product_says_of_itself_is_not_judged_when_nothing_expects_it(subject: str) -> None:
+    """The truth file knows the equipment; a line that is said to be lost is equipment."""
+    assert _verdict([*_said(), ("path-test-failed", subject, "raise", 12_000)]) == (3, 3, 0, 0)
+    assert _verdict([*_said(), ("line-lost", "shuiye-demo/line-rtu-1", "raise", 12_000)]) == (3, 3, 0, 1)
+
+
 @pytest.mark.parametrize(
     ("served", "first_ms", "unseen"),
     [(3, 10_100, 0), (3, 17_400, 0), (3, 17_600, 1), (1, 10_100, 1), (0, None, 1)],
