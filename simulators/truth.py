@@ -12,7 +12,8 @@ it out, and a last line cut in the middle is passed over.
     {"kind":"alarm","rule":"panel-fire","subject":"shuiye-demo/panel-01/p009","from_ms":1,"to_ms":9,"contact":true,
      "after_ms":0,"poll_ms":250,"seen_to_ms":9}
         The condition of this rule held from..to (null: still when the simulators stopped, at seen_to). Subject:
-        site/device/point, site/device, site/zone or site/agent. `after_ms`: how long it must hold before the rule must speak.
+        site/device/point, site/device, site/zone or site/agent. `after_ms`: how long it must hold before the rule must
+        speak.
         `contact`: a contact polled every `poll_ms` with no delay in its rule, so from_ms to the screen is the
         product's latency.
     {"kind":"step","name":"panel-fire","at_ms":1,"zh":"...","en":"..."}
