@@ -76,7 +76,9 @@ class Planner:
         """An alarm changed (any event of its life); call at every change, before `advance` of the same turn."""
         row = self._running.get(alarm.id)
         if row is None:
-            if _pages(alarm):
+            if alarm.retrospective and alarm.active:
+                return  # whether it is still true shows when all that is late has come: `release`, or it is over
+            if _pages(alarm) or (alarm.retrospective and event == "clear" and alarm.hold is None):
                 self._begin(alarm, now_ms)
             elif event == "raise" and alarm.hold == "drill":
                 self._tell_leader(alarm, now_ms)

@@ -203,10 +203,6 @@ class NotifySettings(Section):
                 return next(chain for chain in self.chains if chain.id == route.chain)
         return None
 
-    def person(self, person_id: str) -> Person | None:
-        """The person of that id."""
-        return next((person for person in self.people if person.id == person_id), None)
-
 
 def read_secret(path: Path) -> str:
     """The one line of a secret file that only its owner can read. Raises ConfigError without its content."""
