@@ -13,6 +13,7 @@ import typer
 from cli.failures import errors
 from cli.gb26875 import app as gb26875
 from cli.line import line
+from cli.notify import app as notify
 from cli.panel import panel
 from cli.rules import rules
 
@@ -39,6 +40,7 @@ for group, name in (
     (gb26875, "gb26875"),
     (panel, "panel"),
     (rules, "rules"),
+    (notify, "notify"),
 ):
     app.add_typer(group, name=name)
 
