@@ -15,6 +15,7 @@ from gateway.ingest.door import Arrival
 from gateway.installation import Installation, load_installation
 from gateway.ledger.reader import LedgerReader
 from gateway.ledger.store import FILE, Store
+from gateway.own import OwnReadings
 from gateway.pipeline import Pipeline
 from gateway.settings import GatewaySettings
 
@@ -137,9 +138,10 @@ async def open_bench(
     clock: Clock | None = None,
     *,
     load: Callable[[GatewaySettings], Installation] = load_installation,
+    own: OwnReadings | None = None,
     **settings: Any,
 ) -> AsyncIterator[Bench]:
-    """A pipeline on the ledger in `folder/data`."""
+    """A pipeline on the ledger in `folder/data`. own: what it knows of itself; nothing by default."""
     clock = clock or Clock()
     made = GatewaySettings(sites=[write_site(folder)], data_dir=folder / "data", **settings)
     feed = Feed()
@@ -154,7 +156,15 @@ async def open_bench(
             benches[0].when_told(receipt)
 
         pipeline = Pipeline(
-            store, load(made), made, root=DEFAULT_ROOT, feed=feed, receipts=note, requests=asked, now_ms=clock.now
+            store,
+            load(made),
+            made,
+            root=DEFAULT_ROOT,
+            feed=feed,
+            receipts=note,
+            requests=asked,
+            now_ms=clock.now,
+            own=own,
         )
         benches.append(Bench(pipeline, feed, store, clock))
         async with pipeline:
