@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from gateway import commands_alarms, commands_devices, commands_holds, commands_notify, commands_people
+from gateway import commands_alarms, commands_devices, commands_duty, commands_holds, commands_notify, commands_people
 from gateway.commands_form import Command, Form, Load, refuse
 from gateway.control.client import ControlError
 from gateway.control.protocol import Ask
@@ -50,6 +50,7 @@ def _parse(ask: Ask) -> tuple[Command, Form]:
 COMMANDS: dict[str, Command] = {
     **commands_alarms.COMMANDS,
     **commands_holds.COMMANDS,
+    **commands_duty.COMMANDS,
     **commands_notify.COMMANDS,
     **commands_devices.COMMANDS,
     **commands_people.COMMANDS,

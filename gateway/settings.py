@@ -9,6 +9,7 @@ from pydantic import Field
 from contract.configfile import Section
 from contract.equipment import Limits
 from contract.mqtt import BrokerUser
+from gateway.upward.settings import Centre
 
 
 class GatewaySettings(Section):
@@ -26,6 +27,8 @@ class GatewaySettings(Section):
     """Folders with further rule packs."""
     rule_overrides: dict[str, Limits] = {}
     """Durations and limits changed for this installation, by rule id."""
+    centres: list[Centre] = []
+    """Monitoring centres that are told of a station by GB/T 26875.3."""
     commit_ms: int = Field(default=10, ge=0, le=1000)
     """Telemetry waits at most this long (ms) to share a commit; alarms never wait."""
     queue_messages: int = Field(default=2000, ge=10, le=100_000)

@@ -12,6 +12,7 @@ After `subscribe` the connection also carries events, in commit order:
     <- {"event": "unknown_device", "data": {row as in unknown_device, "approved": true once it was approved}}
     <- {"event": "drill" | "maintenance" | "shelf" | "service", "data": {row as in Snapshot}}
     <- {"event": "notice" | "proof", "data": {...}}
+    <- {"event": "duty", "data": {row as in Snapshot.duty_checks, answered ones too}}
     <- {"event": "configuration", "data": {"configuration": hash}}   rules or sites are others from here on
 
 The first event is `snapshot` with everything current. A subscriber that does not keep up is cut off; it connects
@@ -40,6 +41,8 @@ Op = Literal[
     "drill.open",
     "drill.close",
     "work.record",
+    "duty.ask",
+    "duty.answer",
     "rules.reload",
     "path.receipt",
     "notice.receipt",
@@ -62,6 +65,7 @@ service.take_out {subject, reason} (site/device or site/device/point); service.r
 maintenance.open {site, scope, from_ms, until_ms, reason}; maintenance.close {id, note};
 drill.open {site, scope, until_ms, reason}; drill.close {id, note} (scope: patterns `device`, `device/point` or `*`);
 work.record {site, device, work, at_ms, note} (inspection | maintenance | calibration | battery | test);
+duty.ask {site, origin, minutes} (a monitoring centre asks who is there); duty.answer {id};
 rules.reload {}; path.receipt {token, channel, hop}; notice.receipt {token};
 device.approve {site, device, profile, title_zh, title_en};
 device.read {site, device} (asks the agent to read it now); quarantine.dismiss {id};
@@ -114,6 +118,7 @@ class Event(msgspec.Struct, kw_only=True):
         "service",
         "notice",
         "proof",
+        "duty",
         "configuration",
     ]
     data: Any
@@ -181,7 +186,9 @@ class Snapshot(msgspec.Struct, kw_only=True):
     drills: {id, site, scope, from_ms, until_ms, reason, leader, closed_ms, closed_by, note, expected, ticked};
     maintenance: {id, site, scope, from_ms, until_ms, reason, by, closed_ms, closed_by, note};
     shelved: {rule, subject, alarm_id, severity, from_ms, until_ms, reason, by};
-    out_of_service: {subject, from_ms, reason, by}.
+    out_of_service: {subject, from_ms, reason, by};
+    duty_checks: open ones and those nobody answered within the last hour: {id, site, origin, asked_ms, until_ms, state,
+    answered_ms, answered_by}.
     """
 
     at_ms: int
@@ -195,3 +202,4 @@ class Snapshot(msgspec.Struct, kw_only=True):
     out_of_service: list[dict[str, Any]] = []
     proofs: list[dict[str, Any]] = []
     notices: dict[str, Any] = {}
+    duty_checks: list[dict[str, Any]] = []

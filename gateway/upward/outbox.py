@@ -140,6 +140,14 @@ class UpwardOutbox:
         await self._store.run(write)
 
 
+def put(connection: sqlite3.Connection, centre: str, items: Iterable[Item], now_ms: int) -> None:
+    """Add objects within the caller's transaction."""
+    connection.executemany(
+        "INSERT INTO upward (centre, urgency, type, object, created_ms) VALUES (?,?,?,?,?)",
+        [(centre, int(i.urgency), i.unit_type, i.body, now_ms) for i in items],
+    )
+
+
 def _note_cursors(connection: sqlite3.Connection, centre: str, cursors: Cursors) -> None:
     connection.execute("INSERT OR REPLACE INTO mirror VALUES (?, ?)", (_mirror(centre), cursors.inbox_id))
     connection.execute(

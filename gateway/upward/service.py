@@ -6,13 +6,19 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from importlib import metadata
 from typing import Any
 
-from contract.errors import ConfigError
+from contract.errors import ConfigError, RetryLater
+from gateway.control.client import ControlError
+from gateway.control.protocol import Ask
+from gateway.duty import CENTRE
 from gateway.ledger.reader import LedgerReader
 from gateway.ledger.store import Store
+from gateway.pipeline import Pipeline
+from gateway.settings import GatewaySettings
 from gateway.upward.answers import Answers
-from gateway.upward.feeder import Current, Equipment, Feeder
+from gateway.upward.feeder import Current, Equipment, Feeder, equipment_of
 from gateway.upward.link import CentreLink
 from gateway.upward.outbox import UpwardOutbox, forget_others
 from gateway.upward.settings import Centre
@@ -113,6 +119,46 @@ class Upward:
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
             await asyncio.to_thread(self._reader.close)
+
+
+def new_upward(
+    settings: GatewaySettings,
+    store: Store,
+    pipeline: Pipeline,
+    now_ms: Callable[[], int],
+) -> Upward:
+    """The ways to the centres of the settings, seen from a pipeline. Raises ConfigError, see `check_centres`."""
+    check_centres(settings.centres, set(pipeline.installation.sites))
+
+    def current(site: str) -> dict[str, Current]:
+        head = f"{site}/"
+        return {
+            key[len(head) :]: Current(slot.value, slot.quality, slot.observed_ms)
+            for key, slot in pipeline.working.engine.values()
+            if key.startswith(head)
+        }
+
+    def is_path_broken(site: str) -> bool:
+        engine = pipeline.working.engine
+        devices = equipment(site).profiles
+        return any(engine.cause_of(site, device) is not None for device in devices)
+
+    def equipment(site: str) -> Equipment:
+        return equipment_of(pipeline.installation.sites[site], dict(pipeline.installation.rules))
+
+    async def duty_asked(centre: str, site: str, minutes: int) -> None:
+        args = {"site": site, "origin": f"{CENTRE}{centre}", "minutes": minutes}
+        try:
+            await pipeline.ask(Ask(id=0, op="duty.ask", actor=f"{CENTRE}{centre}", args=args))
+        except ControlError as exc:
+            raise RetryLater(str(exc)) from exc
+
+    major, _, minor = metadata.version("weizhan").partition(".")
+    return Upward(
+        settings.centres, store, equipment=equipment, current=current, is_path_broken=is_path_broken,
+        title=lambda site: pipeline.installation.sites[site].title.zh, duty_asked=duty_asked,
+        version=(int(major), int(minor.partition(".")[0])), now_ms=now_ms,
+    )  # fmt: skip
 
 
 def check_centres(centres: list[Centre], sites: set[str]) -> None:

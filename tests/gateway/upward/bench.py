@@ -39,8 +39,10 @@ async def told(
     async with open_bench(folder, clock) as bench:
 
         def current(_: str) -> Mapping[str, Current]:
-            values = bench.pipeline.current("shuiye")
-            return {point: Current(slot.value, slot.quality, slot.observed_ms) for point, slot in values.items()}
+            values = bench.pipeline.working.engine.values()
+            return {
+                key.removeprefix("shuiye/"): Current(slot.value, slot.quality, slot.observed_ms) for key, slot in values
+            }
 
         def equipment(_: str) -> Equipment:
             return equipment_of(site.sites["shuiye"], dict(site.rules))
