@@ -1,4 +1,4 @@
-"""`python -m bench ingest|lines|panels|foreign|gb26875-fuzz [--json]`: what this machine does, in figures."""
+"""`python -m bench WHAT [--json]`: what this machine does, in figures; `--help` names every WHAT."""
 
 from __future__ import annotations
 
@@ -54,7 +54,22 @@ def main() -> int:
     flood = commands.add_parser("flood", help="10,000 faults and 5 fires in 10 s, up to screen and webhook")
     flood.add_argument("--json", action="store_true", help="print one JSON document")
     flood.add_argument("--rounds", type=int, default=5, help="floods (default %(default)s)")
+    rules = commands.add_parser("rules", help="cost of a reading in the rule engine by number of rules and points")
+    rules.add_argument("--json", action="store_true", help="print one JSON document")
+    rules.add_argument("--rules", type=int, nargs="+", default=[10, 1000, 10_000], help="numbers of rules")
+    rules.add_argument("--points", type=int, nargs="+", default=[100, 1000, 10_000, 100_000], help="numbers of points")
+    rules.add_argument("--readings", type=int, default=50_000, help="readings of a cell (default %(default)s)")
+    mutants = commands.add_parser("mutants", help="mutation testing: faults put into modules, noticed by their tests?")
+    mutants.add_argument("--json", action="store_true", help="print one JSON document")
+    mutants.add_argument("--module", action="append", help="only this one of the list; may be given again")
+    mutants.add_argument("--most", type=int, help="at most so many mutants a module, drawn at random; all unless given")
+    mutants.add_argument("--jobs", type=int, default=2, help="so many at a time (default %(default)s)")
+    mutants.add_argument("--seed", type=int, default=1, help="of the draw (default %(default)s)")
     given = parser.parse_args()
+    if given.what == "rules":
+        return _rules(given)
+    if given.what == "mutants":
+        return _mutants(given)
     if given.what == "panels":
         return _fuzz_panels(given)
     if given.what == "foreign":
@@ -113,6 +128,23 @@ def _lines(given: argparse.Namespace) -> int:
     found = run_campaigns(full=given.full, say=lambda line: print(line, file=sys.stderr, flush=True))
     print(json.dumps(found, indent=2) if given.json else table(found))
     return 0 if found["passed"] else 1
+
+
+def _rules(given: argparse.Namespace) -> int:
+    from bench.rules import campaign, table
+
+    found = campaign(given.rules, given.points, given.readings, lambda line: print(line, file=sys.stderr, flush=True))
+    print(json.dumps(found, indent=2) if given.json else table(found))
+    return 0
+
+
+def _mutants(given: argparse.Namespace) -> int:
+    from bench.mutants import GOAL, TARGETS, campaign, table
+
+    chosen = {path: tests for path, tests in TARGETS.items() if given.module is None or path in given.module}
+    found = campaign(chosen, given.jobs, given.most, given.seed, lambda line: print(line, file=sys.stderr, flush=True))
+    print(json.dumps(found, indent=2) if given.json else table(found))
+    return 0 if found["share"] >= GOAL else 1
 
 
 def _table(found: dict[str, Any]) -> str:

@@ -31,6 +31,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "gateway/alarms/lifecycle.py": ("tests/gateway/test_lifecycle.py",),
 }
 """Module -> the tests that answer for it."""
+GOAL = 0.85
+"""Share that must be killed."""
 PATIENCE = 4.0
 """A mutant has this many times as long as the tests take on the whole program, and `GRACE_S` more."""
 GRACE_S = 10.0
