@@ -52,12 +52,8 @@ def _unknown_names(settings: NotifySettings) -> Iterator[Problem]:
         if route.chain not in chains:
             wanted = ", ".join(chains) or "a chain; notify.chains is empty"
             yield ("routes", r, "chain"), f"got {route.chain!r}, want one of {wanted}."
-    if settings.people and settings.chain_for("fire", "") is None and not _fire_by_site(settings):
+    if settings.people and not any("fire" in route.severities for route in settings.routes):
         yield ("routes",), "got no route for severity fire, want one. A fire would reach nobody."
-
-
-def _fire_by_site(settings: NotifySettings) -> bool:
-    return any("fire" in route.severities for route in settings.routes)
 
 
 def _secrets(settings: NotifySettings) -> Iterator[Problem]:

@@ -200,7 +200,7 @@ class NotifySettings(Section):
         """The chain an alarm goes by; None when nobody is to be told."""
         for route in self.routes:
             if severity in route.severities and (not route.sites or site in route.sites):
-                return next(chain for chain in self.chains if chain.id == route.chain)
+                return next((chain for chain in self.chains if chain.id == route.chain), None)
         return None
 
 

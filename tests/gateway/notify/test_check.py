@@ -38,6 +38,13 @@ def test_unknown_people_and_chains_are_found_with_their_place() -> None:
     ]
 
 
+def test_an_unknown_chain_is_found_when_it_is_the_only_one() -> None:
+    """A wrong name is an error of the file, not of the program."""
+    assert found(routes=[{"chain": "dudy"}], chains=[]) == [
+        ("routes.0.chain", "got 'dudy', want one of a chain; notify.chains is empty.")
+    ]
+
+
 def test_it_is_found_when_a_fire_would_reach_nobody() -> None:
     """People and chains without a route for fire."""
     assert found(routes=[{"chain": "duty", "severities": ["warning"]}]) == [
