@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from gateway.ledger.changes import encode_value
 from gateway.turn import NEVER, Turn
 
@@ -39,6 +41,8 @@ class Checkpoint:
             for point, slot in turn.state.engine.values()
             if slot.received_ms and slot.received_ms >= self._oldest_ms
         ]
+        series = turn.state.engine.series()
+        turn.changes.series = [(point, msgspec.json.encode(data).decode()) for point, data in series]
         for key, agent in turn.state.agents.items():
             turn.changes.agents.setdefault(key, agent)
         self._oldest_ms = NEVER

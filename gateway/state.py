@@ -16,6 +16,7 @@ from contract.messages import AgentState, Batch, Reading, Value
 from gateway.alarms.book import Book
 from gateway.alarms.holding import held, make_holds
 from gateway.control.protocol import AgentView, Snapshot
+from gateway.duty import DutyCheck, DutyChecks, load_duty
 from gateway.ingest.clock import AgentTime, corrected
 from gateway.ingest.door import Door
 from gateway.installation import Installation
@@ -27,6 +28,7 @@ from gateway.notify.names import InstalledNames
 from gateway.notify.state import Notification, NotifyParts, SavedNotification, load_notification, no_parts
 from gateway.work import Done, load_work, tell_dates
 from rules.memory import RuleState
+from rules.restoring import Tail
 
 _readings = msgspec.json.Decoder(list[Reading])
 _json = msgspec.json.Decoder()
@@ -47,12 +49,15 @@ class Saved(NamedTuple):
     damaged: list[int]
     notification: SavedNotification
     done: Done
+    duty: tuple[list[DutyCheck], int]
+    series: list[tuple[str, Any]]
+    tail: list[Tail]
 
 
 def load(connection: sqlite3.Connection) -> Saved:
     """Read everything, within the caller's transaction."""
     ask = connection.execute
-    values, damaged = _load_values(connection)
+    values, damaged, tail = _load_values(connection)
     return Saved(
         {tuple(row[:4]): row[4] for row in ask("SELECT site, agent, epoch, lane, seq FROM watermark")},
         [
@@ -87,13 +92,19 @@ def load(connection: sqlite3.Connection) -> Saved:
         damaged,
         load_notification(connection),
         load_work(connection),
+        load_duty(connection),
+        [(point, _json.decode(data)) for point, data in ask("SELECT point, data FROM series")],
+        tail,
     )
 
 
-def _load_values(connection: sqlite3.Connection) -> tuple[dict[str, tuple[int, int, Value, str]], list[int]]:
-    """Last values as of the checkpoint, and what the inbox has had since; ids of inbox rows that are damaged."""
+def _load_values(
+    connection: sqlite3.Connection,
+) -> tuple[dict[str, tuple[int, int, Value, str]], list[int], list[Tail]]:
+    """Last values as of the checkpoint; ids of inbox rows since then that are damaged; what the others hold."""
     values: dict[str, tuple[int, int, Value, str]] = {}
-    damaged = []
+    damaged: list[int] = []
+    tail: list[Tail] = []
     for point, observed_ms, received_ms, value, quality in connection.execute(
         "SELECT point, observed_ms, received_ms, value, quality FROM last_value"
     ):
@@ -106,9 +117,8 @@ def _load_values(connection: sqlite3.Connection) -> tuple[dict[str, tuple[int, i
         if zlib.crc32(readings) != crc:
             damaged.append(row_id)
             continue
-        for reading in corrected(_readings.decode(readings), correction_ms):
-            values[f"{site}/{reading.point}"] = (reading.observed_ms, received_ms, reading.value, reading.quality)
-    return values, damaged
+        tail.append((site, corrected(_readings.decode(readings), correction_ms), received_ms, 0))
+    return values, damaged, tail
 
 
 class WorkingState:
@@ -135,8 +145,11 @@ class WorkingState:
             ((point, *value) for point, value in saved.values.items()),
             ((agent.site, agent.agent, agent.online, agent.heard_ms) for agent in saved.agents),
             now_ms,
+            saved.series,
+            saved.tail,
         )
         self.done = saved.done
+        self.duty = DutyChecks(*saved.duty)
         tell_dates(self.engine, installation, saved.done)
         self.book.tell(self.engine)
         self._names: InstalledNames | None = None
@@ -158,7 +171,8 @@ class WorkingState:
 
     def next_due_ms(self) -> int | None:
         """When something next happens by itself; None: nothing is waiting."""
-        times = (self.engine.next_due_ms(), self.book.holds.next_due_ms(), self.notification.next_due_ms())
+        parts = (self.engine, self.book.holds, self.notification, self.duty)
+        times = (part.next_due_ms() for part in parts)
         return min((time for time in times if time is not None), default=None)
 
     def clock_offset(self, said: Batch | AgentState, received_ms: int) -> int:
@@ -183,4 +197,5 @@ class WorkingState:
             **held(self.book.holds),
             proofs=self.notification.proofs.view(),
             notices=self.notification.parts.ways.view(),
+            duty_checks=[msgspec.to_builtins(check) for check in self.duty.shown.values()],
         )

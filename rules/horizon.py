@@ -20,6 +20,8 @@ CAUGHT_UP_MS = 5_000
 """A lane whose newest reading is not older than this on arrival has caught up."""
 BACKLOG_S = 30.0
 """An agent that waits longer than this for receipts has a backlog, though it never was away."""
+STILL_MS = 60_000
+"""What was raised about the past and is not over after so long counts as still true, whatever is still to come."""
 PHASE, AGAIN, REVIEW, CALM, LOOK, STILL = "phase", "again", "review", "calm", "look", "still"
 """Timers: a phase has lasted; the condition asked to be judged again; what explains or inhibits the alarm changed;
 nothing flapped for long enough; something it looks at beside points changed; all that was late has come."""
@@ -93,6 +95,8 @@ class Progress:
         if timers and timers[0][0] > now_ms:
             self._wake(course, timers[0][0])  # one that waits for its lanes is woken by them
         self._note(course, reach_ms)
+        if course.late:
+            self._end_late(course, now_ms)
 
     def _release(self, feed: Feed, reading: Reading, at_ms: int) -> None:
         self._apply(feed, reading, at_ms)
@@ -167,10 +171,22 @@ class Progress:
     def _moved(self, lanes: list[Lane], now_ms: int) -> None:
         for course in {id(course): course for lane in lanes for course in lane.courses}.values():
             self.run(course, now_ms)
-            if course.late and not course.is_behind:
-                late, course.late = list(course.late.values()), {}
-                for watch in late:
-                    self._fire(watch, STILL, 0, now_ms)
+
+    def expect_end(self, watch: Watch, now_ms: int) -> None:
+        """The watch was raised about the past: find out whether it is still true."""
+        course = watch.course
+        if not course.late:
+            course.late_ms = now_ms + STILL_MS
+            self._wake(course, course.late_ms)
+        course.late[watch.rule.id, watch.subject] = watch
+
+    def _end_late(self, course: Course, now_ms: int) -> None:
+        if course.is_behind and now_ms < course.late_ms:
+            self._wake(course, course.late_ms)
+            return
+        late, course.late = list(course.late.values()), {}
+        for watch in late:
+            self._fire(watch, STILL, 0, now_ms)
 
     # --- making and keeping --------------------------------------------------------------------------------------
 

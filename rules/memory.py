@@ -249,7 +249,7 @@ class Course:
     complete up to there. `lanes` empty: it goes by the gateway's clock.
     """
 
-    __slots__ = ("done_ms", "held", "key", "lanes", "late", "timers", "traces", "wake_ms", "was_holding")
+    __slots__ = ("done_ms", "held", "key", "lanes", "late", "late_ms", "timers", "traces", "wake_ms", "was_holding")
 
     def __init__(self, key: str, lanes: tuple[Lane, ...]) -> None:
         self.key = key
@@ -262,6 +262,8 @@ class Course:
         self.was_holding = False
         self.late: dict[tuple[str, str], Watch] = {}
         """Raised about the past while more was still to come."""
+        self.late_ms = 0
+        """They count as still true from then on."""
 
     @property
     def is_behind(self) -> bool:

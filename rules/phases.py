@@ -274,7 +274,7 @@ class Phases:
             late = late and watch.course.is_behind
             if late and event == "raise":
                 watch.is_late = True
-                watch.course.late[watch.rule.id, watch.subject] = watch
+                self._progress().expect_end(watch, self._world.now_ms)
         device = None if watch.device is None else watch.device.name
         rule = watch.rule
         self._world.transitions.append(

@@ -132,7 +132,7 @@ class Restoring:
         if watch.is_up or watch.phase == "pending":
             self._progress.schedule(watch, now_ms, REVIEW)
         if watch.is_late:
-            watch.course.late[watch.rule.id, watch.subject] = watch
+            self._progress.expect_end(watch, now_ms)
         if watch.is_up:
             self._causes.announce(watch, watch.since_ms)
         if watch.node is not None:

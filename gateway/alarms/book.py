@@ -143,7 +143,10 @@ class Moves:
         if cause.event == "suppress":
             return self._rule_moves(msgspec.structs.replace(alarm, suppressed=True, cause=cause.cause), alarm, cause)
         if cause.event == "release":
-            return self._rule_moves(msgspec.structs.replace(alarm, suppressed=False, cause=None), alarm, cause)
+            # What is still true after all that was late has come is no matter of the past any more.
+            late = alarm.retrospective and cause.retrospective
+            released = msgspec.structs.replace(alarm, suppressed=False, cause=None, retrospective=late)
+            return self._rule_moves(released, alarm, cause)
         return None
 
     def _raise(self, cause: Transition) -> AlarmView:

@@ -27,6 +27,7 @@ _WRITE_ALARM = (
     "recorded_ms, state, active, cleared_ms, acknowledged_ms, acknowledged_by, inputs, assignee, hold, hold_until_ms, "
     "cause, count, finding, drill, notes, suppressed) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
     "ON CONFLICT (id) DO UPDATE SET state = excluded.state, active = excluded.active, "
+    "retrospective = excluded.retrospective, "
     "cleared_ms = excluded.cleared_ms, acknowledged_ms = excluded.acknowledged_ms, "
     "acknowledged_by = excluded.acknowledged_by, assignee = excluded.assignee, hold = excluded.hold, "
     "hold_until_ms = excluded.hold_until_ms, cause = excluded.cause, count = excluded.count, "
@@ -52,6 +53,8 @@ class Changes:
     unknown_readings: list[tuple[str, str, str, int, int, str, str]] = field(default_factory=list)
     unknown_devices: dict[tuple[str, str], tuple[str, int, int, int, int]] = field(default_factory=dict)
     last_values: list[tuple[str, int, int, str, str]] | None = None
+    series: list[tuple[str, str]] = field(default_factory=list)
+    """What is remembered of points beside their last values; written with these."""
     audit: list[AuditEntry] = field(default_factory=list)
     steps: list[Callable[[sqlite3.Connection], None]] = field(default_factory=list)
 
@@ -122,6 +125,7 @@ class Changes:
             )
         if self.last_values is not None:
             many("INSERT OR REPLACE INTO last_value VALUES (?,?,?,?,?)", self.last_values)
+            many("INSERT OR REPLACE INTO series VALUES (?,?)", self.series)
             connection.execute(
                 "INSERT OR REPLACE INTO meta "
                 "SELECT ?, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'inbox'), 0)",
