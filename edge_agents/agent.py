@@ -92,7 +92,7 @@ class Agent:
                 self._clock,
             )
             self.recorder = Recorder(self.outbox, settings.seal_ms, settings.outbox.reserve_edges, self.uplink.wake)
-            self._builder = LineBuilder(settings, self.recorder, self._now_ms)
+            self._builder = LineBuilder(settings, self.recorder, self._now_ms, self._clock.stepped_ms)
             self._site, self._running = site.site, lines_of(site, entry)
             kept = await self._restore(site, entry)
             self.lines = [self._builder.build(site.site, placed, kept) for placed in self._running.values()]

@@ -50,13 +50,20 @@ class LineBuilder:
     Args:
         settings: of the agent.
         recorder: takes what the lines report.
-        now_ms: wall clock.
+        now_ms: the agent's clock. stepped_ms: how far the wall clock was stepped from it.
     """
 
-    def __init__(self, settings: AgentSettings, recorder: Recorder, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        settings: AgentSettings,
+        recorder: Recorder,
+        now_ms: Callable[[], int],
+        stepped_ms: Callable[[], int | None] = lambda: 0,
+    ) -> None:
         self._settings = settings
         self._recorder = recorder
         self._now_ms = now_ms
+        self._stepped_ms = stepped_ms
         self._plans: dict[tuple[str, int | None], _Plan] = {}
 
     def build(self, site: str, placed: list[Placed], kept: Kept) -> AnyLine:
@@ -78,7 +85,9 @@ class LineBuilder:
             folder = self._settings.site_file.parent
             secrets = {"password_file": line.password_file, "ca_file": line.ca_file}
             line = line.model_copy(update={key: folder / path for key, path in secrets.items() if path is not None})
-            return SensorLine(line, name, sensors, self._settings.data_dir, recorder.record, self._now_ms)
+            return SensorLine(
+                line, name, sensors, self._settings.data_dir, recorder.record, self._now_ms, stepped_ms=self._stepped_ms
+            )
         if isinstance(line, Gb26875Line):
             refused = RefusedFile(self._settings.data_dir, line.id)
             return TransmitterLine(line, placed, kept.points, recorder, self._now_ms, refused)

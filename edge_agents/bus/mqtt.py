@@ -93,6 +93,7 @@ class SensorLine:
         record: takes reports; never waits.
         now_ms: wall clock.
         monotonic: seconds.
+        stepped_ms: how far the wall clock, which sensors go by, was stepped from `now_ms`.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class SensorLine:
         record: Callable[[Reports], None],
         now_ms: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
+        stepped_ms: Callable[[], int | None] = lambda: 0,
     ) -> None:
         self.id = line.id
         self._line = line
@@ -113,6 +115,7 @@ class SensorLine:
         self._record = record
         self._now_ms = now_ms
         self._monotonic = monotonic
+        self._stepped_ms = stepped_ms
         self._changed = asyncio.Event()
         self._counters = _Counters()
         self._strangers: dict[str, dict[str, Any]] = {}
@@ -266,7 +269,8 @@ class SensorLine:
             return
         self._note_fault(sensor, None)
         counters.passed += 1
-        taken = sensor.report.taken(message, now_ms, is_retained=is_retained)
+        stepped_ms = self._stepped_ms() or 0
+        taken = sensor.report.taken(message, now_ms, is_retained=is_retained, stepped_ms=stepped_ms)
         sensor.repeats += taken.repeats
         sensor.wrong_clock += taken.doubted
         self._record(taken.reports)

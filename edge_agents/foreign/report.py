@@ -88,12 +88,12 @@ class ForeignReport:
             self.heard_ms = own.heard_ms
             self._seen = dict.fromkeys(own.seen)
 
-    def taken(self, message: Message, received_ms: int, *, is_retained: bool) -> Taken:
-        """Readings of one message."""
+    def taken(self, message: Message, received_ms: int, *, is_retained: bool, stepped_ms: int = 0) -> Taken:
+        """Readings of one message. stepped_ms: how far the wall clock was stepped from the agent's own time."""
         out = Reports([], [])
         said_ms = message.time_ms
-        is_wrong = said_ms is not None and not EARLIEST_MS <= said_ms <= received_ms + FUTURE_MS
-        own_ms = None if is_wrong else said_ms
+        is_wrong = said_ms is not None and not EARLIEST_MS <= said_ms <= received_ms + stepped_ms + FUTURE_MS
+        own_ms = None if is_wrong or said_ms is None else said_ms - stepped_ms
         at_ms = received_ms if own_ms is None else min(own_ms, received_ms)
         current = message.current
         if own_ms is None and is_retained:
@@ -101,8 +101,9 @@ class ForeignReport:
         elif is_wrong:
             current = [_doubt(seen, "clock") for seen in current]
         is_old = received_ms - at_ms > self._age_ms
-        repeats, late = self._take_cached(message.cached if own_ms is not None else [], received_ms, out)
-        is_repeat = own_ms is not None and self._is_repeat(own_ms, current)
+        cached = message.cached if own_ms is not None else []
+        repeats, late = self._take_cached(cached, stepped_ms, received_ms, out)
+        is_repeat = said_ms is not None and not is_wrong and self._is_repeat(said_ms, current)
         if is_repeat:
             self._confirm(current if is_retained and not is_old else [], received_ms, out)
         else:
@@ -121,14 +122,16 @@ class ForeignReport:
             out = out._replace(keep={KEPT + self._device: msgspec.json.encode(Kept(self.heard_ms, list(self._seen)))})
         return Taken(out, repeats + is_repeat, int(is_wrong))
 
-    def _take_cached(self, cached: list[Sample], received_ms: int, out: Reports) -> tuple[int, set[str]]:
+    def _take_cached(
+        self, cached: list[Sample], stepped_ms: int, received_ms: int, out: Reports
+    ) -> tuple[int, set[str]]:
         """Values with their own times; returns how many were known, and the points that got history."""
         repeats, late = 0, set[str]()
         for time_ms, seen in cached:
             if self._is_repeat(time_ms, [seen]):
                 repeats += 1
             elif time_ms >= EARLIEST_MS:
-                self._take(seen, min(time_ms, received_ms), None, late, out)
+                self._take(seen, min(time_ms - stepped_ms, received_ms), None, late, out)
         return repeats, late
 
     def _take(self, seen: Measured, at_ms: int, now_ms: int | None, late: set[str], out: Reports) -> None:

@@ -221,3 +221,14 @@ def test_a_message_is_the_present_when_our_clock_was_set_back() -> None:
     out = report.taken(leak(is_wet=True), T - 3_600_000, is_retained=False).reports
 
     assert [(value, quality) for value, quality, _ in told(out)] == [(True, "good")]
+
+
+def test_own_time_is_placed_on_our_clock_when_the_wall_clock_was_stepped() -> None:
+    """A sensor goes by the wall clock: an agent that started in 1970 places its time on its own, right one."""
+    wall_ms, stepped_ms = T + 500, T - 60_000
+    report = ForeignReport("s1", LEAK, 60_000)
+
+    taken = report.taken(leak(is_wet=True, time_ms=wall_ms), 60_900, is_retained=False, stepped_ms=stepped_ms)
+
+    assert told(taken.reports) == [(True, "good", 60_500 - T)]
+    assert taken.doubted == 0
