@@ -32,6 +32,7 @@ Kinds of input, each with `at`; `device` is the first device unless it is named:
     {at: 90, observed: 10, value: 120}                  measured earlier than it arrives
     {at: 5, online: false}                              the device's `online`; the agent's state with agent_lost
     {at: 5, agent: false}                               the agent's state (its last will), with any rule
+    {at: 5, broker: false}                              the gateway's connection to the broker
     {at: 5, alarm: panel-fire, states: [active]}        an alarm of another rule; `states: []` when it is gone
     {at: 9, alarm: panel-fire, finding: "false"}        what an alarm was found to be
     {at: 0, due: {inspection: 86400}}                   dates of the device: second of the case, or 2026-04-01
@@ -75,6 +76,8 @@ class Arrival(Section):
     """The device's `online`; for agent_lost the agent's state message."""
     agent: bool | None = None
     """The agent's state message."""
+    broker: bool | None = None
+    """The gateway's connection to the broker."""
     observed: float | None = None
     """When it was measured; `at` when absent (a later `at` is back-filled data)."""
     device: str | None = None
@@ -213,6 +216,9 @@ class _Play:
     def arrive(self, arrival: Arrival) -> None:
         """Give the engine what arrives."""
         now_ms = self.ms(arrival.at)
+        if arrival.broker is not None:
+            self._engine.broker(arrival.broker, now_ms)
+            return
         heard = arrival.online if self._stage.rule.when.kind == "agent_lost" else arrival.agent
         if heard is not None or self._stage.rule.when.kind == "agent_lost":
             self._engine.agent_heard(SITE, AGENT, heard is True, now_ms)
