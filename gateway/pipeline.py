@@ -33,7 +33,7 @@ from gateway.control.feed import Feed, Subscriber
 from gateway.control.protocol import Ask, Problem
 from gateway.flight import Flight, Waiting, refuse
 from gateway.ingest.door import Arrival, Refusal, faulty
-from gateway.ingest.lane import Lane, waiting_since
+from gateway.ingest.lane import Lane, put_back, waiting_since
 from gateway.installation import Installation
 from gateway.installing import Install, begin, install
 from gateway.ledger.store import Store
@@ -52,6 +52,8 @@ ASKS = 256
 """Commands that may wait; a further one is answered `unavailable`."""
 ASIDE = 256
 """Refusals of later stages that may wait; further ones stay in that stage's own count."""
+JUDGE_S = 0.1
+"""Judging a group ends after this: in a flood a fire waits for this and a commit, not for everything before it."""
 TICK_S = 1.0
 FAULTY = "!"
 """Stands before the topic of a message that made the judging itself fail. No topic of ours begins so."""
@@ -349,8 +351,7 @@ class Pipeline:
     def _take(self, most: int) -> list[Arrival]:
         taken, self._again = self._again[:most], self._again[most:]
         for lane in (self._alarm, self._telemetry):
-            while len(lane) and len(taken) < most:
-                taken.append(lane.get())
+            taken += lane.take(most - len(taken))
         if len(self._telemetry) + len(self._alarm):
             self._urgent.set()
         return taken
@@ -376,11 +377,18 @@ class Pipeline:
                 self._execute(waiting.ask, waiting.answer, turn, loaded.get(number))
         while self._aside:
             turn.refuse(self._aside.popleft(), message=False)
-        for arrival in arrivals:
+        time = asyncio.get_running_loop().time
+        ends_s = time() + JUDGE_S
+        for number, arrival in enumerate(arrivals, 1):
             if arrival.topic.startswith(FAULTY):
                 turn.refuse(faulty(self._root, arrival._replace(topic=arrival.topic[len(FAULTY) :])))
             else:
                 turn.take(arrival)
+            if time() >= ends_s:
+                # What is judged already is committed first.
+                left, arrivals[number:] = arrivals[number:], []
+                self._again = put_back(left, self._again, self._alarm, self._telemetry)
+                break
         turn.until_ms = waiting_since(turn.now_ms, self._again, self._alarm, self._telemetry)
         if self._own is not None:
             self._own.add_to(turn)
