@@ -114,6 +114,8 @@ class WebhookTarget:
         self._private = settings.private_addresses
         self._timeout_s = settings.timeout_s
         self._language = language
+        # Made once: reading the authorities takes longer than a message.
+        self._tls = httpx.create_ssl_context(trust_env=False)
 
     async def send(self, letter: Letter) -> Outcome:
         """Post it; 2xx means taken, a receipt in the answer says delivered or read."""
@@ -136,7 +138,9 @@ class WebhookTarget:
         try:
             async with (
                 asyncio.timeout(self._timeout_s),
-                httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=self._timeout_s) as client,
+                httpx.AsyncClient(
+                    trust_env=False, follow_redirects=False, timeout=self._timeout_s, verify=self._tls
+                ) as client,
             ):
                 request = client.build_request(
                     "POST", target, content=body, headers=headers, extensions={"sni_hostname": host}
