@@ -146,7 +146,7 @@ def print_explanation(found: Explanation, language: str) -> None:
             table.add_row(words["advice"] if n == 0 else "", f"{n + 1}. {getattr(advice, language)}")
     if alarm.cause is not None:
         table.add_row(words["cause"], alarm.cause)
-    table.add_row(words["inputs"], _told(alarm.inputs))
+    table.add_row(words["inputs"], tell_inputs(alarm.inputs))
     console.print(table)
     if rule is None:
         console.print(words["gone"])
@@ -155,7 +155,9 @@ def print_explanation(found: Explanation, language: str) -> None:
     lines = Table("", "", "", "")
     lines.show_header = False
     for step in found.steps:
-        about = "; ".join(part for part in (step.text, _told(step.inputs) if step.what != "raise" else "") if part)
+        about = "; ".join(
+            part for part in (step.text, tell_inputs(step.inputs) if step.what != "raise" else "") if part
+        )
         lines.add_row(tell_time(step.at_ms), words.get(step.what, step.what), step.who, about)
     console.print(lines)
 
@@ -196,7 +198,8 @@ def _notice(row: NoticeRow) -> Step:
     return Step(row.sent_ms or row.due_ms, "notice", row.person, ", ".join(told), {})
 
 
-def _told(inputs: dict[str, Any]) -> str:
+def tell_inputs(inputs: dict[str, Any]) -> str:
+    """What a decision rests on, in one line."""
     return ", ".join(f"{name} {_value(name, value)}" for name, value in inputs.items())
 
 

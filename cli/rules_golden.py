@@ -53,8 +53,8 @@ async def add_incident(settings: Settings, alarm_id: int, title: str, folder: Pa
     if not replayable({rule.id: rule}):
         raise ConfigError(f"alarm {alarm_id}: {rule.id} is about heartbeats, which no history keeps.")
     devices = list(_devices(plant, alarm, rule))
-    lead_s = _lead_s(plant, rule, devices)
-    from_ms = alarm.raised_ms - int(lead_s * 1000)
+    before_s = lead_s(plant, rule, devices)
+    from_ms = alarm.raised_ms - int(before_s * 1000)
     until_ms = max(alarm.raised_ms, alarm.cleared_ms or 0) + int(TAIL_S * 1000)
     until_ms = min(until_ms, alarm.raised_ms + int(MOST_LEAD_S * 1000))
     readings = await _readings(settings, plant, alarm.site, {device.id for device in devices}, from_ms, until_ms)
@@ -121,7 +121,7 @@ def _devices(plant: Plant, alarm: AlarmView, rule: Rule) -> Iterator[GoldenDevic
     yield from found
 
 
-def _lead_s(plant: Plant, rule: Rule, devices: list[GoldenDevice]) -> float:
+def lead_s(plant: Plant, rule: Rule, devices: list[GoldenDevice]) -> float:
     """How much before the alarm a replay needs: every value once, and what the rule looks back at."""
     spans = [LEAD_S + rule.for_s, *(2 * plant.library[device.profile].max_silence_s for device in devices)]
     for leaf in rule.leaves():

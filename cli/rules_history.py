@@ -17,12 +17,13 @@ from gateway.history import open_history
 from gateway.history.base import MAX_RAW, History
 from gateway.installation import Installation
 from gateway.ledger.reader import LedgerReader
-from gateway.ledger.records import ApprovedDevice, GapRow
+from gateway.ledger.records import ApprovedDevice, GapRow, WorkRow
 from gateway.ledger.store import FILE
 from gateway.settings import GatewaySettings
+from gateway.work import Done, dated, dates_of
 from rules.engine import Engine
 from rules.model import Rule, load_packs
-from rules.replay import AWAY_FACTOR, Acknowledged, Item, Replay, Source, merge_series, replayable
+from rules.replay import AWAY_FACTOR, Acknowledged, Dated, Item, Replay, Source, merge_series, replayable
 
 DAY_MS = 86_400_000
 BLOCK_MS = 7 * DAY_MS
@@ -75,6 +76,8 @@ class Plant:
     points: list[str]
     """Points the ledger has a last value of, `site/device/point`."""
     acknowledged: list[Acknowledged]
+    works: list[WorkRow]
+    """Work recorded on devices, in order of time."""
     gaps: list[GapRow]
     latest_ms: int | None
     """Time of the latest reading the ledger knows."""
@@ -87,6 +90,22 @@ class Plant:
     def engine(self, rules: Mapping[str, Rule]) -> Engine:
         """A fresh engine, made as the gateway makes its own."""
         return Installation(self.sites, replayable(rules), self.library).engine(self.approved)
+
+    def dates(self, from_ms: int, until_ms: int) -> list[Dated]:
+        """Dates of the devices' lives: as they stood at the beginning, and each change since."""
+        installation = Installation(self.sites, {}, self.library)
+        told: list[Dated] = []
+        done: Done = {}
+        for row in self.works:
+            if row.at_ms < from_ms:
+                done.setdefault((row.site, row.device), {})[row.work] = row.at_ms
+        for key in [(site, device) for site in self.sites for device in dated(installation, done, site)]:
+            told.append(Dated(from_ms, *key, dates_of(installation, done, *key)))
+        for row in self.works:
+            if from_ms <= row.at_ms < until_ms:
+                done.setdefault((row.site, row.device), {})[row.work] = row.at_ms
+                told.append(Dated(row.at_ms, row.site, row.device, dates_of(installation, done, row.site, row.device)))
+        return told
 
     def sources(self) -> list[Source]:
         """Every point the history may have something of, in a fixed order."""
@@ -121,7 +140,7 @@ def load_plant(settings: Settings, only_site: str | None = None) -> Plant:
     sites = {name: site for name, site in sites.items() if only_site in (None, name)}
     file = gateway.data_dir / FILE
     if not file.is_file():
-        return Plant(sites, library, [], [], [], [], None)
+        return Plant(sites, library, [], [], [], [], [], None)
     with LedgerReader(file) as ledger:
         approved = [d for d in ledger.approved_devices() if d.site in sites and d.profile in library]
         values = [value for value in ledger.last_values() if value.point.partition("/")[0] in sites]
@@ -131,6 +150,7 @@ def load_plant(settings: Settings, only_site: str | None = None) -> Plant:
             approved,
             [value.point for value in values],
             list(_acknowledged(ledger)),
+            sorted((row for row in ledger.work(limit=1_000_000) if row.site in sites), key=lambda row: row.at_ms),
             [gap for gap in ledger.gaps() if gap.site in sites],
             max((value.observed_ms for value in values), default=None),
         )
@@ -180,7 +200,9 @@ async def run_replays(
     """
     assert settings.gateway is not None
     readings = 0
-    done = sorted(each for each in plant.acknowledged if span[0] <= each.at_ms < span[1])
+    acknowledged = [each for each in plant.acknowledged if span[0] <= each.at_ms < span[1]]
+    done: list[Acknowledged | Dated] = [*acknowledged, *plant.dates(*span)]
+    done.sort(key=lambda each: each.at_ms)
     history = open_history(settings.history, settings.gateway.data_dir, read_only=True)
     async with history:
         async for end_ms, items in read_blocks(history, plant.sources(), *span):
@@ -192,12 +214,15 @@ async def run_replays(
     return readings
 
 
-def _feed(replay: Replay, items: list[Item], done: list[Acknowledged]) -> None:
-    """One block, with the acknowledgements that fall into it at their moments."""
+def _feed(replay: Replay, items: list[Item], done: list[Acknowledged | Dated]) -> None:
+    """One block, with what people did in that time at its moments."""
     at = 0
     for each in done:
         to = next((n for n in range(at, len(items)) if items[n][0] >= each.at_ms), len(items))
         replay.feed(items[at:to])
-        replay.acknowledge(each)
+        if isinstance(each, Acknowledged):
+            replay.acknowledge(each)
+        else:
+            replay.set_dates(each)
         at = to
     replay.feed(items[at:])

@@ -49,11 +49,12 @@ def dates_of(installation: Installation, done: Done, site: str, device: str) -> 
 def tell_dates(engine: Dated, installation: Installation, done: Done) -> None:
     """After a start or a reload: the dates of every device that has any."""
     for site in installation.sites:
-        for device in _dated(installation, done, site):
+        for device in dated(installation, done, site):
             engine.set_dates(site, device, dates_of(installation, done, site, device))
 
 
-def _dated(installation: Installation, done: Done, site: str) -> Iterable[str]:
+def dated(installation: Installation, done: Done, site: str) -> Iterable[str]:
+    """The devices of a site that dates are known of."""
     return sorted({*_assets(installation, site), *(device for known, device in done if known == site)})
 
 

@@ -32,6 +32,7 @@ from rules.memory import (
     Lane,
     LastValue,
     RuleState,
+    Watch,
     World,
 )
 from rules.model import Rule, with_limits
@@ -150,6 +151,17 @@ class Engine:
     def watches(self, rule: str, subject: str) -> bool:
         """Whether that rule judges that subject."""
         return (rule, subject) in self._world.watches
+
+    def watching(self, subject: str) -> Iterator[Watch]:
+        """Every rule that looks at `site/device` or `site/device/point`, on whatever subject."""
+        _, _, name = subject.partition("/")
+        _, _, point = name.partition("/")
+        for watch in self._world.watches.values():
+            looks = watch.subject == subject or watch.subject.startswith(f"{subject}/") or name in watch.points
+            if point and not looks and watch.node is not None and watch.device is not None:
+                looks = watch.device.path == subject.rpartition("/")[0] and point in watch.node.needs.points
+            if looks:
+                yield watch
 
     def set_dates(self, site: str, device: str, due_ms: Mapping[str, int]) -> None:
         """Say when dates of a device's life come: inspection, maintenance, scrap, calibration, battery."""

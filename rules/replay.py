@@ -53,6 +53,15 @@ class Acknowledged(NamedTuple):
     subject: str
 
 
+class Dated(NamedTuple):
+    """Dates of a device's life are these from then on, ms UTC."""
+
+    at_ms: int
+    site: str
+    device: str
+    due_ms: Mapping[str, int]
+
+
 class PastAlarm(NamedTuple):
     """An alarm as it would have been. cleared_ms: None while it still stood at the end. count: its raises."""
 
@@ -116,6 +125,11 @@ class Replay:
         self.pass_time(done.at_ms)
         if self._unacknowledged.pop(key := (done.rule, done.subject), None) is not None:
             self._tell_life(key)
+
+    def set_dates(self, dated: Dated) -> None:
+        """Work was recorded, or this is how things stood at the beginning."""
+        self.pass_time(dated.at_ms)
+        self.engine.set_dates(dated.site, dated.device, dated.due_ms)
 
     def pass_time(self, until_ms: int) -> None:
         """Let timers speak that are due by then, each at its moment."""
