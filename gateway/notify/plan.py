@@ -76,7 +76,7 @@ class Planner:
         """An alarm changed (any event of its life); call at every change, before `advance` of the same turn."""
         row = self._running.get(alarm.id)
         if row is None:
-            if alarm.retrospective and alarm.active:
+            if alarm.retrospective and alarm.active and alarm.severity != "fire":
                 return  # whether it is still true shows when all that is late has come: `release`, or it is over
             if _pages(alarm) or (alarm.retrospective and event == "clear" and alarm.hold is None):
                 self._begin(alarm, now_ms)
