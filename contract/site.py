@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -125,6 +126,11 @@ class Site(Section):
         for placed in self.placed():
             if (points := self._maps.get(placed.entry.id)) is not None:
                 yield from zones_of(placed.entry.id, placed.title, points)
+
+    @cached_property
+    def groups_by_id(self) -> Mapping[str, PointGroup]:
+        """Every group by its id."""
+        return {group.id: group for group in self.all_groups()}
 
     def is_manual(self, device: str, point: str) -> bool:
         """Whether the point is a manual call point, as its panel's point map says."""

@@ -64,7 +64,7 @@ def names_behind(state: WorkingState, decision: Transition) -> list[str]:
     if counts and all(len(count["points"]) >= count.get("count", 0) for count in counts):
         return [str(point) for count in counts for point in count["points"]]
     site = state.installation.sites.get(decision.site)
-    group = next((group for group in site.all_groups() if group.id == name), None) if site else None
+    group = site.groups_by_id.get(name) if site else None
     if group is None:
         return [name]
     return [point for point in _points(state, decision.site) if group.has(*point.split("/", 1))]
