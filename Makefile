@@ -52,5 +52,5 @@ fmt: $(VENV) ## format the code
 bench: setup ## measure durable readings per second and memory
 	@$(BIN)/python -m bench ingest --json $(ARGS)
 
-docs: $(VENV) ## generate docs/configuration.md, docs/profiles.md and deploy/weizhan.yaml
+docs: $(VENV) ## generate docs/configuration.md, docs/profiles.md, docs/rules.md and deploy/weizhan.yaml
 	@$(BIN)/python docs/generate.py

@@ -1,4 +1,4 @@
-"""Writes the pages that follow from the code: docs/configuration.md, deploy/weizhan.yaml and docs/profiles.md.
+"""Writes the pages that follow from the code: configuration, profiles, rules, and the sample deploy/weizhan.yaml.
 
 Run by `make docs`. With `--check` nothing is written; the exit status is 1 when a page is not fresh.
 """
@@ -367,12 +367,14 @@ def profiles_page(library: ProfileLibrary) -> str:
 
 def pages() -> dict[Path, str]:
     """Every generated page: path -> text."""
-    from cli.settings import Settings  # here, so that the rendering above can be used on any models
+    from cli.rule_reference import rules_page  # here, so that the rendering above can be used on any models
+    from cli.settings import Settings
 
     return {
         ROOT / "docs/configuration.md": configuration_page(Settings),
         ROOT / "deploy/weizhan.yaml": sample_file(Settings),
         ROOT / "docs/profiles.md": profiles_page(ProfileLibrary()),
+        ROOT / "docs/rules.md": rules_page(),
     }
 
 

@@ -414,3 +414,5 @@ def _leaf_data(when: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _leaf_data(when["of"])
     else:
         yield when
+        if when["kind"] == "tally":
+            yield when["of"]

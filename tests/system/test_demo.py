@@ -44,7 +44,7 @@ def test_story_is_told_whole_and_true_when_played_on_embedded_parts(tmp_path: Pa
     assert [readings[k] for k in ("lost", "duplicated", "wrong")] == [0, 0, 0]
     assert [alarms[k] for k in ("missed", "false")] == [0, 0]
     assert readings["produced"] >= 150
-    assert {"expected": alarms["expected"], "raised": alarms["raised"]} == {"expected": 11, "raised": 11}
+    assert {"expected": alarms["expected"], "raised": alarms["raised"]} == {"expected": 14, "raised": 14}
     assert report["writes_to_equipment"] == 0
 
 
