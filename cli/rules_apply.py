@@ -65,6 +65,8 @@ def prove(settings: Settings, new: Path, target: Path) -> int:
     wrong = [str(finding) for finding in findings if finding.is_error]
     if wrong:
         raise ConfigError("\n".join(wrong))
+    for finding in findings:
+        print(f"note: {finding}")
     rules = rules_of(str(new), settings.gateway, target) if settings.gateway is not None else {}
     if not run_tests([new], settings, every=False):
         raise ConfigError(f"{new}: cases fail, see above. Nothing was changed.")

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from cli.settings import Settings
+from contract import configfile
 from contract.errors import ConfigError
 from contract.profile import ProfileLibrary
 from contract.site import Site, load_site
 from rules.cases import Expected, Outcome, load_cases, run_case
-from rules.check import Finding, cases_of, check_limits, check_packs, files_of, idle_rules
-from rules.model import PACKS, Rule, load_packs, pack_files, read_packs
+from rules.check import Finding, Read, cases_of, check_limits, check_packs, files_of, idle_rules
+from rules.model import PACKS, Pack, Rule, load_packs, pack_files, read_packs
 
 WIDTH = 60
 """Columns of a drawn time line."""
@@ -34,6 +35,7 @@ def find_all(paths: list[Path], settings: Settings | None) -> tuple[list[Finding
     files = files_of(paths) if paths else [path for folder in [PACKS, *own] for path in pack_files(folder)]
     around = _around(files, own)
     read, findings = check_packs(files, around)
+    findings += _displaced(read, own) if paths else []
     if gateway is not None:
         known = {**around, **{rule.id: rule for each in read for rule in each.pack.rules}}
         sites: list[Site] = []
@@ -101,14 +103,40 @@ def draw_line(decisions: Iterable[Expected], until_s: float, width: int = WIDTH)
 
 def _around(files: Iterable[Path], own: list[Path]) -> dict[str, Rule]:
     """The rules that stand elsewhere than in these files, as far as they are sound."""
-    mine = {path.resolve() for path in files}
-    names = {path.stem for path in mine}
     found: dict[str, Rule] = {}
-    for path, pack in read_packs(_sound(own)):
-        # A pack of the name takes the place of the one that stands.
-        if path.resolve() not in mine and path.stem not in names:
-            found |= {rule.id: rule for rule in pack.rules}
+    for _, pack in _others(files, own):
+        found |= {rule.id: rule for rule in pack.rules}
     return found
+
+
+def _others(files: Iterable[Path], own: list[Path]) -> list[tuple[Path, Pack]]:
+    """The packs whose place none of these files takes."""
+    mine, names = {path.resolve() for path in files}, _names(files)
+    return [
+        (path, pack) for path, pack in read_packs(_sound(own)) if path.resolve() not in mine and pack.pack not in names
+    ]
+
+
+def _names(files: Iterable[Path]) -> set[str]:
+    names = set()
+    for path in files:
+        try:
+            names.add(configfile.load(path, Pack).pack)
+        except ConfigError:
+            continue  # told by the check of that file itself
+    return names
+
+
+def _displaced(read: Iterable[Read], own: list[Path]) -> Iterator[Finding]:
+    """Rules that go because a pack takes the place of another one of its name."""
+    standing = {pack.pack: (path, pack) for path, pack in read_packs(_sound(own))}
+    for each in read:
+        path, pack = standing.get(each.pack.pack, (each.path, each.pack))
+        kept = {rule.id for other in read for rule in other.pack.rules}
+        gone = sorted(rule.id for rule in pack.rules if rule.id not in kept)
+        if path.resolve() != each.path.resolve() and gone:
+            text = f"pack {pack.pack}: takes the place of {path}; these rules go with it: {', '.join(gone)}."
+            yield Finding(each.at("pack"), text, False)
 
 
 def _sound(folders: list[Path]) -> list[Path]:

@@ -199,8 +199,11 @@ def _notice(row: NoticeRow) -> Step:
 
 
 def tell_inputs(inputs: dict[str, Any]) -> str:
-    """What a decision rests on, in one line."""
-    return ", ".join(f"{name} {_value(name, value)}" for name, value in inputs.items())
+    """What a decision rests on, in one line; of a tree the leaves that decided."""
+    because = inputs.get("because")
+    if isinstance(because, list):
+        return "; ".join(tell_inputs(leaf) for leaf in because if isinstance(leaf, dict))
+    return ", ".join(f"{name} {_value(name, value)}" for name, value in inputs.items() if value is not None)
 
 
 def _value(name: str, value: Any) -> str:

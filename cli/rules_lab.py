@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from cli.rules_explain import tell_time
 from cli.rules_history import Plant, load_plant, parse_span, rules_of, run_replays
 from cli.settings import Settings
 from contract.errors import ConfigError
@@ -182,4 +183,4 @@ def _span(alarm: PastAlarm) -> str:
 
 
 def _when(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000).astimezone().isoformat(" ", "seconds")
+    return tell_time(at_ms)[:19]

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
 from cli.rules_explain import tell_inputs, tell_time
 from cli.rules_golden import lead_s
@@ -80,14 +79,14 @@ def print_thoughts(found: Silence, language: str) -> None:
     """For a terminal."""
     console = Console(highlight=False)
     console.print(f"[bold]{found.subject}[/bold] {tell_time(found.at_ms)}")
-    table = Table("rule", "", "", "")
-    table.show_header = False
     for thought in found.thoughts:
         word = _UNKNOWN[language] if thought.holds is None else _PHASES[language][thought.phase]
-        since = f"{tell_time(thought.since_ms)} ({thought.for_s:g} s)" if thought.since_ms is not None else ""
-        kept = f"← {thought.kept_by}; " if thought.kept_by else ""
-        table.add_row(f"{thought.rule}\n{thought.subject}", word, since, kept + tell_inputs(thought.inputs))
-    console.print(table)
+        since = f" {tell_time(thought.since_ms)}" if thought.since_ms is not None else ""
+        kept = f" ← {thought.kept_by}" if thought.kept_by else ""
+        console.print(f"[bold]{thought.rule}[/bold] {thought.subject}: {word}{since}{kept}", soft_wrap=True)
+        told = tell_inputs(thought.inputs)
+        if told:
+            console.print(f"    {told}", style="dim", soft_wrap=True)
     for alarm in found.alarms:
         console.print(f"alarm {alarm.id}: {alarm.rule} {alarm.state} {alarm.hold or ''}".rstrip())
     if found.not_replayed:

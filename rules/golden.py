@@ -161,10 +161,10 @@ def _missing(incident: Incident, rules: Mapping[str, Rule], alarms: Iterable[Pas
         due_ms = incident.from_ms + round(each.at * 1000)
         if any(abs(alarm.raised_ms - due_ms) <= each.within_s * 1000 for alarm in raised):
             continue
-        came = ", ".join(f"at {(alarm.raised_ms - incident.from_ms) / 1000:g} s" for alarm in raised) or "never"
+        came = ", ".join(f"a raise at {(alarm.raised_ms - incident.from_ms) / 1000:g} s" for alarm in raised)
         known = next(rules[name] for name in (each.rule, *each.or_rules) if name in rules)
         yield (
-            f"{each.rule} on {each.subject}: got a raise {came}, want one at {each.at:g} s (give or take "
+            f"{each.rule} on {each.subject}: got {came or 'no raise'}, want one at {each.at:g} s (give or take "
             f"{each.within_s:g} s). {_values(incident, each.subject, each.at)}; the rule now: {_condition(known)}"
         )
 
