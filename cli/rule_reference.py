@@ -79,7 +79,7 @@ def rules_page() -> str:
 def _rule(rule: Rule, texts: Texts, titles: Mapping[str, Text]) -> Iterator[str]:
     words = rule_words(rule, texts, PointNames(None, {}, "the value"), titles)
     subject = f"each group of kind {rule.group}" if rule.group else f"each {rule.per}"
-    watched = ", ".join(f"`{pattern}`" for pattern in rule.applies_to)
+    watched = f"`[{', '.join(rule.applies_to)}]`" if rule.applies_to else ""
     yield from ("", f"### {rule.id}", "", f"**{rule.title.en}** {rule.title.zh} · {rule.severity} · {subject}", "")
     if watched:
         yield from (f"Watches {watched}.", "")
