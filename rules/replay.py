@@ -122,13 +122,13 @@ class Replay:
 
     def acknowledge(self, done: Acknowledged) -> None:
         """Somebody acknowledged; without effect where no such alarm is open."""
-        self.pass_time(done.at_ms)
+        self._reach(done.at_ms)
         if self._unacknowledged.pop(key := (done.rule, done.subject), None) is not None:
             self._tell_life(key)
 
     def set_dates(self, dated: Dated) -> None:
         """Work was recorded, or this is how things stood at the beginning."""
-        self.pass_time(dated.at_ms)
+        self._reach(dated.at_ms)
         self.engine.set_dates(dated.site, dated.device, dated.due_ms)
 
     def pass_time(self, until_ms: int) -> None:
@@ -140,11 +140,14 @@ class Replay:
 
     def end(self, until_ms: int) -> list[PastAlarm]:
         """Everything that was decided up to then, in order of time."""
-        self.pass_time(until_ms)
-        self.engine.advance(until_ms)
-        self._collect()
+        self._reach(until_ms)
         found = [*self.alarms, *self._standing.values()]
         return sorted(found, key=lambda alarm: (alarm.raised_ms, alarm.rule, alarm.subject))
+
+    def _reach(self, at_ms: int) -> None:
+        self.pass_time(at_ms)
+        self.engine.advance(at_ms)
+        self._collect()
 
     def _observe(self, piece: list[Item]) -> None:
         received_ms = piece[-1][0]
