@@ -16,6 +16,8 @@ DRILL_MS = 8 * HOUR_MS
 """Longest drill: no shift goes home leaving a station in test."""
 MAINTENANCE_MS = 31 * 24 * HOUR_MS
 """Longest maintenance window."""
+MOST_OPEN = 200
+"""Drills, and maintenance windows, that may be open at once."""
 _Scope = Annotated[list[str], msgspec.Meta(min_length=1, max_length=MOST_PATTERNS)]
 
 
@@ -70,6 +72,7 @@ def _open_window(args: _OpenWindow, actor: str, turn: Turn, _: None) -> Any:
     _check_scope(turn, args.site, args.scope)
     from_ms = max(args.from_ms, turn.now_ms)
     _check_end(args.until_ms - from_ms, MAINTENANCE_MS, "the beginning")
+    _check_room(len(turn.state.book.holds.windows), "maintenance windows")
     if from_ms - turn.now_ms > MAINTENANCE_MS:
         raise refuse("invalid", f"from_ms: got {(from_ms - turn.now_ms) / HOUR_MS:.0f} h from now, want at most 744 h.")
     return turn.holding.open_window(args.site, args.scope, from_ms, args.until_ms, args.reason, actor)
@@ -85,6 +88,7 @@ def _close_window(args: _Close, actor: str, turn: Turn, _: None) -> Any:
 def _open_drill(args: _OpenDrill, actor: str, turn: Turn, _: None) -> Any:
     _check_scope(turn, args.site, args.scope)
     _check_end(args.until_ms - turn.now_ms, DRILL_MS, "now")
+    _check_room(len(turn.state.book.holds.drills), "drills")
     subjects = to_speak(turn.state, args.site, args.scope)
     return turn.holding.open_drill(args.site, args.scope, args.until_ms, args.reason, actor, subjects)
 
@@ -106,6 +110,11 @@ def _check_scope(turn: Turn, site: str, scope: list[str]) -> None:
         # A pattern that covers nothing is a slip of the pen: what was meant would page.
         if not any(covers([pattern], name) for name in names):
             raise refuse("invalid", f"scope: got {pattern[:100]!r}, which nothing in {site} fits. Check the name.")
+
+
+def _check_room(count: int, what: str) -> None:
+    if count >= MOST_OPEN:
+        raise refuse("unavailable", f"{what}: got {count} open ones, want fewer than {MOST_OPEN}. Close some first.")
 
 
 def _check_end(lasts_ms: int, most_ms: int, since: str) -> None:

@@ -165,7 +165,8 @@ class Holding:
         drill = drill._replace(closed_ms=at_ms, closed_by=actor, note=note)
         data = drill_data(drill, self._holds)
         del self._holds.drills[drill.id]
-        self._holds.past_drills.append(drill)
+        past = [row for row in self._holds.past_drills if (row.closed_ms or 0) > self._moves.now_ms - rows.PAST_MS]
+        self._holds.past_drills = [*past, drill]
         self._holds.silent.pop(drill.id, None)
         self._holds.listed.pop(drill.id, None)
         self._moves.changes.steps.append(rows.write_drill(drill))

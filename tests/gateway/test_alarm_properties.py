@@ -117,7 +117,7 @@ def check(world: World, standing: set[tuple[str, str]]) -> None:
 
 
 @given(st.lists(STEP, min_size=5, max_size=25))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_nothing_is_lost_when_anything_happens_in_any_order(
     installation: Installation, steps: list[tuple[Any, ...]]
 ) -> None:

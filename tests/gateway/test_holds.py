@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from contract.messages import Reading
 from gateway.control.client import ControlError
+from gateway.control.feed import Subscriber
+from gateway.control.protocol import Ask
 from gateway.installation import Installation
-from tests.gateway.harness import FIRE, START_MS
+from tests.gateway.harness import FIRE, START_MS, Clock, arrival, batch, open_bench
 from tests.gateway.world import HOUR_MS, World, install
 
 FAULT = "panel-01/p002"
@@ -210,6 +215,61 @@ def test_strongest_hold_shows_when_several_lie_over_one_alarm(world: World) -> N
     world.ask("maintenance.close", id=1, note="early")
     seen.append(world.open[0].hold)
     assert seen == ["shelved", "out_of_service", "maintenance", None]
+
+
+# --- what the engine says of causes and flapping ---------------------------------------------------------------------
+
+
+def test_alarm_is_suppressed_by_design_when_its_cause_has_the_alarm_and_a_fire_never_is(world: World) -> None:
+    """Held with its cause while that lasts, listed, and speaking again afterwards; a fire says its cause and pages."""
+    for rule, severity in (("low", "warning"), ("fire", "fire")):
+        world.decide("raise", "shuiye/tank-01", rule=rule, severity=severity, device="tank-01")
+        world.decide("suppress", "shuiye/tank-01", rule=rule, severity=severity, cause="shuiye/line-tcp2")
+    assert [(a.severity, a.hold, a.cause) for a in world.open] == [
+        ("warning", "suppressed_by_design", "shuiye/line-tcp2"),
+        ("fire", None, "shuiye/line-tcp2"),
+    ]
+    world.restart()
+    world.decide("release", "shuiye/tank-01", rule="low")
+    assert [(a.hold, a.cause) for a in world.open] == [(None, None), (None, "shuiye/line-tcp2")]
+    world.decide("suppress", "shuiye/tank-01", rule="low", cause="shuiye/edge2")
+    world.decide("clear", "shuiye/tank-01", rule="low")
+    assert [(a.state, a.hold) for a in world.open if a.rule == "low"] == [("returned_unacknowledged", None)]
+
+
+def test_flapping_is_one_alarm_with_a_count_when_it_comes_and_goes(world: World) -> None:
+    """The count grows on the one alarm; a flap of something that is not up is a raise and not lost."""
+    world.decide("raise", "shuiye/tank-01", rule="low", device="tank-01")
+    world.ask("alarm.acknowledge", alarm_id=1)
+    for count in (2, 3, 4):
+        world.decide("flap", "shuiye/tank-01", rule="low", count=count)
+    assert [(a.id, a.state, a.count) for a in world.open] == [(1, "acknowledged", 4)]
+    world.decide("clear", "shuiye/tank-01", rule="low")
+    world.decide("flap", "shuiye/tank-01", rule="low", count=5)
+    assert [(a.id, a.state, a.count) for a in world.open] == [(2, "unacknowledged", 5)]
+
+
+async def test_shelf_ends_by_itself_when_nobody_looks_and_nothing_arrives(tmp_path: Path) -> None:
+    """The running pipeline wakes for it; subscribers are told."""
+    clock = Clock()
+    async with open_bench(tmp_path, clock) as bench:
+        await bench.take(arrival(batch(1, Reading(FIRE, START_MS, "fire"), lane="alarm")))
+        args = {"alarm_id": 1, "until_ms": START_MS + MINUTE_MS, "reason": "x"}
+        await bench.pipeline.ask(Ask(id=1, op="alarm.shelve", actor="wang", args=args))
+        screen = Subscriber()
+        await bench.pipeline.subscribe(screen)
+        first = msgspec.json.decode(await screen.get() or b"")
+        assert [row["alarm_id"] for row in first["data"]["shelved"]] == [1]
+        clock.now_ms += MINUTE_MS
+        told: dict[str, Any] = {}
+        while "shelf" not in told:
+            event = msgspec.json.decode(await screen.get() or b"")
+            if event["event"] == "shelf" or event["data"].get("id") == 1:
+                told[event["event"]] = event["data"]
+        assert (told["alarm"]["hold"], told["shelf"]["open"]) == (None, False)
+        assert bench.reader.shelves() == []
+        steps = [(step.event, step.event_ms - START_MS) for step in bench.reader.transitions(1)]
+        assert steps == [("raise", 0), ("shelve", 0), ("unshelve", MINUTE_MS)]
 
 
 # --- one alarm -------------------------------------------------------------------------------------------------------
