@@ -12,6 +12,7 @@ import typer
 
 from cli.failures import errors
 from cli.gb26875 import app as gb26875
+from cli.gb26875_listen import listen
 from cli.line import line
 from cli.notify import app as notify
 from cli.panel import panel
@@ -43,6 +44,7 @@ for group, name in (
     (notify, "notify"),
 ):
     app.add_typer(group, name=name)
+gb26875.command()(listen)
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="Configuration file.")]
 DEFAULT = Path("weizhan.yaml")

@@ -21,9 +21,8 @@ async def ask(bench: Bench, op: str, actor: str = "wang", **args: Any) -> Any:
 
 async def check(bench: Bench, minutes: int = 5) -> int:
     """The number of a check by the centre `city`."""
-    return int(
-        (await ask(bench, "duty.ask", "centre/city", site="shuiye", origin="centre/city", minutes=minutes))["id"]
-    )
+    made = await ask(bench, "duty.ask", "centre/city", site="shuiye", origin="centre/city", minutes=minutes)
+    return int(made["id"])
 
 
 async def waiting(bench: Bench) -> list[tuple[str, int, int]]:
