@@ -32,6 +32,7 @@ class ScreenChannel(Section):
 
     kind: Literal["screen"]
     id: Ident = "screen"
+    """Name of this way among the person's ways."""
 
 
 class AppriseChannel(Section):
@@ -39,6 +40,7 @@ class AppriseChannel(Section):
 
     kind: Literal["apprise"]
     id: Ident
+    """Name of this way among the person's ways."""
     url_file: Path
     """File with the service's address in apprise's form (one line, mode 0600): it holds the secret."""
 
@@ -48,6 +50,7 @@ class WebhookChannel(Section):
 
     kind: Literal["webhook"]
     id: Ident
+    """Name of this way among the person's ways."""
     url: str
     """https address; http only for this machine."""
     secret_file: Path
@@ -99,6 +102,7 @@ class Person(Section):
     channels: list[Channel] = Field(min_length=1, max_length=8)
     """Ways to the person; every message goes by each of them."""
     quiet_hours: list[QuietHours] = []
+    """When the person is spared what can wait."""
 
 
 class Step(Section):
@@ -107,13 +111,16 @@ class Step(Section):
     after_s: float = Field(ge=0, le=86400)
     """Seconds after the alarm was recorded, unless somebody has acknowledged it."""
     people: list[Ident] = Field(min_length=1, max_length=50)
+    """Ids of those who are told."""
 
 
 class Chain(Section):
     """Who is told first, and who next while nobody acknowledges."""
 
     id: Ident
+    """Name of the chain, for routes."""
     steps: list[Step] = Field(min_length=1, max_length=20)
+    """Who is told when, in order."""
     repeat_s: float | None = Field(default=300.0, ge=10, le=86400)
     """Everybody told so far is told again this often until somebody acknowledges; nothing: never."""
 
@@ -129,7 +136,9 @@ class Route(Section):
     """Which chain an alarm goes by. The first route that fits counts; without one nobody is told."""
 
     chain: Ident
+    """Id of the chain."""
     severities: list[Severity] = ["fire", "critical"]
+    """What goes this way."""
     sites: list[Ident] = []
     """Sites it is for; none named: all. The gateway's own faults are of the site `system`."""
 
@@ -138,7 +147,9 @@ class Budget(Section):
     """How many messages about anything but fire a person gets: `burst` at once, then one every `refill_s`."""
 
     burst: int = Field(default=8, ge=1, le=100)
+    """Messages that may go out at once after a quiet time."""
     refill_s: float = Field(default=30.0, ge=1, le=3600)
+    """Seconds after which one more may go out."""
     gather_s: float = Field(default=2.0, ge=0, le=60)
     """Seconds the first one waits for others of the same cause."""
 
@@ -166,10 +177,15 @@ class NotifySettings(Section):
     """Who is told of alarms, how and when. Without people alarms stand on the pages only."""
 
     people: list[Person] = []
+    """Who may be told."""
     chains: list[Chain] = []
+    """Who is told first, and who next."""
     routes: list[Route] = []
+    """Which alarms go by which chain."""
     budget: Budget = Budget()
+    """How many messages about anything but fire a person gets."""
     proof: ProofSettings = ProofSettings()
+    """The test of the whole path."""
     time_zone: str = "Asia/Shanghai"
     """Time zone of quiet hours and of the times in messages."""
     public_url: str | None = Field(default=None, pattern=r"^https?://[^/?#]+$")
