@@ -177,10 +177,21 @@ def _write_configuration(
             "rule_overrides": {name: changes for name, changes in overrides.items() if changes},
         },
         "history": plan.history,
+        "notify": _notify(plan),
         "web": {"port": web_port},
     }  # fmt: skip
     for name, content in (("agent", agent), ("gateway", gateway)):
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False), "utf-8")
+
+
+def _notify(plan: Plan) -> dict[str, Any]:
+    """The duty screen is told of everything, and its path is proven while somebody may sit before it."""
+    return {
+        "people": [{"id": "duty", "name": "值班室", "channels": [{"kind": "screen"}]}],
+        "chains": [{"id": "duty", "steps": [{"after_s": 0, "people": ["duty"]}]}],
+        "routes": [{"chain": "duty", "severities": ["fire", "critical", "warning"]}],
+        "proof": {"period_s": 120.0, "timeout_s": 30.0, "channels": plan.loop},
+    }
 
 
 async def _in_time(work: Coroutine[Any, Any, None], what: str, logs: Path) -> None:
