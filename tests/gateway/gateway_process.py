@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import aiomqtt
 import uvloop
@@ -26,8 +28,10 @@ from tests.gateway.harness import state, until, write_site
 class GatewayProcess:
     """`gateway.app.run` in a process; `with` ends it."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, **settings: Any) -> None:
+        """`settings` go over those of `start`."""
         self.folder = folder
+        self._settings = settings
         self.data_dir = folder / "data"
         self._port = port
         self._process: subprocess.Popen[str] | None = None
@@ -42,6 +46,7 @@ class GatewayProcess:
     def start(self) -> subprocess.Popen[str]:
         """Start it; `listening` tells when it is up."""
         settings = {"sites": [str(write_site(self.folder))], "data_dir": str(self.data_dir), "checkpoint_s": 600}
+        settings |= self._settings
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.gateway.gateway_process", json.dumps(settings), str(self._port)],
             stderr=subprocess.PIPE,
@@ -68,6 +73,11 @@ class GatewayProcess:
             assert self._process.poll() is None, self._process.communicate()[1]
             assert time.monotonic() < deadline
             await asyncio.sleep(0.02)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         """kill -9."""
@@ -140,6 +150,14 @@ class Publisher:
                         await asyncio.gather(listening, return_exceptions=True)
             except aiomqtt.MqttError:
                 await asyncio.sleep(0.1)
+
+    async def speak(self, every_s: float) -> None:
+        """Say that it is there until cancelled, on a connection of its own."""
+        async with aiomqtt.Client("127.0.0.1", self._port, timeout=1) as client:
+            while True:
+                said = encode(state(sent_ms=time.time_ns() // 1_000_000))
+                await client.publish(topic(DEFAULT_ROOT, "shuiye", "edge1", "state"), said, retain=True, qos=1)
+                await asyncio.sleep(every_s)
 
     async def _send(self, client: aiomqtt.Client) -> None:
         while True:
