@@ -31,6 +31,14 @@ A limit is changed in two places, never in the pack:
 
       - {id: pool-01, profile: water-level, unit_id: 22, limits: {water-level-low: {below: 1.4, clear: 1.5}}}
 
+What the rules know of a site stands in its file, beside how devices are read (`deploy/site.yaml` is a sample):
+
+- `asset` of a device: kind and day of making of an extinguisher, last inspection, maintenance, calibration and battery,
+  and `crowded` where the routine check is half-monthly. Work recorded at the gateway counts as well; the later day wins.
+- `groups`: hydrants on one `main`, detectors of one `zone`, whatever belongs together as an `area`. The zones of a
+  panel come from the columns `zone` and `type` of its point map.
+- `time_zone`, by which "at night" goes.
+
 *Limits* names the keys a rule has; `for_s` and `clear_for_s` may be given to every rule. `weizhan check` refuses a key
 that the rule does not have, and a limit that contradicts its clear level.
 
