@@ -169,7 +169,7 @@ async def proofs(request: Request) -> list[m.ProofAnswer]:
 async def path_receipt(request: Request, body: m.PathReceiptRequest) -> m.Done:
     """A duty screen has painted the test of the path, and its sound is unlocked."""
     web = web_of(request)
-    await web.link.ask("path.receipt", person_of(request).name, token=body.token, channel="screen", hop="screen")
+    await web.link.ask("path.receipt", person_of(request).name, token=body.token, channel="screen", hop="painted")
     return m.Done(id=None)
 
 

@@ -10,14 +10,16 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from fastapi import Depends, FastAPI
 from starlette.requests import Request
 from starlette.staticfiles import StaticFiles
 
-from contract.errors import StartError
+from contract.errors import ConfigError, StartError
 from contract.profile import ProfileLibrary
 from contract.site import load_site
 from gateway.control.client import SOCKET
@@ -67,6 +69,7 @@ def create_app(
     data_dir: Path,
     history: History,
     *,
+    reload: Callable[[], Inventory] | None = None,
     now_ms: Callable[[], int] = wall_ms,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> FastAPI:
@@ -75,12 +78,23 @@ def create_app(
     Args:
         data_dir: the gateway's data folder; holds the ledger and the control socket.
         history: opened read-only by the caller, who closes it.
+        reload: reads sites and rules again, when the gateway says that they changed; raises ConfigError.
         now_ms: wall clock, ms UTC. monotonic: for durations, s.
     """
     hub = Hub(settings.stream_clients, now_ms)
-    picture = Picture(now_ms, hub.publish)
+    changed = asyncio.Event()
+
+    def tell(name: str, data: Any) -> None:
+        # What the gateway runs on may be another after it was away.
+        if name == "configuration" or (name == "gateway" and picture.connected and picture.snapshots > 1):
+            changed.set()
+        if name != "configuration":  # the screens are told once the pages know it
+            hub.publish(name, data)
+
+    picture = Picture(now_ms, tell)
     hub.state = lambda: (picture.connected, picture.since_ms)
     hub.fires = picture.waiting_fires
+    hub.changes = lambda: picture.changes
     cookies = Cookies.named(settings.secure)
     web = Web(
         settings=settings,
@@ -109,6 +123,7 @@ def create_app(
         dependencies=[Depends(_guard)],
     )
     app.state.web = web
+    app.state.keep_inventory = partial(_keep_inventory, web, changed, reload)
     for module in (auth_pages, pages, alarm_pages, drill_pages, report_pages, receipt_pages):
         app.include_router(module.router, include_in_schema=False)
     app.include_router(api.router)
@@ -132,14 +147,31 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     web: Web = app.state.web
     await web.sign_in.warm()
     async with web.link:
-        streaming = asyncio.create_task(web.hub.run(), name="web-stream")
+        tasks = [
+            asyncio.create_task(web.hub.run(), name="web-stream"),
+            asyncio.create_task(app.state.keep_inventory(), name="web-inventory"),
+        ]
         try:
             yield
         finally:
-            streaming.cancel()
-            await asyncio.gather(streaming, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             web.hub.close()
             web.ledger.close()
+
+
+async def _keep_inventory(web: Web, changed: asyncio.Event, reload: Callable[[], Inventory] | None) -> None:
+    """Know what the gateway runs on: read sites and rules again at each change."""
+    while reload is not None:
+        await changed.wait()
+        changed.clear()
+        try:
+            web.inventory = await asyncio.to_thread(reload)
+        except ConfigError as exc:
+            log.warning("pages keep the configuration they have: %s", exc)
+        await web.refresh_approvals()
+        web.hub.publish("configuration", None)
 
 
 def load_inventory(gateway: GatewaySettings) -> Inventory:
@@ -175,7 +207,8 @@ async def run(
     try:
         opened = open_history(history, gateway.data_dir, read_only=True)
         async with opened:
-            app = create_app(settings, inventory, gateway.data_dir, opened)
+            reload = partial(load_inventory, gateway)
+            app = create_app(settings, inventory, gateway.data_dir, opened, reload=reload)
             await _serve(app, settings, listening, ready, stop)
     finally:
         listening.close()

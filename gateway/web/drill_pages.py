@@ -24,7 +24,6 @@ router = APIRouter()
 DAY_MS = 86_400_000
 UNTESTED_DAYS = 90
 """What was not tested for this long stands on the list unless the reader asks for another time."""
-UNTESTED_ROWS = 200
 Scope = Annotated[list[str], Form(max_length=200)]
 Reason = Annotated[str, Form(max_length=500)]
 
@@ -67,12 +66,13 @@ class Item(NamedTuple):
 
 
 class Untested(NamedTuple):
-    """What was not seen to work for long. last_ms None: never."""
+    """A device of which something was not seen to work for long. points: (name, last test or None: never)."""
 
-    subject: str
+    key: str
     title: str
     place: str
     last_ms: int | None
+    points: list[tuple[str, int | None]]
 
 
 @router.get("/drills")
@@ -91,8 +91,8 @@ async def drills(request: Request, days: Annotated[int, Query(ge=1, le=3660)] = 
         choices=choices(web, texts),
         sites=_sites(web, texts),
         days=days,
-        untested=[_untested(web, subject, last_ms, texts) for subject, last_ms in found[:UNTESTED_ROWS]],
-        more_untested=max(0, len(found) - UNTESTED_ROWS),
+        untested=_by_device(web, found, texts),
+        untested_count=len(found),
         hours=(0.5, 1, 2, 4, 8),
     )
 
@@ -140,7 +140,7 @@ async def drill_page(request: Request, drill_id: int) -> Response:
         "drill.html",
         fragment="_drill.html",
         drill=await _drill_row(web, found, texts),
-        items=sorted(items, key=lambda item: (item.spoke_ms is not None, -(item.spoke_ms or 0), item.title)),
+        items=sorted(items, key=lambda item: (item.spoke_ms is not None, -(item.spoke_ms or 0), item.subject)),
     )
 
 
@@ -261,10 +261,20 @@ def _speaks(device: Device, name: str) -> bool:
     return name not in BUILT_IN and name != ONLINE and not device.points[name].text
 
 
-def _untested(web: Web, subject: str, last_ms: int | None, texts: Texts) -> Untested:
-    device = web.inventory.find("/".join(subject.split("/")[:2]))
-    place = device.place.get(texts.language) if device and device.place else ""
-    return Untested(subject, subject_title(subject, web.inventory, texts), place, last_ms)
+def _by_device(web: Web, found: list[tuple[str, int | None]], texts: Texts) -> list[Untested]:
+    """What was not tested, device by device, the longest first."""
+    rows: dict[str, Untested] = {}
+    for subject, last_ms in found:
+        key = "/".join(subject.split("/")[:2])
+        if key not in rows:
+            device = web.inventory.find(key)
+            place = device.place.get(texts.language) if device and device.place else ""
+            rows[key] = Untested(key, subject_title(key, web.inventory, texts), place, last_ms, [])
+        if subject != key:
+            point = web.inventory.point(subject)
+            name = point[1].title.get(texts.language) if point else subject.rpartition("/")[2]
+            rows[key].points.append((name, last_ms))
+    return list(rows.values())
 
 
 async def _drill_row(web: Web, row: Drill, texts: Texts) -> DrillRow:

@@ -59,9 +59,16 @@ class Inventory:
             for own in site.own_devices():
                 made = self._own(site, own)
                 self.own[made.key] = made
-        gateway = _points(GATEWAY_PROFILE)
         self.own[f"{SYSTEM_SITE}/{GATEWAY_DEVICE}"] = Device(
-            SYSTEM_SITE, "", None, None, GATEWAY_DEVICE, GATEWAY_PROFILE.title, None, GATEWAY_PROFILE, gateway
+            SYSTEM_SITE,
+            GATEWAY_DEVICE,
+            None,
+            None,
+            GATEWAY_DEVICE,
+            GATEWAY_PROFILE.title,
+            None,
+            GATEWAY_PROFILE,
+            _points(GATEWAY_PROFILE),
         )
 
     def _own(self, site: Site, own: OwnDevice) -> Device:
@@ -101,8 +108,12 @@ class Inventory:
     def point_names(self, rule: Rule, texts: Texts, subject: str = "") -> PointNames:
         """Names of the points a rule speaks of: those of the subject's device, else of the profiles it applies to."""
         found = self.find("/".join(subject.split("/")[:2]))
-        known = [found] if found else [d for d in (*self.devices.values(), *self.own.values()) if _watches(rule, d)]
-        titles = {point.name: point.title.get(texts.language) for device in known for point in device.points.values()}
+        if found is not None:
+            points = list(found.points.values())
+        else:
+            watched = [p for p in (*self.library, *(d.profile for d in self.own.values())) if _watches(rule, p)]
+            points = [point for profile in watched for point in profile.points_for(None)]
+        titles = {point.name: point.title.get(texts.language) for point in points}
         own = subject.split("/")[2] if subject.count("/") == 2 else _one_point(rule)
         return PointNames(own, titles, texts("the value"))
 
@@ -123,6 +134,8 @@ class Inventory:
 
     def agent_title(self, site: str, agent: str) -> Text:
         """The agent's title; its id where it has none."""
+        if site == SYSTEM_SITE:
+            return GATEWAY_PROFILE.title
         known = self.sites[site].agent(agent) if site in self.sites else None
         return known.title if known and known.title else Text(zh=agent, en=agent)
 
@@ -147,8 +160,8 @@ def _placed(site: str, placed: Placed) -> Device:
     )
 
 
-def _watches(rule: Rule, device: Device) -> bool:
-    return any(fnmatchcase(device.profile.id, pattern.partition("/")[0]) for pattern in rule.applies_to)
+def _watches(rule: Rule, profile: Profile) -> bool:
+    return any(fnmatchcase(profile.id, pattern.partition("/")[0]) for pattern in rule.applies_to)
 
 
 def _one_point(rule: Rule) -> str | None:

@@ -69,6 +69,7 @@ async def devices(request: Request, show: str = "all") -> Response:
         "devices.html",
         fragment="_devices.html",
         agents=agents,
+        own=_own_rows(web, texts, show),
         site_titles={site: web.inventory.site_title(site).get(texts.language) for site in web.inventory.sites},
         show=show if show in ("all", "attention") else "all",
         unknown=unknown,
@@ -154,6 +155,14 @@ async def read_device(request: Request, site: str, device: str) -> Response:
     """Ask the agent to read a device now; the values come by the stream."""
     await web_of(request).link.ask("device.read", person_of(request).name, site=site, device=device)
     return RedirectResponse(f"/devices/{quote(site)}/{quote(device)}", 303)
+
+
+def _own_rows(web: Web, texts: Texts, show: str) -> list[views.DeviceRow]:
+    """What reports on itself and has reported: the gateway, agents, lines."""
+    reported = {key.rpartition("/")[0] for key in web.picture.values}
+    found = [device for key, device in web.inventory.own.items() if key in reported]
+    rows = [views.device_row(device, web.picture, texts, web.now_ms()) for device in found]
+    return [row for row in rows if show != "attention" or row.severity or row.status != "good"]
 
 
 class Due(NamedTuple):

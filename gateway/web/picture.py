@@ -17,6 +17,9 @@ from gateway.web.alarm_cards import WAITING, silent
 from gateway.web.printed import MOST, Told, place_told
 from gateway.web.standing import EVENTS, Standing
 
+FAILURES = 2
+"""Messages in a row that did not go out, after which a way counts as failing, as the gateway counts."""
+
 
 class Current(NamedTuple):
     """Last value of a point. observed_ms: when it was measured, UTC."""
@@ -46,8 +49,11 @@ class Picture:
         """Rows of the proof of path, as the gateway tells them."""
         self.notices: dict[str, Any] = {}
         """Summary of the notifications."""
-        self.changes = 0
-        """Counts what was applied beside readings: a command waits for its own to be seen."""
+        self.snapshots = 0
+        """How often the whole picture came: once a connection."""
+        self.changes = now_ms()
+        """Counts what was applied beside readings, from a number no earlier process has reached: a command waits for its
+        own to be seen, a page draws itself anew when it missed one."""
         self.connected = False
         self.since_ms = now_ms()
         """When `connected` took its present value."""
@@ -74,6 +80,8 @@ class Picture:
             self._proof(dict(event.data))
         elif event.event == "notice":
             self._notice(dict(event.data))
+        elif event.event == "configuration":
+            self._sink("configuration", None)
         elif event.event == "agent":
             agent = msgspec.convert(event.data, AgentView)
             before = self.agents.get((agent.site, agent.agent))
@@ -111,23 +119,31 @@ class Picture:
         self.alarms = {alarm.id: alarm for alarm in snapshot.alarms if alarm.state != "normal"}
         self.agents = {(agent.site, agent.agent): agent for agent in snapshot.agents}
         self.unknown_devices = {(str(r.get("site")), str(r.get("device"))): r for r in snapshot.unknown_devices}
+        self.snapshots += 1
         self.standing.replace(snapshot)
         self.proofs, self.notices = list(snapshot.proofs), dict(snapshot.notices)
         self.connected, self.since_ms = True, self._now_ms()
         self._sink("gateway", None)
 
-    def _proof(self, row: dict[str, Any]) -> None:
-        """A row replaces the one of the same target."""
-        self.proofs = [old for old in self.proofs if old.get("target") != row.get("target")] + [row]
+    def _proof(self, data: dict[str, Any]) -> None:
+        """A row replaces the one of the same target; a test for the duty screens goes on to these."""
+        if "target" not in data:
+            self._sink("path", {"token": data.get("token")})
+            return
+        self.proofs = [old for old in self.proofs if old.get("target") != data["target"]] + [data]
         self._sink("proof", None)
 
     def _notice(self, data: dict[str, Any]) -> None:
-        """Ways as a whole replace what is known of them; a test for the duty screens goes on to these."""
-        self.notices |= {name: data[name] for name in ("ways", "failing", "pending") if name in data}
-        if data.get("kind") == "proof" and data.get("token"):
-            self._sink("path", {"token": data["token"]})
-        else:
-            self._sink("notice", None)
+        """How a message went tells how its way does: it fails once two in a row did not go out."""
+        for way in self.notices.get("ways", []):
+            if (way.get("person"), way.get("channel")) != (data.get("person"), data.get("channel")):
+                continue
+            if data.get("state") == "sent":
+                way |= {"state": "ok", "last_sent_ms": data.get("at_ms"), "error": None, "tries": 0}
+            elif data.get("state") == "failing":
+                way["tries"] = tries = way.get("tries", 0) + 1
+                way |= {"error": data.get("error"), "state": "failing" if tries >= FAILURES else way.get("state")}
+        self._sink("notice", None)
 
     def _readings(self, rows: list[list[Any]]) -> None:
         for point, observed_ms, value, quality in rows:

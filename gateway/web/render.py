@@ -85,6 +85,7 @@ def page(request: Request, template: str, *, status: int = 200, fragment: str | 
         connected=web.picture.connected,
         since_ms=web.picture.since_ms,
         siren=web.picture.waiting_fires() if person else [],
+        changes=web.picture.changes,
         here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
         path=request.url.path,
         script_texts={**script_texts(texts), "zone": web.settings.timezone},

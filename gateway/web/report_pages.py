@@ -16,6 +16,7 @@ from gateway.web.access import Refused
 from gateway.web.alarm_cards import SEVERITIES, AlarmCard, alarm_card
 from gateway.web.context import web_of
 from gateway.web.decision import subject_title
+from gateway.web.folding import fold
 from gateway.web.notices import message_rows
 from gateway.web.proofs import channels, proof_line, proof_ways
 from gateway.web.render import page
@@ -70,7 +71,12 @@ async def rules(request: Request, severity: str = "", text: Annotated[str, Query
 
     def row(rule: Rule) -> RuleRow:
         said = rule_words(rule, texts, web.inventory.point_names(rule, texts), titles)
-        limits = " ".join(line.text for line in said.when)
+        limits = (
+            " · ".join(line.text for line in said.when)
+            .replace(": · ", ": ")
+            .replace("：· ", "：")
+            .replace("： · ", "：")
+        )
         return RuleRow(
             rule.id, said.title, rule.severity, limits, said.basis, since.get((rule.id, said.version)),
             counts.get(rule.id, 0),
@@ -141,7 +147,7 @@ async def quality(request: Request, days: Annotated[int, Query(ge=1, le=400)] = 
     return page(
         request, "quality.html", q=found, days=days, site=known or "", sites=sites, bars=drawn, top=top, flood=FLOOD,
         chatter=[chatter(row) for row in found.chatter[:10]], standing=cards(found.standing_alarms),
-        never=cards(found.never_acknowledged_alarms), severities=SEVERITIES,
+        never=fold(cards(found.never_acknowledged_alarms), worst_first=True), severities=SEVERITIES,
     )  # fmt: skip
 
 

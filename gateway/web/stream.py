@@ -2,7 +2,9 @@
 
 Events: `alarm` (id, rule, subject, severity, state, active, raised_ms, who acknowledged), `agent`, `reading` (rows of
 [point, observed_ms, value, quality], gathered for half a second), `gateway` (connected, since_ms), `unknown_device`,
-`heartbeat` every two seconds (now_ms, connected, since_ms, fires: ids of those nobody acknowledged). A screen that does
+`standing` (a hold, drill or window changed), `proof` and `notice` (something of the path to people changed), `path`
+(token: a test for duty screens), `configuration` (rules or sites changed), `heartbeat` every two seconds (now_ms,
+connected, since_ms, fires: ids of those nobody acknowledged, changes: how often something changed). A screen that does
 not keep up is cut off: it connects again and draws itself anew, so that it never shows an old state as the present one.
 """
 
@@ -45,7 +47,11 @@ class Screen:
 
 
 class Hub:
-    """All open streams. For heartbeats `state()` gives (connected, since_ms), `fires()` those nobody acknowledged."""
+    """All open streams.
+
+    For heartbeats `state()` gives (connected, since_ms), `fires()` those nobody acknowledged, `changes()` counts what a
+    page would draw anew.
+    """
 
     def __init__(self, limit: int, now_ms: Callable[[], int]) -> None:
         self._limit = limit
@@ -54,6 +60,7 @@ class Hub:
         self._waiting: dict[str, list[Any]] = {}
         self.state: Callable[[], tuple[bool, int]] = lambda: (False, 0)
         self.fires: Callable[[], list[int]] = list
+        self.changes: Callable[[], int] = lambda: 0
         self.dropped = 0
 
     @property
@@ -136,7 +143,13 @@ class Hub:
 
     def _gateway(self) -> dict[str, Any]:
         connected, since_ms = self.state()
-        return {"now_ms": self._now_ms(), "connected": connected, "since_ms": since_ms, "fires": self.fires()}
+        return {
+            "now_ms": self._now_ms(),
+            "connected": connected,
+            "since_ms": since_ms,
+            "fires": self.fires(),
+            "changes": self.changes(),
+        }
 
     def _heartbeat(self) -> bytes:
         return frame("heartbeat", self._gateway())

@@ -13,7 +13,7 @@ from typing import Literal
 from contract import quality as q
 from contract.panel import EVENT
 from contract.profile import BUILT_IN, HEALTH_POINTS, LINE_POINTS, LINE_PROFILE, ONLINE, Point
-from contract.site import line_device
+from contract.site import SYSTEM_SITE, line_device
 from contract.units import unit_of
 from gateway.web.alarm_cards import BROKER, SEVERITIES, AlarmCard, alarm_card, alarm_order, node_of
 from gateway.web.folding import Row, fold
@@ -22,7 +22,7 @@ from gateway.web.panel_events import event_row
 from gateway.web.picture import Current, Picture
 from gateway.web.texts import Texts
 
-Status = Literal["good", "uncertain", "test", "stale", "bad", "unknown"]
+Status = Literal["good", "uncertain", "test", "stale", "bad", "unknown", "out"]
 _WORST = ("unknown", "bad", "stale", "uncertain", "test", "good")
 MORE_FIRES = 6
 """Fires in one line each beside the two large ones; what is beyond stands on top of the alarm list."""
@@ -145,7 +145,7 @@ def board(picture: Picture, inventory: Inventory, texts: Texts, now_ms: int) -> 
     headline = _headline(picture, speaking, devices, agents)
     held = [row for row in folded if not row.head.speaks]
     return Board(
-        headline="held" if headline == "normal" and any(row.head.active for row in held) else headline,
+        headline="held" if headline == "normal" and (devices["out"] or any(r.head.active for r in held)) else headline,
         fires=large,
         more_fires=small,
         rows=[row for row in folded if row.head.speaks],
@@ -253,9 +253,11 @@ def device_row(
     heard = [row.observed_ms for row in points if row.observed_ms is not None]
     worst = next((row for row in judged if row.status == status), None)
     main = _main(shown)
-    tested = status == "good" and cause is None and _in_drill(device, picture)
-    if tested:
-        status = "test"
+    own: Status | None = None
+    if picture.standing.out_of_service.get(device.key) is not None:
+        own = "out"
+    elif status == "good" and cause is None and _in_drill(device, picture):
+        own = "test"
     return DeviceRow(
         key=device.key,
         id=device.id,
@@ -263,8 +265,8 @@ def device_row(
         place=device.place.get(texts.language) if device.place else "",
         kind=device.profile.title.get(texts.language),
         category=device.profile.category,
-        status="unknown" if cause else status,
-        reason=_reason(cause, worst if status != "good" else None, tested, texts),
+        status="unknown" if cause else own or status,
+        reason=_reason(cause, worst if status != "good" else None, own, texts),
         severity=min((s for s in severities if s), key=SEVERITIES.index, default=None),
         cause=node,
         points=shown,
@@ -378,10 +380,12 @@ def _cause_above(device: Device, picture: Picture, now_ms: int) -> tuple[str | N
     """Why nothing is known of a device, and the path of the node at fault; the highest one counts."""
     if not picture.connected:
         return "gateway_away", None
+    if device.site == SYSTEM_SITE:
+        return None, None
     broker = picture.values.get(BROKER)
-    if device.agent and broker is not None and broker.value is False:
+    if broker is not None and broker.value is False:
         return "broker_lost", "broker"
-    if device.agent and not agent_connected(picture, device.site, device.agent, now_ms):
+    if not agent_connected(picture, device.site, device.agent, now_ms):
         return "agent_lost", f"{device.site}/{device.agent}"
     line = f"{device.site}/{line_device(device.line)}" if device.line else ""
     if _offline(picture, line):
@@ -403,10 +407,12 @@ def _in_drill(device: Device, picture: Picture) -> bool:
     )
 
 
-def _reason(cause: str | None, worst: PointRow | None, tested: bool, texts: Texts) -> str:
+def _reason(cause: str | None, worst: PointRow | None, own: Status | None, texts: Texts) -> str:
     if cause:
         return _cause_text(cause, texts)
-    if tested:
+    if own == "out":
+        return texts.word("hold", "out_of_service")
+    if own == "test":
         return texts("drill: what it reports is a test")
     return worst.reason if worst else ""
 

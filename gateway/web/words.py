@@ -6,7 +6,7 @@ from contract.panel import EventClass
 
 WORDS: dict[str, tuple[str, ...]] = {
     "severity": ("fire", "critical", "warning", "info"),
-    "status": ("good", "uncertain", "test", "stale", "bad", "unknown"),
+    "status": ("good", "uncertain", "test", "stale", "bad", "unknown", "out"),
     "quality": ("good", "uncertain", "bad", "test", "unknown"),
     "cause": (
         "gateway_away",
@@ -47,6 +47,13 @@ WORDS: dict[str, tuple[str, ...]] = {
         "manual",
         "auto",
         "off",
+        "ok",
+        "failing",
+        "answer",
+        "commit",
+        "judge",
+        "send",
+        "receipt",
     ),
     "alarm_state": ("unacknowledged", "acknowledged", "returned_unacknowledged", "normal"),
     "event": (

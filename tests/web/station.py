@@ -25,12 +25,13 @@ from gateway.control.protocol import Answer, Ask, Event, Problem
 from gateway.history import open_history
 from gateway.history.base import Row
 from gateway.history.settings import EmbeddedSettings
-from gateway.ledger.reader import ALARMS, alarm_view
+from gateway.ledger.alarm_rows import ALARMS, alarm_view
 from gateway.ledger.store import FILE
 from gateway.ledger.upgrade import SCHEMA
 from gateway.settings import GatewaySettings
 from gateway.web.app import run
 from gateway.web.settings import WebSettings
+from tests.web.acts import Acts
 
 PASSWORD = "correct horse 站"
 ONE_TIME = "K7QM-2XWD-94TB"
@@ -64,6 +65,11 @@ class Station:
         self.values: dict[str, list[Any]] = {}
         self.agents: dict[str, dict[str, Any]] = {}
         self.asked: list[Ask] = []
+        self.acts = Acts(self)
+        self.proofs: list[dict[str, Any]] = []
+        self.notices: dict[str, Any] = {}
+        self.tokens: set[str] = set()
+        """Receipts that are known."""
         self.mute = False
         """A gateway that hangs: takes connections and says nothing."""
         self._writers: dict[asyncio.StreamWriter, bool] = {}
@@ -235,6 +241,12 @@ class Station:
             )
         elif ask.op == "quarantine.dismiss":
             self.db.execute("DELETE FROM quarantine WHERE id = ?", (args["id"],))
+        elif ask.op == "notice.receipt" and args["token"] not in self.tokens:
+            return Answer(id=ask.id, ok=False, error=Problem("not_found", "token: got none of a message."))
+        elif ask.op.startswith("alarm.") and self._view(args["alarm_id"]) is None:
+            return Answer(id=ask.id, ok=False, error=Problem("not_found", f"alarm {args['alarm_id']}: no such alarm."))
+        else:
+            return Answer(id=ask.id, ok=True, result=self.acts.do(ask) or {})
         return Answer(id=ask.id, ok=True, result={})
 
     def _snapshot(self) -> dict[str, Any]:
@@ -246,6 +258,9 @@ class Station:
             "alarms": [self._view(n) for n in ids],
             "agents": list(self.agents.values()),
             "unknown_devices": [dict(zip(("site", "device", "agent", "readings"), row, strict=True)) for row in rows],
+            "proofs": self.proofs,
+            "notices": self.notices,
+            **self.acts.snapshot(),
         }
 
     def _view(self, alarm_id: int) -> dict[str, Any] | None:

@@ -126,11 +126,17 @@ function connect() {
   if (source || !body.dataset.stream) return;
   source = new EventSource(body.dataset.stream);
   const on = (name, act) => source.addEventListener(name, (event) => { heard(); act(JSON.parse(event.data)); });
-  // Every new connection: what was missed is not known, so draw anew.
+  // What changed between drawing and connecting, or while the connection was lost, was missed: draw anew.
+  let fresh = true;
   let opened = false;
-  source.addEventListener("open", () => { if (opened) refresh(); opened = true; });
+  source.addEventListener("open", () => { if (opened) refresh(); opened = fresh = true; });
   source.addEventListener("error", () => { if (source.readyState === EventSource.CLOSED) { source = null; setTimeout(connect, 3000); } });
-  on("heartbeat", setGateway);
+  on("heartbeat", (state) => {
+    setGateway(state);
+    if (fresh && String(state.changes) !== body.dataset.changes) refresh(20);
+    fresh = false;
+    body.dataset.changes = state.changes;
+  });
   on("gateway", setGateway);
   on("alarm", (alarm) => { siren(alarm); refresh(20); });
   on("agent", () => refresh());
@@ -139,6 +145,7 @@ function connect() {
   on("proof", () => refresh(1000));
   on("notice", () => refresh(1000));
   on("path", prove);
+  on("configuration", () => refresh(500));
   on("reading", showReadings);
 }
 
