@@ -63,10 +63,10 @@ class Hook:
         writer.close()
 
 
-def _site(folder: Path) -> Path:
+def _site(folder: Path, panels: int) -> Path:
     devices = [
         {"id": f"panel-{n:02d}", "profile": "panel-modbus", "unit_id": n, "points": POINTS}
-        for n in range(1, PANELS + 1)
+        for n in range(1, panels + 1)
     ]
     line = {"id": "tcp1", "kind": "modbus_tcp", "host": "127.0.0.1", "port": 1502, "devices": devices}
     path = folder / "flood.yaml"
@@ -92,8 +92,8 @@ def _settings(folder: Path, port: int) -> NotifySettings:
     return NotifySettings.model_validate(record)
 
 
-def _points() -> Iterator[str]:
-    for panel in range(1, PANELS + 1):
+def _points(panels: int) -> Iterator[str]:
+    for panel in range(1, panels + 1):
         for point in range(1, POINTS + 1):
             yield f"panel-{panel:02d}/p{point:03d}"
 
@@ -138,9 +138,8 @@ class Flood:
         finally:
             self._feed.leave(subscriber)
 
-    async def run(self, length_s: float, faults: int) -> None:
+    async def run(self, points: list[str], length_s: float, faults: int) -> None:
         """Hand everything over, evenly over the time."""
-        points = list(_points())
         fires, left = points[:FIRES], points[FIRES : FIRES + faults]
         batches = [left[at : at + READINGS] for at in range(0, len(left), READINGS)]
         every = max(1, len(batches) // FIRES)
@@ -152,8 +151,10 @@ class Flood:
                 self.offer([fires.pop(0)], "fire")
 
 
-async def play(folder: Path, *, faults: int = 9_995, length_s: float = 10.0, quiet_s: float = 4.0) -> dict[str, Any]:
-    """One round on a ledger in `folder`.
+async def play(
+    folder: Path, *, panels: int = PANELS, faults: int = 9_995, length_s: float = 10.0, quiet_s: float = 4.0
+) -> dict[str, Any]:
+    """One round on a ledger in `folder`; faults and fires together are at most panels * POINTS.
 
     Returns:
         Latencies of the fires (s), messages about faults, and what was lost.
@@ -161,7 +162,7 @@ async def play(folder: Path, *, faults: int = 9_995, length_s: float = 10.0, qui
     hook = Hook()
     server = await asyncio.start_server(hook.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    made = GatewaySettings(sites=[_site(folder)], data_dir=folder / "data")
+    made = GatewaySettings(sites=[_site(folder, panels)], data_dir=folder / "data")
     notify, feed = _settings(folder, port), Feed()
     installation: Installation = load_installation(made)
     try:
@@ -185,7 +186,7 @@ async def play(folder: Path, *, faults: int = 9_995, length_s: float = 10.0, qui
                 flood = Flood(pipeline, feed)
                 watching = asyncio.create_task(flood.watch(), name="flood-watch")
                 try:
-                    await flood.run(length_s, faults)
+                    await flood.run(list(_points(panels)), length_s, faults)
                     await _until(lambda: len(flood.shown) == FIRES and not parts.ways.view()["pending"], quiet_s)
                 finally:
                     watching.cancel()
