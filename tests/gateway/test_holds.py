@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
 
 from contract.messages import Reading
+from gateway.alarms.lifecycle import Hold
+from gateway.commands_alarms import SHELVE_FIRE_MS, SHELVE_MS
+from gateway.commands_holds import DRILL_MS, MAINTENANCE_MS
 from gateway.control.client import ControlError
 from gateway.control.feed import Subscriber
 from gateway.control.protocol import Ask
@@ -323,3 +326,12 @@ def test_work_moves_the_date_when_it_is_recorded(world: World) -> None:
     assert world.connection.execute("SELECT subject, at_ms, by FROM tested").fetchall() == [
         ("shuiye/tank-01", START_MS - HOUR_MS, "wang")
     ]
+
+
+def test_limits_stand_in_the_docs_when_they_change() -> None:
+    """docs/alarms.md promises what the commands refuse."""
+    page = (Path(__file__).parents[2] / "docs/alarms.md").read_text("utf-8")
+    assert f"at most {SHELVE_MS // (24 * HOUR_MS)} days, a fire at most {SHELVE_FIRE_MS // HOUR_MS} h" in page
+    assert f"with the drill, at most {DRILL_MS // HOUR_MS} h" in page
+    assert f"with the window, at most {MAINTENANCE_MS // (24 * HOUR_MS)} days" in page
+    assert all(f"| `{hold}` |" in page for hold in get_args(Hold))
