@@ -82,6 +82,24 @@ def test_fire_is_never_held_back() -> None:
     assert len(fires) >= 4
 
 
+def test_what_keeps_a_rule_still_is_at_least_as_grave() -> None:
+    """A critical alarm never waits for a warning."""
+    grave = ("info", "warning", "critical", "fire")
+    wrong = [
+        (rule.id, inhibit.rule)
+        for rule in RULES.values()
+        for inhibit in rule.inhibit_by
+        if grave.index(RULES[inhibit.rule].severity) < grave.index(rule.severity)
+    ]
+
+    assert wrong == []
+
+
+def test_alarm_is_held_when_its_value_is_lost_but_for_two_that_only_inform() -> None:
+    """Unknown is never OK: a lost value ends no alarm of equipment."""
+    assert {rule.id for rule in RULES.values() if rule.on_missing == "clear"} == {"hydrant-stuck", "gateway-stopped"}
+
+
 def test_inhibitions_do_not_run_in_a_circle() -> None:
     """Two rules that keep each other still would both be silent."""
     by = {rule.id: {inhibit.rule for inhibit in rule.inhibit_by} for rule in RULES.values()}
