@@ -108,7 +108,7 @@ def table(report: dict[str, Any]) -> str:
 
 
 def mutants_of(path: str, tree: ast.Module) -> Iterator[Mutant]:
-    """Every fault this tool knows for a module. Annotations, docstrings, asserts and slots are left alone."""
+    """Every fault this tool knows for a module. Types, docstrings, asserts and slots are left alone."""
     for node in _code(tree):
         line = getattr(node, "lineno", 0)
         for what, apply in _faults(node):
@@ -128,6 +128,8 @@ def _code(node: ast.AST) -> Iterator[ast.AST]:
                 isinstance(t, ast.Name) and t.id[:2] == "__" for t in child.targets
             ):
                 continue  # __slots__, __all__
+            if isinstance(child, ast.Subscript) and isinstance(child.value, ast.Name) and child.value.id == "Literal":
+                continue  # a type
             if isinstance(child, ast.AnnAssign) and child.value is None:
                 continue
             yield child

@@ -2,12 +2,13 @@
 
 Each answer is one of three: violated, over, or neither, and neither is what unknown gives. `all` is over as soon as
 one part is, `any` violated as soon as one part is; `not` swaps the two, and what is not known stays so. Nodes hold
-nothing that changes: what is remembered of points lies in `rules.series`, and the engine is asked through `View`.
+nothing that changes an answer: what is remembered of points lies in `rules.series`, and the engine is asked through
+`View`.
 """
 
 from __future__ import annotations
 
-from datetime import time
+from datetime import time, tzinfo
 from typing import Any
 
 from contract.errors import ConfigError
@@ -177,15 +178,24 @@ class _Findings:
 
 
 class _Clock:
+    """Remembers for each zone the stretch of time it last told of; telling it anew would give the same."""
+
     def __init__(self, leaf: Clock) -> None:
+        self._told: dict[tzinfo | None, tuple[int, int, bool]] = {}
         self._leaf = leaf
         days = frozenset(DAYS.index(day) for day in leaf.days) or frozenset(range(7))
         self._span = Span(time.fromisoformat(leaf.from_), time.fromisoformat(leaf.to), days)
         self.needs = Needs(clock=True)
 
     def judge(self, view: View, at_ms: int) -> Truth:
-        inside, change_ms = self._span.at(view.local(at_ms))
-        return Truth(inside, not inside, {"kind": "time", "from": self._leaf.from_, "to": self._leaf.to}, change_ms)
+        local = view.local(at_ms)
+        from_ms, change_ms, inside = self._told.get(local.tzinfo, (0, 0, False))
+        if not from_ms <= at_ms < change_ms:
+            inside, found_ms = self._span.at(local)
+            change_ms = at_ms if found_ms is None else found_ms
+            self._told[local.tzinfo] = (at_ms, change_ms, inside)
+        inputs = {"kind": "time", "from": self._leaf.from_, "to": self._leaf.to}
+        return Truth(inside, not inside, inputs, earliest([change_ms], at_ms))
 
 
 def _leaves(truth: Truth) -> list[dict[str, Any]]:

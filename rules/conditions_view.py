@@ -85,7 +85,7 @@ class View(Protocol):
 
 
 class Node(Protocol):
-    """A compiled condition. Holds nothing that changes: one serves every subject."""
+    """A compiled condition. Holds nothing that changes an answer: one serves every subject."""
 
     @property
     def needs(self) -> Needs:
