@@ -12,13 +12,14 @@ from rules.cases import Case, load_cases, run_case
 from rules.model import PACKS, Rule, load_packs, pack_files
 
 RULES = load_packs()
+LIBRARY = ProfileLibrary()
 CASES = [case for path in sorted(PACKS.glob("*.cases.yaml")) for case in load_cases(path)]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule}: {case.name}")
 def test_rule_decides_as_its_case_says(case: Case) -> None:
     """Each case gives exactly the decisions it names, at their second."""
-    outcome = run_case(case, RULES, ProfileLibrary())
+    outcome = run_case(case, RULES, LIBRARY)
 
     assert outcome.got == case.expect
 
@@ -60,7 +61,7 @@ def test_every_basis_is_a_standard_or_called_practice() -> None:
 
 def test_every_rule_watches_something_of_the_shipped_profiles() -> None:
     """A pattern that fits no profile would be a rule that never speaks."""
-    profiles = [*ProfileLibrary(), LINE_PROFILE, AGENT_PROFILE, GATEWAY_PROFILE]
+    profiles = [*LIBRARY, LINE_PROFILE, AGENT_PROFILE, GATEWAY_PROFILE]
 
     blind = [rule.id for rule in RULES.values() if rule.applies_to and not any(map(partial(_watches, rule), profiles))]
 

@@ -44,6 +44,9 @@ l002p001,二层,感烟探测器,2F
 """
 
 
+RULES, LIBRARY = load_packs(), ProfileLibrary()
+
+
 class Station:
     """A station under all shipped rules; seconds from T0."""
 
@@ -51,8 +54,8 @@ class Station:
         (folder / "map.csv").write_text(MAP, "utf-8")
         path = folder / "site.yaml"
         path.write_text(SITE, "utf-8")
-        self._engine = Engine(load_packs())
-        self._engine.add_site(load_site(path, ProfileLibrary()))
+        self._engine = Engine(RULES)
+        self._engine.add_site(load_site(path, LIBRARY))
         self._engine.restore([], [], [("s", "edge", True, T0)], T0)
         self._engine.agent_heard("s", "edge", True, T0)
         self.said: list[tuple[float, str, str, str]] = []
