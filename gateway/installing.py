@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from contract.site import Site
 from gateway.alarms.book import GATEWAY
 from gateway.installation import Installation
 from gateway.turn import Turn
 from gateway.work import tell_dates
+from rules.engine import Engine
 
 
 class Install(NamedTuple):
@@ -77,16 +79,12 @@ def install(asked: Install, turn: Turn) -> dict[str, Any]:
     told = {"configuration": new.hash, **changed.to_data()}
     if changed.is_same:
         return told
-    engine, before = state.engine, state.installation.hash
+    before = state.installation.hash
     if any(changed.rules.values()):
-        engine.replace_rules(new.rules)
-    for key in [*changed.devices["removed"], *changed.devices["changed"], *changed.devices["added"]]:
-        # One that was approved before it came into the site file is taken over from there.
-        engine.remove_device(*key.split("/"))
-    for site in new.sites.values():
-        engine.add_site(site)
+        state.engine.replace_rules(new.rules)
+    _replace_sites(state.engine, state.installation, new, changed)
     state.install(new)
-    tell_dates(engine, new, state.done)
+    tell_dates(state.engine, new, state.done)
     turn.installation = new
     turn.changes.steps.append(keep_versions(new, turn.now_ms))
     _forget_unwatched(turn)
@@ -94,6 +92,32 @@ def install(asked: Install, turn: Turn) -> dict[str, Any]:
         asked.actor, "configuration.reload", "gateway", configuration=new.hash, before=before, **changed.to_data()
     )
     return told
+
+
+def _replace_sites(engine: Engine, old: Installation, new: Installation, changed: Changed) -> None:
+    gone = [tuple(key.split("/")) for key in changed.devices["removed"]]
+    for key in [*changed.devices["changed"], *changed.devices["added"]]:
+        # One that was approved before it came into the site file is taken over from there.
+        engine.remove_device(*key.split("/"))
+    for site, device in gone:
+        engine.remove_device(site, device)
+    for site, device in gone:
+        engine.remove_line(site, device)
+    for site, agent in _agents(old) - _agents(new):
+        engine.remove_agent(site, agent)
+    for name, loaded in new.sites.items():
+        engine.add_site(loaded)
+        if name in old.sites and _groups(old.sites[name]) != _groups(loaded):
+            engine.replace_groups(loaded)
+
+
+def _agents(installation: Installation) -> set[tuple[str, str]]:
+    return {(site.site, agent.id) for site in installation.sites.values() for agent in site.agents}
+
+
+def _groups(site: Site) -> tuple[Any, ...]:
+    """What is judged together, and by which clock."""
+    return site.time_zone, list(site.all_groups())
 
 
 def _forget_unwatched(turn: Turn) -> None:
@@ -104,6 +128,7 @@ def _forget_unwatched(turn: Turn) -> None:
             alarm = book.open[alarm_id]
             over = msgspec.structs.replace(alarm, active=False, suppressed=False, cleared_ms=turn.now_ms)
             why = {"reason": "no rule watches it any more"}
+            engine.forget(rule, subject)
             turn.moves.move(over, "clear", turn.now_ms, GATEWAY, "", why, alarm)
 
     def forget(connection: sqlite3.Connection) -> None:
@@ -119,10 +144,11 @@ def _devices(installation: Installation) -> dict[str, str]:
     """site/device -> everything of it that reading and judging depend on."""
     found = {}
     for site in installation.sites.values():
-        groups = repr([group.model_dump() for group in site.groups])
         for placed in site.placed():
             told = (placed.agent, placed.line.id, placed.entry.model_dump_json(), placed.profile.model_dump_json())
-            found[f"{site.site}/{placed.entry.id}"] = repr((told, groups, site.time_zone))
+            found[f"{site.site}/{placed.entry.id}"] = repr((told, site.time_zone))
+        for own in site.own_devices():
+            found[f"{site.site}/{own.device}"] = repr((own.agent, own.profile.id))
     return found
 
 

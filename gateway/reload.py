@@ -33,6 +33,7 @@ class Reloader:
     Args:
         in_force: gives the installation in force.
         install: puts one in force; gives what it changed once that is durable. Raises ControlError.
+        look_s: between two looks at the files.
     """
 
     def __init__(
@@ -40,10 +41,12 @@ class Reloader:
         settings: GatewaySettings,
         in_force: Callable[[], Installation],
         install: Callable[[Install], Awaitable[dict[str, Any]]],
+        look_s: float = LOOK_S,
     ) -> None:
         self._settings = settings
         self._in_force = in_force
         self._install = install
+        self._look_s = look_s
         self._asked = asyncio.Event()
         self._busy = asyncio.Lock()
         self._stamp: Stamp = ()
@@ -55,6 +58,11 @@ class Reloader:
     def status(self) -> dict[str, Any]:
         """For `status`."""
         return {"configuration_fault": self.fault, "configuration_reloads": self.reloads}
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether the files were looked at once: what changes from then on is noticed."""
+        return bool(self._stamp)
 
     def ask(self) -> None:
         """Read rules and sites again now (SIGHUP)."""
@@ -85,7 +93,7 @@ class Reloader:
         self._stamp = last = await asyncio.to_thread(self._look)
         while True:
             try:
-                async with asyncio.timeout(LOOK_S):
+                async with asyncio.timeout(self._look_s):
                     await self._asked.wait()
             except TimeoutError:
                 pass

@@ -91,6 +91,12 @@ class Causes:
             if watch in watches:
                 watches.remove(watch)
 
+    def end(self, rule: str, subject: str) -> None:
+        """That rule does not judge that subject any more: an alarm of it explains and inhibits nothing."""
+        standing = self._standing.get(rule, {}).pop(subject, None)
+        if standing is not None and standing.spans.end(self._world.now_ms):
+            self._spread(rule, standing, self._world.now_ms)
+
     # --- alarms above alarms -------------------------------------------------------------------------------------
 
     def announce(self, watch: Watch, at_ms: int) -> None:
@@ -155,7 +161,8 @@ class Causes:
 
     def _spread(self, rule: str, standing: Standing, at_ms: int) -> None:
         for watch in self._inhibited.get(rule, ()):
-            if watch.waits or watch.is_up:
+            # One that is behind may come to wait or to be up only when its own time has come that far.
+            if watch.waits or watch.is_up or watch.course.is_behind:
                 self._progress.schedule(watch, at_ms, REVIEW)
         for watch in self._looking.get(rule, ()):
             scopes = {leaf.scope for leaf in watch.rule.leaves() if isinstance(leaf, AlarmIs) and rule in leaf.rules}

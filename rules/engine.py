@@ -143,6 +143,25 @@ class Engine:
         """Forget a device; when it is added again, what stayed the same of it goes on where it was."""
         self._rewiring.remove_device(site, device)
 
+    def remove_line(self, site: str, device: str) -> None:
+        """Forget a line (`line-<id>`), after its devices."""
+        self._rewiring.remove_device(site, device)
+        self._rewiring.remove_line(site, device)
+
+    def remove_agent(self, site: str, agent: str) -> None:
+        """Miss an agent no more, after its lines and devices were forgotten."""
+        self._rewiring.remove_agent(site, agent)
+
+    def replace_groups(self, site: Site) -> None:
+        """Judge the groups of that site file together from here on; those that are the same go on."""
+        self._world.sites[site.site] = site
+        groups = [Group(site.site, group.id, group.kind, tuple(group.members)) for group in site.all_groups()]
+        self._rewiring.replace_groups(site.site, groups)
+
+    def forget(self, rule: str, subject: str) -> None:
+        """That rule does not judge that subject any more: an alarm of it explains and inhibits nothing."""
+        self._causes.end(rule, subject)
+
     def replace_rules(self, rules: Mapping[str, Rule]) -> None:
         """Put other rules in force. An unchanged rule keeps phase, timers and alarms; the alarms of one that is gone
         clear; a changed one keeps its alarm and is judged anew from the last values."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from contract.messages import Reading
 from rules.causes import Causes
 from rules.horizon import LOOK, Progress
-from rules.memory import Course, Device, Feed, LastValue, RuleState, Trace, Watch, World
+from rules.memory import Course, Device, Feed, Group, LastValue, RuleState, Trace, Watch, World
 from rules.model import Rule
 from rules.phases import Phases
 from rules.wiring import Wiring
@@ -144,6 +144,36 @@ class Rewiring:
             group.points = {point for point in group.points if not point.startswith(f"{name}/")}
             for watch in group.watches:
                 watch.points = [point for point in watch.points if not point.startswith(f"{name}/")]
+
+    # --- lines, agents, groups -----------------------------------------------------------------------------------
+
+    def remove_line(self, site: str, device: str) -> None:
+        """Take a line out, after its devices."""
+        line = self._world.lines.pop((site, device), None)
+        if line is not None:
+            self._forget(line.path)
+            line.agent.lines.remove(line)
+
+    def remove_agent(self, site: str, name: str) -> None:
+        """Take an agent out, after its lines and devices: nobody misses it any more."""
+        agent = self._world.agents.get((site, name))
+        if agent is not None and not agent.devices and not agent.lines:
+            self._forget(agent.path)
+            agent.watches, agent.timer = [], 0
+
+    def replace_groups(self, site: str, groups: list[Group]) -> None:
+        """Judge other groups of points together. What is judged in the same group as before goes on."""
+        kept = {group.path for group in groups}
+        for group in self._world.groups.get(site, ()):
+            if group.path not in kept:
+                self._forget(group.path)
+        self._world.groups[site] = groups
+        self.replace_rules(self._world.rules)
+
+    def _forget(self, subject: str) -> None:
+        for watch in [watch for watch in self._world.watches.values() if watch.subject == subject]:
+            del self._world.watches[watch.rule.id, watch.subject]
+            self._causes.forget(watch)
 
     def _drop(self, feed: Feed) -> None:
         course, key = feed.course, feed.slot.key

@@ -12,10 +12,16 @@ from typing import Any
 import pytest
 
 from contract.messages import Reading
-from gateway.control.client import ControlError
+from contract.profile import ProfileLibrary
+from contract.site import load_site
+from gateway.control.client import SOCKET, ControlClient, ControlError
 from gateway.control.feed import Subscriber
+from gateway.control.server import ControlServer
 from gateway.reload import Reloader
 from gateway.settings import GatewaySettings
+from gateway.tasks import end_task
+from rules.engine import Engine
+from rules.model import load_packs
 from tests.gateway.harness import PRESSURE, SITE, START_MS, Bench, Clock, arrival, batch, open_bench, state, until
 
 PACK = """\
@@ -51,7 +57,7 @@ async def running(folder: Path, clock: Clock | None = None) -> AsyncIterator[tup
         settings = GatewaySettings(
             sites=[folder / "shuiye.yaml"], data_dir=folder / "data", rule_folders=[folder / "rules"]
         )
-        yield bench, Reloader(settings, lambda: bench.pipeline.installation, bench.pipeline.install)
+        yield bench, Reloader(settings, lambda: bench.pipeline.installation, bench.pipeline.install, look_s=0.02)
 
 
 def low(seq: int, at_ms: int, value: float = 700.0) -> Any:
@@ -207,6 +213,75 @@ async def test_reload_is_audited_and_told_to_the_screens_when_something_changed(
         assert (row.action, row.actor, detail["before"]) == ("configuration.reload", "wang", before)
         assert detail["rules"] == {"changed": ["own-low"]}
         assert event == {"event": "configuration", "data": {"configuration": detail["configuration"]}}
+
+
+async def test_agent_that_left_the_site_file_is_missed_no_more(tmp_path: Path) -> None:
+    """Nobody is called about an agent that nothing depends on any more; the one that stays is still missed."""
+    clock = Clock()
+    async with running(tmp_path, clock) as (bench, reloader):
+        await bench.take(low(1, START_MS))
+        (tmp_path / "shuiye.yaml").write_text(SITE[: SITE.index("  - id: edge2")], "utf-8")
+        await reloader.reload("gateway", sites_only=True)
+        clock.now_ms = START_MS + 600_000
+        await until(lambda: ("agent-lost", "shuiye/edge1") in {(a.rule, a.subject) for a in bench.reader.alarms()})
+
+        assert "shuiye/edge2" not in {alarm.subject for alarm in bench.reader.alarms()}
+
+
+def test_other_groups_are_judged_when_the_site_file_has_others(tmp_path: Path) -> None:
+    """A group that is new is watched, one that went is not, one that stayed still is."""
+    path, library = tmp_path / "shuiye.yaml", ProfileLibrary()
+    loaded = []
+    for names in ("ab", "bc"):
+        told = ", ".join(f"{{id: {n}, kind: main, title: {{zh: 甲, en: A}}, members: [hydrant-01]}}" for n in names)
+        path.write_text(f"{SITE}groups: [{told}]\n", "utf-8")
+        loaded.append(load_site(path, library))
+    engine = Engine(load_packs())
+    engine.add_site(loaded[0])
+    rule = "hydrant-main-low"
+    before = [engine.watches(rule, f"shuiye/{name}") for name in "abc"]
+
+    engine.replace_groups(loaded[1])
+
+    assert before == [True, True, False]
+    assert [engine.watches(rule, f"shuiye/{name}") for name in "abc"] == [False, True, True]
+
+
+async def test_site_file_is_taken_by_itself_and_rules_only_when_asked(tmp_path: Path) -> None:
+    """Rules that nobody proved do not come into force because a file was saved."""
+    async with running(tmp_path) as (bench, reloader):
+        task = asyncio.create_task(reloader.run(), name="reload")
+        try:
+            await until(lambda: reloader.is_watching)
+            version = bench.pipeline.installation.rules["own-low"].version
+            write_pack(tmp_path, below=500)
+            (tmp_path / "shuiye.yaml").write_text(SITE.replace("points: 16", "points: 17"), "utf-8")
+            await until(lambda: reloader.reloads == 1)
+            kept = bench.pipeline.installation.rules["own-low"].version
+            reloader.ask()
+            await until(lambda: reloader.reloads == 2)
+        finally:
+            await end_task(task)
+
+        assert kept == version
+        assert bench.pipeline.installation.rules["own-low"].version != version
+
+
+async def test_rules_are_read_again_when_the_control_socket_is_asked(tmp_path: Path) -> None:
+    """`weizhan rules apply` tells the gateway this way, and gets its refusal word for word."""
+    async with running(tmp_path) as (bench, reloader):
+        path = tmp_path / "data" / SOCKET
+        async with (
+            ControlServer(path, bench.pipeline, bench.feed, dict, reloader.reload),
+            ControlClient(path) as client,
+        ):
+            write_pack(tmp_path, below=500)
+            told = await client.ask("rules.reload", "wang")
+            write_pack(tmp_path).write_text("pack: own", "utf-8")
+            with pytest.raises(ControlError, match=r"own\.yaml:1: title: got nothing"):
+                await client.ask("rules.reload", "wang")
+
+        assert told["rules"] == {"changed": ["own-low"]}
 
 
 async def test_start_keeps_every_rule_in_force_in_the_ledger(tmp_path: Path) -> None:
