@@ -129,21 +129,22 @@ def test_times_are_right_when_the_wall_clock_is_stepped(tmp_path: Path, wrong_ms
     agent = Agent(machine, tmp_path)
     every_s = 20 if case == "online" else 300
     until_s = 1200 if case == "online" else 6 * HOUR_S + 1200
-    while machine.at_s < until_s:
-        machine.at_s += every_s
+    for at_s in range(every_s, until_s, every_s):
+        machine.at_s = at_s
         agent.measure()
-        if machine.at_s == 600:
+        if at_s == 600:
             machine.wrong_ms += step_ms
-        if case == "outage and restart" and machine.at_s == 3000:
+        if case == "outage and restart" and at_s == 3000:
             agent.file.close()
             agent.start()
-        is_away = case != "online" and 300 < machine.at_s < 6 * HOUR_S
+        is_away = case != "online" and 300 < at_s < 6 * HOUR_S
         if not is_away:
             for batch in agent.send():
                 machine.at_s += 0.001
                 desk.take(batch, machine.true_ms() + chance.randint(5, 400))
     agent.file.close()
 
+    assert machine.wrong_ms == wrong_ms + step_ms
     worst_ms = max(map(abs, errors_ms(desk, agent)))
     assert worst_ms <= 1000
     assert in_order(desk.placed)
@@ -204,6 +205,17 @@ def test_old_file_is_brought_up_and_its_rows_are_of_an_unknown_clock(tmp_path: P
     assert [(each.seq, each.clock_lost, each.epoch) for each in sent] == [(7, True, "e"), (8, False, "e")]
     assert [reading.quality for reading in desk.placed] == ["uncertain:clock", "good"]
     assert errors_ms(desk, agent) == [0, 0]
+
+
+def test_row_counts_as_damaged_when_its_clock_was_changed_on_disk(tmp_path: Path) -> None:
+    """By which clock readings were timed is under the checksum like the readings."""
+    agent = Agent(Machine(), tmp_path)
+    agent.measure()
+    agent.file.db.execute("UPDATE batch SET shift_ms = shift_ms + 1024")
+    rows = agent.file.peek("telemetry", 0, 1)
+    agent.file.close()
+
+    assert [(row.readings, row.gap_list()[0].reason) for row in rows] == [(0, "damaged")]
 
 
 def batch(readings: list[Reading], *, sent_ms: int, steady_ms: int, **more: object) -> Batch:
