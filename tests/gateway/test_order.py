@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.messages import Batch, Gap
-from gateway.ingest.order import LEDGER_RESTORED, Lost, judge
+from gateway.ingest.order import Lost, judge
 from tests.gateway.harness import batch
 
 
@@ -32,10 +32,17 @@ def test_gaps_are_recorded_above_the_watermark_when_batches_were_thinned() -> No
     assert verdict == ("take", (Lost(3, 3, 50, 3, 4, "budget"), Lost(4, 4, 50, 4, 5, "budget")))
 
 
+def test_gaps_are_recorded_when_they_begin_right_above_the_watermark_and_end_with_the_batch() -> None:
+    """The first gap is the very next batch; the last one is the batch itself, of which nothing is left."""
+    gaps = [Gap(seq, 50, seq, seq + 1, "budget") for seq in (3, 4)]
+    verdict = judge(batch(4, oldest=3, covers_from=3, gaps=gaps), 2)
+    assert verdict == ("take", (Lost(3, 3, 50, 3, 4, "budget"), Lost(4, 4, 50, 4, 5, "budget")))
+
+
 def test_loss_is_recorded_when_the_ledger_was_restored_from_a_backup() -> None:
     """The agent deleted what a later ledger had acknowledged: that can never come, and is said so."""
     verdict = judge(batch(9, oldest=9), 4)
-    assert verdict == ("take", (Lost(5, 8, 0, None, None, LEDGER_RESTORED),))
+    assert verdict == ("take", (Lost(5, 8, 0, None, None, "ledger_restored"),))
 
 
 def test_hole_is_seen_when_a_restored_ledger_meets_a_batch_past_the_oldest() -> None:
