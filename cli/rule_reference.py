@@ -34,7 +34,8 @@ A limit is changed in two places, never in the pack:
 What the rules know of a site stands in its file, beside how devices are read (`deploy/site.yaml` is a sample):
 
 - `asset` of a device: kind and day of making of an extinguisher, last inspection, maintenance, calibration and battery,
-  and `crowded` where the routine check is half-monthly. Work recorded at the gateway counts as well; the later day wins.
+  and `crowded` where the routine check is half-monthly. Work recorded at the gateway counts as well; the later day
+  wins.
 - `groups`: hydrants on one `main`, detectors of one `zone`, whatever belongs together as an `area`. The zones of a
   panel come from the columns `zone` and `type` of its point map.
 - `time_zone`, by which "at night" goes.
