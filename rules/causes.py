@@ -22,6 +22,8 @@ from rules.phases import Block, Phases
 BROKER = "broker"
 RETURN_MS = 15_000
 """After its cause is over, what it explained has at least this long to come back by itself."""
+KEPT = 8
+"""Past spans of an alarm that outlive a restart."""
 FINDINGS = 10_000
 """Findings kept of a rule; the oldest go first."""
 
@@ -107,7 +109,19 @@ class Causes:
         standing = self._stand(watch.rule.id, watch.subject, watch.site, device)
         changed = standing.spans.begin(at_ms) if watch.is_up else standing.spans.end(at_ms)
         if changed:
+            late = any(course.is_behind for lane in watch.course.lanes for course in lane.courses)
+            watch.past = list(standing.spans.past)[-KEPT:] if late else []
             self._spread(watch.rule.id, standing, at_ms)
+
+    def recall(self, watch: Watch) -> None:
+        """After a restart: since when the alarm of the watch stands, and when it stood before."""
+        if watch.rule.id in self._named and (watch.is_up or watch.past):
+            standing = self._stand(
+                watch.rule.id, watch.subject, watch.site, None if watch.device is None else watch.device.name
+            )
+            standing.spans.past.extend(watch.past)
+            if watch.is_up:
+                standing.spans.begin(watch.up_ms)
 
     def note_alarm(self, rule: str, subject: str, site: str, device: str | None, states: frozenset[str]) -> None:
         """What the gateway says of the alarms of a rule on a subject."""

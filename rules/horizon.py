@@ -36,7 +36,7 @@ class Progress:
         self._world = world
         self._apply = apply
         self._fire = fire
-        self._wakes: list[tuple[int, int, Course]] = []
+        self._wakes: list[tuple[int, int, int, Course]] = []
         self._counter = 0
 
     # --- timers --------------------------------------------------------------------------------------------------
@@ -44,14 +44,14 @@ class Progress:
     def schedule(self, watch: Watch, due_ms: int, kind: str) -> int:
         """Wake the watch when event time has come that far; gives the timer's number."""
         self._counter = number = self._counter + 1
-        heapq.heappush(watch.course.timers, (due_ms, number, kind, watch))
+        heapq.heappush(watch.course.timers, (due_ms, watch.rank, number, kind, watch))
         self._wake(watch.course, due_ms)
         return number
 
     def move(self, watch: Watch, old: Course) -> None:
         """Take the timers of a watch that changed its course along."""
-        mine = [timer for timer in old.timers if timer[3] is watch]
-        old.timers[:] = [timer for timer in old.timers if timer[3] is not watch]
+        mine = [timer for timer in old.timers if timer[4] is watch]
+        old.timers[:] = [timer for timer in old.timers if timer[4] is not watch]
         heapq.heapify(old.timers)
         for timer in mine:
             heapq.heappush(watch.course.timers, timer)
@@ -64,7 +64,7 @@ class Progress:
     def advance(self, now_ms: int) -> None:
         """Let timers speak that are due and whose time is complete."""
         while self._wakes and self._wakes[0][0] <= now_ms:
-            due_ms, _, course = heapq.heappop(self._wakes)
+            due_ms, _, _, course = heapq.heappop(self._wakes)
             if course.wake_ms == due_ms:
                 course.wake_ms = NEVER
                 self.run(course, now_ms)
@@ -73,7 +73,8 @@ class Progress:
         if due_ms < course.wake_ms:
             course.wake_ms = due_ms
             self._counter += 1
-            heapq.heappush(self._wakes, (due_ms, self._counter, course))
+            # Of courses due at one moment, those that others wait for come first.
+            heapq.heappush(self._wakes, (due_ms, len(course.lanes), self._counter, course))
 
     def run(self, course: Course, now_ms: int) -> None:
         """Do everything in the course whose time is complete, in order."""
@@ -85,7 +86,7 @@ class Progress:
             if due_ms <= at_ms:
                 if due_ms > reach_ms:
                     break
-                due_ms, number, kind, watch = heapq.heappop(timers)
+                due_ms, _, number, kind, watch = heapq.heappop(timers)
                 self._fire(watch, kind, number, due_ms)
             elif at_ms <= reach_ms or len(held) > MOST_HELD:
                 at_ms, _, feed, reading = heapq.heappop(held)
@@ -116,7 +117,9 @@ class Progress:
     # --- readings ------------------------------------------------------------------------------------------------
 
     def take(self, slot: LastValue, reading: Reading, at_ms: int) -> None:
-        """A reading that may matter, at its time."""
+        """A reading that may matter, at its time; whatever is due before it comes first."""
+        if self._wakes and self._wakes[0][0] <= at_ms:
+            self.advance(at_ms)
         for feed in slot.feeds:
             course = feed.course
             if len(course.lanes) > 1 and (course.held or at_ms > course.reach_ms(self._world.now_ms)):
@@ -136,7 +139,7 @@ class Progress:
     def _pass(self, course: Course, at_ms: int) -> None:
         timers = course.timers
         while timers and timers[0][0] <= at_ms:
-            due_ms, number, kind, watch = heapq.heappop(timers)
+            due_ms, _, number, kind, watch = heapq.heappop(timers)
             self._fire(watch, kind, number, due_ms)
 
     # --- lanes ---------------------------------------------------------------------------------------------------
@@ -169,7 +172,9 @@ class Progress:
         lane.behind, lane.held = False, None
 
     def _moved(self, lanes: list[Lane], now_ms: int) -> None:
-        for course in {id(course): course for lane in lanes for course in lane.courses}.values():
+        # Those that others wait for come first: they are always at least as far.
+        courses = {course.key: course for lane in lanes for course in lane.courses}
+        for course in sorted(courses.values(), key=lambda course: len(course.lanes)):
             self.run(course, now_ms)
 
     def expect_end(self, watch: Watch, now_ms: int) -> None:

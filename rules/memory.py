@@ -255,7 +255,8 @@ class Course:
         self.key = key
         self.lanes = lanes
         self.held: list[tuple[int, int, Feed, Reading]] = []
-        self.timers: list[tuple[int, int, str, Watch]] = []
+        self.timers: list[tuple[int, int, int, str, Watch]] = []
+        """(due, rank, number, kind, watch)."""
         self.traces: dict[str, Trace] = {}
         self.wake_ms = NEVER
         self.done_ms = 0
@@ -281,13 +282,14 @@ class Watch:
 
     above: the node whose fault, or that of a node above it, explains the alarm. again_ms: when the condition is judged
     again at the latest. known_ms: since when the subject is known, where the condition counts from there. flap_ms:
-    raises within the rule's flap window. waits: it would have been raised but for what explains or inhibits it.
+    raises within the rule's flap window. rank: of what is due at one moment the lower comes first: what inhibits
+    before what is inhibited. waits: it would have been raised but for what explains or inhibits it.
     """
 
     __slots__ = (
         "above", "again", "again_ms", "alarm_id", "counts_known", "course", "detail", "device", "flap_count", "flap_ms",
-        "flapping", "group", "is_late", "is_timed", "known_ms", "node", "phase", "points", "rule", "sight", "since_ms",
-        "site", "slots", "subject", "suppressed", "timer", "version", "waits",
+        "flapping", "group", "is_late", "is_timed", "known_ms", "node", "past", "phase", "points", "rank", "rule",
+        "sight", "since_ms", "site", "slots", "subject", "suppressed", "timer", "up_ms", "version", "waits",
     )  # fmt: skip
 
     def __init__(self, rule: Rule, version: str, subject: str, site: str, device: Device | None) -> None:
@@ -311,12 +313,17 @@ class Watch:
         self.known_ms = 0
         self.alarm_id: int | None = None
         self.detail: dict[str, Any] = {}
+        self.rank = 0
         self.timer = 0
         self.again = 0
         self.again_ms = 0
         self.counts_known = False
         self.is_timed = False
         """Time alone may change it: when it last changed is remembered even at rest."""
+        self.up_ms = 0
+        """Since when its alarm is up."""
+        self.past: list[tuple[int, int]] = []
+        """When it was up before, while there is somebody who has not come that far."""
         self.flap_ms: list[int] = []
         self.flap_count = 0
         self.flapping = False
@@ -332,6 +339,10 @@ class Watch:
     def state(self) -> RuleState:
         """What is written down of it."""
         extra: dict[str, Any] = {}
+        if self.is_up:
+            extra["up_ms"] = self.up_ms
+        if self.past:
+            extra["past"] = self.past
         if self.flap_ms:
             extra["raises"] = self.flap_ms
         if self.flapping:
@@ -343,7 +354,7 @@ class Watch:
         if self.known_ms:
             extra["known_ms"] = self.known_ms
         detail = {**self.detail, "_": extra} if extra else self.detail
-        remembers = self.is_timed or self.flapping or self.flap_ms
+        remembers = self.is_timed or self.flapping or self.flap_ms or self.past
         phase = "past" if self.phase == "rest" and remembers else self.phase
         return RuleState(self.rule.id, self.subject, phase, self.since_ms, self.alarm_id, detail)
 
@@ -357,7 +368,9 @@ class Watch:
         self.flapping = self.flap_count > 0
         self.suppressed, self.is_late = extra.get("suppressed"), bool(extra.get("late"))
         self.known_ms = extra.get("known_ms", self.known_ms)
-        self.is_timed = self.is_timed or state.phase == "past"
+        self.up_ms = extra.get("up_ms", state.since_ms)
+        self.past = [(begin_ms, end_ms) for begin_ms, end_ms in extra.get("past", [])]
+        self.is_timed = self.is_timed or (state.phase == "past" and not self.past)
 
 
 class Group:

@@ -233,7 +233,7 @@ class Phases:
             self._tell(watch, "flap", event_ms, dict(watch.detail), count=count)
             self._enter(watch, "active", event_ms, watch.detail)
             return
-        watch.suppressed = None
+        watch.suppressed, watch.up_ms = None, event_ms
         self._tell(watch, "raise", event_ms, dict(watch.detail), count=count)
         self._enter(watch, "active", event_ms, watch.detail)
         self._order().announce(watch, event_ms)

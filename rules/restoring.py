@@ -133,8 +133,7 @@ class Restoring:
             self._progress.schedule(watch, now_ms, REVIEW)
         if watch.is_late:
             self._progress.expect_end(watch, now_ms)
-        if watch.is_up:
-            self._causes.announce(watch, watch.since_ms)
+        self._causes.recall(watch)
         if watch.node is not None:
             self._look_again(watch, is_known, now_ms)
 

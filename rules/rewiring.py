@@ -217,7 +217,8 @@ class Rewiring:
             watch.phase, watch.since_ms, watch.detail = "active", before.since_ms, before.detail
             watch.suppressed, watch.is_late = before.suppressed, before.is_late
             self._phases.settle(watch)
-            self._causes.announce(watch, before.since_ms)
+            watch.up_ms = before.up_ms
+            self._causes.recall(watch)
         self._judge_anew(watch)
 
     def _judge_anew(self, watch: Watch) -> None:

@@ -73,6 +73,7 @@ class Wiring:
         self._progress = progress
         self._causes = causes
         self._plans: dict[str, Plan] = {}
+        self._ranks: dict[str, int] = {}
         self._limited: dict[int, Plan] = {}
         self._besides: dict[tuple[int, str], frozenset[str]] = {}
         self._wanted: dict[tuple[str, str, str], list[tuple[Watch, frozenset[Keep]]]] = {}
@@ -86,7 +87,21 @@ class Wiring:
         self._limited, self._by_point, self._by_profile, self._besides, self._per = {}, {}, {}, {}, {}
         for plan in self._plans.values():
             self._per.setdefault(plan.rule.per, []).append(plan)
+        self._ranks = {}
+        for name in self._plans:
+            self._rank(name, ())
         self._causes.set_rules(plan.rule for plan in self._plans.values())
+
+    def _rank(self, name: str, below: tuple[str, ...]) -> int:
+        """How many rules stand above one another over this one: those that inhibit it and those it looks at."""
+        plan = self._plans.get(name)
+        if plan is None or name in below:
+            return -1
+        if name not in self._ranks:
+            above = [inhibit.rule for inhibit in plan.rule.inhibit_by]
+            above += [each for leaf in plan.rule.leaves() if isinstance(leaf, AlarmIs) for each in leaf.rules]
+            self._ranks[name] = 1 + max((self._rank(each, (*below, name)) for each in above), default=-1)
+        return self._ranks[name]
 
     # --- agents and lines ----------------------------------------------------------------------------------------
 
@@ -162,7 +177,9 @@ class Wiring:
                 watch.above = device
                 device.explained.append(watch)
             if mine.node is None:
-                self._feed(slot, watch.course).quick.append(watch)
+                quick = self._feed(slot, watch.course).quick
+                quick.append(watch)
+                quick.sort(key=lambda each: each.rank)
                 watch.slots.append(slot)
             else:
                 self._show(watch, slot, mine.node.needs.keeps.get(None, frozenset()))
@@ -171,6 +188,7 @@ class Wiring:
         if name == ONLINE:
             self._tells(slot, device)
         self._looked_at(device, name, slot)
+        slot.feeds.sort(key=lambda feed: len(feed.course.lanes))
         slot.set_limits()
 
     def _tells(self, slot: LastValue, device: Device) -> None:
@@ -284,6 +302,7 @@ class Wiring:
             feed.trace.keeps = wanted
         if watch not in feed.deep:
             feed.deep.append(watch)
+            feed.deep.sort(key=lambda each: each.rank)
         slot.settle()
 
     def _feed(self, slot: LastValue, course: object) -> Feed:
@@ -302,6 +321,7 @@ class Wiring:
         if watch is None:
             watch = world.watches[key] = Watch(plan.rule, plan.version, subject, site, device)
             watch.node = plan.node
+            watch.rank = self._ranks.get(plan.rule.id, 0)
             watch.counts_known = plan.counts_known
             watch.course = self._progress.course(lanes)
             if plan.node is not None:

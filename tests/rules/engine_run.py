@@ -105,11 +105,11 @@ class Run:
             if self.beats and self.now - self._beat_ms >= HEARTBEAT_MS:
                 self.heartbeat()
 
-    def observe(self, *readings: Reading, site: str = "s") -> None:
+    def observe(self, *readings: Reading, site: str = "s", offset_ms: int = 0) -> None:
         """A batch arrives now."""
         batch = list(readings)
-        self.engine.observe(site, batch, self.now)
-        self._tail.append((site, batch, self.now, 0))
+        self.engine.observe(site, batch, self.now, offset_ms)
+        self._tail.append((site, batch, self.now, offset_ms))
         self.engine.advance(self.now)
         self.commit()
 

@@ -63,7 +63,9 @@ class Tree:
         end_ms = self.run.now + seconds * 1000
         while self.run.now < end_ms:
             if self.run.beats and self.run.agents["s", "edge"]:
-                self.run.observe(*(Reading(f"{d}/online", self.run.now, True) for d in self.devices if d not in self.off))
+                self.run.observe(
+                    *(Reading(f"{d}/online", self.run.now, True) for d in self.devices if d not in self.off)
+                )
             self.run.advance(min(end_ms, self.run.now + 300_000))
 
     def standing(self) -> dict[tuple[str, str], bool]:
