@@ -249,7 +249,7 @@ def play(steps: list[tuple[str, object]], restarts: frozenset[int]) -> Desk:
     return desk
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(STEP, max_size=25), st.frozensets(st.integers(0, 24), max_size=6))
 def test_a_killed_planner_plans_the_same_when_it_goes_on_from_the_ledger(
     steps: list[tuple[str, object]], restarts: frozenset[int]
@@ -259,7 +259,7 @@ def test_a_killed_planner_plans_the_same_when_it_goes_on_from_the_ledger(
         assert broken.told() == whole.told()
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(STEP, max_size=30))
 def test_no_fire_is_grouped_delayed_or_lost_when_anything_happens(steps: list[tuple[str, object]]) -> None:
     """Each fire has one first message to each person of the first step, in its own turn, about itself alone; and

@@ -124,7 +124,7 @@ def test_one_lost_message_raises_nothing_when_the_second_try_arrives() -> None:
         way.broken = {"answer"}
         way.at(111)
         way.broken = set()
-        way.at(140)
+        way.at(125)
         assert way.hops == GOOD
 
 
