@@ -60,11 +60,16 @@ class StateNode:
     def judge_point(self, view: View, point: str | None, _temperature: str | None) -> Truth:
         """The same of another point: one of a tally. A state knows no temperature."""
         last = view.last(point)
+        violated, over = self.meets(last)
+        return Truth(violated, over, _inputs("state", point, last), None)
+
+    def meets(self, last: Reading | None) -> tuple[bool, bool]:
+        """Whether a reading is in one of the states, and whether it is in none of them; neither: not known."""
         if last is None or not is_known(last.value, last.quality):
-            return Truth(False, False, _inputs("state", point, last), None)
+            return False, False
         # 1.0 equals true in Python, and in nobody's mind.
         violated = last.value in self._words and last.value.__class__ is not float
-        return Truth(violated, not violated, _inputs("state", point, last), None)
+        return violated, not violated
 
 
 class QualityNode:
@@ -228,11 +233,11 @@ class TallyNode:
         meeting: list[str] = []
         maybe = known = 0
         manual = maybe_manual = False
-        for point, truth in self._each(view):
-            known += truth.violated or truth.over
-            if truth.violated:
+        for point, met, not_met in self._each(view):
+            known += met or not_met
+            if met:
                 meeting.append(point)
-            if not truth.over:
+            if not not_met:
                 maybe += 1
                 maybe_manual |= leaf.manual_counts and view.is_manual(point)
         again_ms = None
@@ -253,12 +258,20 @@ class TallyNode:
         over = not violated and known > 0 and maybe < leaf.at_least and not maybe_manual
         return Truth(violated, over, inputs, again_ms)
 
-    def _each(self, view: View) -> Iterator[tuple[str, Truth]]:
+    def _each(self, view: View) -> Iterator[tuple[str, bool, bool]]:
+        """(point, whether it meets the condition, whether it does not) of every point that was ever heard."""
+        node = self._node
         for point in view.points():
             last = view.last(point)
-            if last is not None and last.observed_ms:
+            if last is None or not last.observed_ms:
+                continue
+            if isinstance(node, StateNode):  # hundreds of points at each change of one: no inputs are made for them
+                met, not_met = node.meets(last)
+            else:
                 beside = None if self._beside is None else f"{point.partition('/')[0]}/{self._beside}"
-                yield point, self._node.judge_point(view, point, beside)
+                truth = node.judge_point(view, point, beside)
+                met, not_met = truth.violated, truth.over
+            yield point, met, not_met
 
     def _entered(self, view: View, at_ms: int) -> tuple[list[tuple[int, str]], int]:
         """(when it entered, point) of those that did within the while, ascending; the moment that is judged."""
