@@ -90,6 +90,18 @@ def test_next_episode_is_shelved_too_when_the_rule_is_on_the_shelf(world: World)
     assert [(a.id, a.hold) for a in world.open] == [(2, None)]
 
 
+def test_other_shelf_of_the_rule_stays_when_one_ends(world: World) -> None:
+    """A shelf belongs to a rule on a subject; a restart finds the one that is left."""
+    world.see(FAULT, "fault")
+    world.see("panel-01/p003", "fault")
+    shelve(world, 1, MINUTE_MS)
+    shelve(world, 2, HOUR_MS)
+    world.wait(MINUTE_MS)
+    world.restart()
+    assert [a.hold for a in world.open] == [None, "shelved"]
+    assert [row["alarm_id"] for row in world.state.snapshot(0).shelved] == [2]
+
+
 def test_shelving_is_refused_when_it_is_too_long_or_says_no_reason(world: World) -> None:
     """A fire lies there for 4 h at most, anything else for a week; nothing is shelved silently."""
     world.see(FIRE, "fire")
