@@ -57,7 +57,7 @@ class Run:
         now_ms: int = START,
     ) -> None:
         self._make = make
-        self.agents = {agent: True for agent in agents}
+        self.agents = dict.fromkeys(agents, True)
         self.now = now_ms
         self.states: dict[tuple[str, str], RuleState] = {}
         self.transitions: list[Transition] = []

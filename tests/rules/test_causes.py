@@ -44,14 +44,15 @@ class Tree:
     def say_all(self, *, online: bool, line: str = "h") -> None:
         """Every device says (or its agent says of it) whether it answers; devices one after the other."""
         for device in [device for device in self.devices if device.startswith(line)]:
-            _ = self.off.discard(device) if online else self.off.add(device)
             if online:
+                self.off.discard(device)
                 self.run.observe(
                     Reading(f"{device}/online", self.run.now, True),
                     Reading(f"{device}/pressure_kpa", self.run.now, 300.0),
                     Reading(f"{device}/cap_open", self.run.now, False),
                 )
             else:
+                self.off.add(device)
                 self.run.observe(
                     Reading(f"{device}/online", self.run.now, False),
                     Reading(f"{device}/pressure_kpa", self.run.now, None, "unknown:no_answer"),

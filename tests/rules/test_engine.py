@@ -85,14 +85,14 @@ def play(steps: list[tuple[int, tuple[str, object]]], restart_when: Callable[[in
     return [(t.rule, t.subject, t.event, t.event_ms) for t in run.transitions]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(STEPS, st.sets(st.integers(0, 40)))
 def test_restarts_change_no_decision(steps: list[tuple[int, tuple[str, object]]], restarts: set[int]) -> None:
     """Whenever the gateway starts anew, the decisions and their times are those of an undisturbed run."""
     assert play(steps, lambda number: number in restarts) == play(steps, lambda _: False)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(STEPS)
 def test_raise_and_clear_alternate_for_each_subject(steps: list[tuple[int, tuple[str, object]]]) -> None:
     """No alarm is raised twice without a clear between, none cleared that was not raised, no time runs backward."""

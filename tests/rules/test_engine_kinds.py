@@ -9,7 +9,7 @@ import pytest
 from contract.messages import Reading
 from contract.site import Site
 from rules.engine import Engine
-from rules.model import Rule
+from rules.model import AgentLost, Rule
 from tests.rules.engine_run import LIBRARY, RULES, START, Run, engine_of, rule, site_of
 
 PRESSURE = "s/h/pressure_kpa"
@@ -66,7 +66,7 @@ def test_alarm_is_suppressed_and_released_when_an_inhibiting_one_comes_and_goes(
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_one_alarm_with_a_count_when_a_contact_flaps(restart: bool) -> None:  # noqa: FBT001 # a parameter of the test
+def test_one_alarm_with_a_count_when_a_contact_flaps(restart: bool) -> None:
     """From the third raise on it is one alarm that counts, until nothing came for a minute; restarts change nothing."""
     run = run_of(rule(CAP))
     for number in range(6):
@@ -219,6 +219,7 @@ def test_every_agent_is_reported_at_its_time_and_none_after_a_restart(many: Site
         engine.advance(now_ms)
         raised.update({t.subject: now_ms for t in engine.take().transitions})
     lost = RULES["agent-lost"]
+    assert isinstance(lost.when, AgentLost)
     wait_ms = int((lost.when.after_s + lost.for_s) * 1000)
 
     assert len(raised) == AGENTS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -152,7 +151,7 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return site_of(tmp_path_factory.mktemp("station"), STATION)
 
 
-SETTINGS = settings(deadline=None, max_examples=15, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+SETTINGS = settings(deadline=None, max_examples=10, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 @SETTINGS
