@@ -165,8 +165,8 @@ def _watches(rule: Rule, profile: Profile) -> bool:
 
 
 def _one_point(rule: Rule) -> str | None:
-    """The point that a rule per point judges, where it is one only."""
-    names = {pattern.partition("/")[2] for pattern in rule.applies_to} if rule.per == "point" else set()
+    """The point that a rule per point or group judges, where it is one only."""
+    names = {pattern.partition("/")[2] for pattern in rule.applies_to} if rule.per in ("point", "group") else set()
     return names.pop() if len(names) == 1 and not any("*" in name for name in names) else None
 
 

@@ -76,6 +76,24 @@ async def test_each_role_may_call_exactly_what_the_table_says(station: Station, 
                 assert answer.status_code == 403, path
 
 
+RIGHTS = {
+    "acknowledge": ("duty", "administrator"),
+    "assign note find shelve unshelve": ("duty", "maintainer", "administrator"),
+    "take-out return drills maintenance close work approve": ("maintainer", "administrator"),
+    "path-receipt": ("duty", "administrator"),
+}
+
+
+def test_a_role_may_change_what_its_work_is_and_an_inspector_nothing() -> None:
+    """The table again in words, so that a slip in it is seen."""
+    for words, roles in RIGHTS.items():
+        for word in words.split():
+            found = {may for (method, path), may in ROUTES.items() if method == "POST" and path.endswith("/" + word)}
+            assert found == {frozenset(roles)}, word
+    changing = {path for (method, path), may in ROUTES.items() if method == "POST" and "inspector" in may}
+    assert changing == {"/sign-out"}
+
+
 async def test_a_route_outside_the_table_is_refused_to_everybody(station: Station) -> None:
     """Closed unless listed."""
     app = _app(station)

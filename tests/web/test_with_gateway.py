@@ -42,6 +42,41 @@ async def test_a_first_sign_in_goes_through_the_gateway_and_is_audited(tmp_path:
     assert {"sign_in.failed", "user.set_password", "session.open", "session.close"} <= set(actions)
 
 
+async def test_holds_drills_and_work_go_through_the_gateway(tmp_path: Path, free_port: int) -> None:
+    """Each form is taken as it is sent, stands on its page, and is audited; what the gateway refuses is told."""
+    station = Station.__new__(Station)
+    station.data_dir = tmp_path / "d"
+    station.site_file = tmp_path / "shuiye.yaml"
+    station.site_file.write_text(SITE, "utf-8")
+    settings = station.settings()
+    async with open_gateway(settings, EmbeddedSettings(), MqttSettings(port=free_port)) as gateway:
+        one_time = gateway.one_time_passwords["maintainer"]
+        async with serving(station) as address, Browser(address) as browser:
+            await browser.sign_in("maintainer", one_time)
+            await browser.submit("/first-password", "/first-password", password=NEW, again=NEW)
+            form = {"site": "shuiye", "scope": "panel-01", "reason": "walk test", "hours": "1"}
+            assert (await browser.submit("/drills", "/drills", **form)).status_code == 303
+            assert "DRILL" in (await browser.get("/")).text
+            assert "0 of " in (await browser.get("/drills/1")).text
+            assert (await browser.submit("/drills/1", "/drills/1/close", note="done")).status_code == 303
+            assert "DRILL" not in (await browser.get("/")).text
+            window = {"site": "shuiye", "scope": "pump-01", "reason": "bearings", "begin": "2020-01-01T00:00"}
+            answer = await browser.submit("/maintenance", "/maintenance", **window, end="2090-01-01T00:00")
+            assert answer.status_code == 422  # a window of decades is no window
+            page = "/devices/shuiye/hydrant-02"
+            out = {"subject": "shuiye/hydrant-02", "next": page}
+            await browser.submit(page, "/service/take-out", **out, reason="valve is broken")
+            assert "valve is broken" in (await browser.get("/alarms?show=held")).text
+            await browser.submit(page, "/service/return", **out)
+            await browser.submit(page, f"{page}/work", work="inspection", note="all well")
+            assert "all well" in (await browser.get(page)).text
+            answer = await browser.submit("/r/made-up-token", "/r/made-up-token")
+            assert answer.status_code == 404
+    with LedgerReader(settings.data_dir / FILE) as ledger:
+        actions = {row.action for row in ledger.audit() if row.actor == "maintainer"}
+    assert {"drill.open", "drill.close", "service.take_out", "service.return", "work.record"} <= actions
+
+
 def test_a_reading_has_the_shape_the_stand_in_sends() -> None:
     """[point, observed_ms, value, quality]: the order of the wire."""
     assert Reading.__struct_fields__ == ("point", "observed_ms", "value", "quality")
