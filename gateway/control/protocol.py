@@ -187,6 +187,8 @@ class Snapshot(msgspec.Struct, kw_only=True):
     maintenance: {id, site, scope, from_ms, until_ms, reason, by, closed_ms, closed_by, note};
     shelved: {rule, subject, alarm_id, severity, from_ms, until_ms, reason, by};
     out_of_service: {subject, from_ms, reason, by};
+    proofs: {target, state, hop, via, asked_ms, answered_ms, judged_ms, sent_ms, receipt_ms, done_ms, proven_ms, tries};
+    notices: {ways: [{person, name, channel, kind, state, pending, last_sent_ms, since_ms, error}], failing, pending};
     duty_checks: open ones and those nobody answered within the last hour: {id, site, origin, asked_ms, until_ms, state,
     answered_ms, answered_by}.
     """
