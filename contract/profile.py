@@ -190,14 +190,18 @@ class Profile(Section):
         """All points of a device; `count` is how many repeated points it has (None: the profile's own)."""
         if self.repeat is None or self.repeat_name is None:
             return self._named(self.points)
-        template, made = self.repeat.point, []
+        return self._named([*self.points, *map(self._repeated, range(1, (count or self.repeat.count) + 1))])
+
+    def _repeated(self, n: int) -> Point:
+        """The n-th repeated point."""
+        assert self.repeat is not None
+        assert self.repeat_name is not None
+        template = self.repeat.point
         assert template.register_ is not None or self.printer is not None
-        for n in range(1, (count or self.repeat.count) + 1):
-            register = None if template.register_ is None else template.register_ + (n - 1) * self.repeat.step
-            title = Text(zh=f"{template.title.zh} {n}", en=f"{template.title.en} {n}")
-            name = self.repeat_name.format(n=n)
-            made.append(template.model_copy(update={"name": name, "title": title, "register_": register}))
-        return self._named([*self.points, *made])
+        register = None if template.register_ is None else template.register_ + (n - 1) * self.repeat.step
+        title = Text(zh=f"{template.title.zh} {n}", en=f"{template.title.en} {n}")
+        name = self.repeat_name.format(n=n)
+        return template.model_copy(update={"name": name, "title": title, "register_": register})
 
     def _named(self, points: list[Point]) -> list[Point]:
         """The points, those with a name of their own under it."""
@@ -235,7 +239,7 @@ class Profile(Section):
             # A device may have more repeated points than the profile's default.
             match = re.fullmatch(re.sub(r"\\\{n[^}]*\\\}", r"(\\d+)", re.escape(self.repeat_name)), name)
             if match and 1 <= int(match[1]) <= 2000:
-                found = self.points_for(int(match[1]))[-1]
+                found = self._named([self._repeated(int(match[1]))])[0]
         if found is None and self.printer is not None and re.fullmatch(r"l\d{3}p\d{3}", name):
             title = self._titles.get(name) or Text(
                 zh=f"回路 {int(name[1:4])} 地址 {int(name[5:8])}", en=f"Loop {int(name[1:4])} point {int(name[5:8])}"
