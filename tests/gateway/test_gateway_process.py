@@ -318,7 +318,7 @@ async def test_unknown_device_is_in_the_history_when_it_was_approved(tmp_path: P
     ):
         await until(lambda: gateway.subscriber.connected)
         readings = [Reading("hydrant-99/pressure_kpa", now_ms, 240.0), Reading(PRESSURE, now_ms, 150.0)]
-        await agent.publish("t3/shuiye/edge1/telemetry", encode(batch(1, *readings)), qos=1)
+        await agent.publish("t3/shuiye/edge1/telemetry", encode(batch(1, *readings, sent_ms=now_ms)), qos=1)
 
         def is_mirrored(point: str) -> bool:
             with ledger(tmp_path) as reader:
