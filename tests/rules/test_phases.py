@@ -142,6 +142,104 @@ def test_missing_value_that_clears_stands_in_the_decision() -> None:
     assert station.decided[-1].inputs == {"value": None, "quality": "bad:crc", "observed_ms": START_MS + 7_000}
 
 
+# --- conditions that look at more than one reading -------------------------------------------------------------------
+
+OPEN = {"kind": "state", "point": "cap_open", "equals": [True]}
+LOW_AND_OPEN = {"kind": "all", "of": [{**LOW, "point": "pressure_kpa"}, OPEN]}
+
+
+def a_device_rule(**more: Any) -> Rule:
+    """The same on several points."""
+    return a_rule(**{"applies_to": ["hydrant-municipal/*"], "per": "device", "when": LOW_AND_OPEN, **more})
+
+
+def test_condition_on_two_points_moves_through_its_phases() -> None:
+    """Pending since both hold; either one ends it; the leaf that decided stands in the decision."""
+    station = Station(a_device_rule(for_s=10, clear_for_s=10))
+    station.at(0, 90.0)
+    station.at(5, True, point="cap_open")
+    station.at(14, 300.0)
+    station.at(20, 90.0)
+    station.at(50, False, point="cap_open")
+    station.at(55, True, point="cap_open")
+    station.at(60, 300.0)
+    station.go(100)
+    assert station.story() == [(30, "raise"), (70, "clear")]
+    raised, cleared = station.decided
+    assert [leaf["point"] for leaf in raised.inputs["because"]] == ["pressure_kpa", "cap_open"]
+    assert raised.inputs["at_ms"] == START_MS + 20_000
+    assert [leaf["point"] for leaf in cleared.inputs["because"]] == ["pressure_kpa"]
+    assert cleared.inputs["at_ms"] == START_MS + 60_000
+
+
+@pytest.mark.parametrize(("on_missing", "expected"), [("hold", ["raise"]), ("clear", ["raise", "clear"])])
+def test_condition_on_two_points_holds_or_clears_when_one_goes_missing(on_missing: str, expected: list[str]) -> None:
+    """As the rule says; and a pending phase ends, because what is not known never raises."""
+    station = Station(a_device_rule(on_missing=on_missing))
+    station.at(0, 90.0)
+    station.at(5, True, point="cap_open")
+    station.at(20, None, UNKNOWN, point="cap_open")
+    assert [event for _, event in station.story()] == expected
+    pending = Station(a_device_rule(on_missing=on_missing, for_s=30))
+    pending.at(0, 90.0)
+    pending.at(5, True, point="cap_open")
+    pending.at(20, None, UNKNOWN, point="cap_open")
+    pending.go(100)
+    assert pending.story() == []
+
+
+def test_between_limit_and_clear_level_nothing_is_missing() -> None:
+    """All points are known: an alarm that clears on missing values stays up."""
+    station = Station(a_device_rule(on_missing="clear"))
+    station.at(0, 90.0)
+    station.at(5, True, point="cap_open")
+    station.at(9, 105.0)
+    station.go(100)
+    assert station.story() == [(5, "raise")]
+
+
+def test_window_is_judged_again_when_time_alone_changes_it() -> None:
+    """The fall is over once the high value has left the window, without any reading."""
+    window = {"kind": "window", "of": "fall", "window_s": 60, "samples": 1, "above": 50, "clear": 20}
+    station = Station(a_rule(when=window))
+    station.at(0, 300.0)
+    station.at(70, 200.0)
+    station.at(80, 201.0)
+    station.go(300)
+    assert station.story() == [(70, "raise"), (130, "clear")]
+
+
+def test_hour_of_the_day_raises_what_holds_already() -> None:
+    """The clock strikes 22:14 UTC, 40 s after the start."""
+    night = {"kind": "time", "from": "22:14", "to": "22:15"}
+    station = Station(a_device_rule(when={"kind": "all", "of": [night, OPEN]}))
+    station.at(1, True, point="cap_open")
+    station.go(300)
+    assert station.story() == [(40, "raise"), (100, "clear")]
+
+
+def test_longest_pause_counts_from_when_the_device_became_known() -> None:
+    """Closed ever since: due 100 s after the first that was heard of it."""
+    pause = {"kind": "since", "equals": [True], "longer_than_s": 100}
+    station = Station(a_rule(point="cap_open", when=pause))
+    station.at(7, False, point="cap_open")
+    station.at(60, False, point="cap_open")
+    station.go(300)
+    assert [event for _, event in station.story()] == ["raise"]
+    assert 100 <= station.story()[0][0] <= 107
+
+
+def test_device_that_says_it_is_away_is_absent() -> None:
+    """Its `online` is enough; it does not wait for silence."""
+    rule = a_device_rule(when={"kind": "absence", "after_s": 600})
+    station = Station(rule)
+    station.at(5, True, point="online")
+    station.at(10, False, point="online")
+    station.at(50, True, point="online")
+    station.go(60)
+    assert [event for _, event in station.story()] == ["raise", "clear"]
+
+
 # --- flapping --------------------------------------------------------------------------------------------------------
 
 FLAP = {"count": 3, "within_s": 60, "calm_s": 100}
