@@ -27,6 +27,7 @@ from gateway.notify import check as notify_check
 from gateway.notify.settings import NotifySettings
 from gateway.settings import GatewaySettings
 from gateway.web.settings import WebSettings
+from rules.check import check_limits
 from rules.model import load_packs
 
 _UNSTABLE = re.compile(r"/dev/tty(USB|ACM)\d+")
@@ -192,20 +193,25 @@ def advice_on(settings: Settings) -> Iterator[str]:
 def _gateway_problems(at: _Locator, gateway: GatewaySettings) -> Iterator[str]:
     library = ProfileLibrary(gateway.profiles)
     seen: dict[str, Path] = {}
+    sites: list[tuple[Path, Site]] = []
     for file in gateway.sites:
         try:
-            site: Site = load_site(file, library)
+            site = load_site(file, library)
         except ConfigError as exc:
             yield str(exc)
             continue
         if site.site in seen:
             yield f"{file}: site: got {site.site!r}, which {seen[site.site]} has too. Name each site once."
         seen.setdefault(site.site, file)
+        sites.append((file, site))
     try:
-        load_packs(gateway.rule_folders, gateway.rule_overrides)
+        rules = load_packs(gateway.rule_folders, gateway.rule_overrides)
     except ConfigError as exc:
         key, _, text = str(exc).partition(": ")
         yield f"{at(*key.split('.'))}: {text}" if key.startswith("gateway.") else str(exc)
+        return
+    for file, site in sites:
+        yield from (str(found) for found in check_limits(file, site, rules) if found.is_error)
 
 
 def _with_absolute_paths(model: Any, base: Path) -> Any:

@@ -24,7 +24,7 @@ class GatewaySettings(Section):
     profiles: list[Path] = []
     """Folders with further device profiles; one with the id of a shipped profile replaces it."""
     rule_folders: list[Path] = []
-    """Folders with further rule packs."""
+    """Folders with further rule packs; one with the name of a shipped pack replaces it (docs/rule-lab.md)."""
     rule_overrides: dict[str, Limits] = {}
     """Durations and limits changed for this installation, by rule id."""
     centres: list[Centre] = []

@@ -191,7 +191,11 @@ def test_check_names_file_and_line_of_everything_that_is_wrong(station: Path) ->
 
     done = weizhan("rules", "check", "new")
 
+    start = weizhan("check", "weizhan.yaml")
+
     assert done.exit_code == 2
+    assert start.exit_code == CONFIG_EXIT
+    assert "limits.no-rule: got no such rule" in start.output
     assert re.search(
         r"new/own.yaml:13: rules\[0\].inhibit_by\[0\].rule: got rule 'panel-fyre'.*'panel-fire'", done.output
     )
