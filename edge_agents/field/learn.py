@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from contract.profile import RegisterType
+from contract.point import RegisterType
 from contract.units import FACTORS
 
 WordOrder = Literal["big", "little"]
