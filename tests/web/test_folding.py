@@ -134,7 +134,8 @@ def test_a_fire_that_outlasts_its_drill_is_real(station: Station, inventory: Inv
     station.acts.change(alarm, drill=3, hold=None)
     picture = _picture(station)
     assert picture.waiting_fires() == [alarm]
-    assert views.board(picture, inventory, TEXTS, now_ms()).headline == "fire"
+    board = views.board(picture, inventory, TEXTS, now_ms())
+    assert (board.headline, [card.is_drill for card in board.fires], board.tests) == ("fire", [False], [])
 
 
 def test_a_shelved_alarm_stays_on_the_board_and_keeps_it_from_normal(station: Station, inventory: Inventory) -> None:
