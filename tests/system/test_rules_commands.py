@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -14,11 +15,18 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from cli.processes import CONFIG_EXIT
+from cli.rules_apply import apply
+from cli.settings import load_settings
+from contract.errors import ConfigError
 from contract.messages import Reading
+from gateway.control.client import SOCKET, ControlError
+from gateway.control.protocol import Problem
+from gateway.control.server import ControlServer
 from gateway.history.base import Row
 from gateway.history.embedded import EmbeddedHistory
 from gateway.ledger.reader import LedgerReader
 from gateway.ledger.store import FILE
+from gateway.reload import Reloader
 from tests.gateway.harness import PRESSURE, START_MS, Clock, arrival, batch, open_bench
 
 PAGE = Path(__file__).parents[2] / "docs" / "rule-lab.md"
@@ -171,6 +179,29 @@ def test_apply_refuses_when_a_case_fails_or_a_file_is_wrong(station: Path) -> No
     assert "raise 70 s" in failing.output
     assert "own.yaml:" in wrong.output
     assert list((station / "rules").iterdir()) == []
+
+
+async def test_former_rules_are_back_when_the_gateway_refuses(station: Path) -> None:
+    """What a running gateway will not take is not left in its folder; what it takes is in force at once."""
+    settings = load_settings(station / "weizhan.yaml")
+    socket = station / "data" / SOCKET
+
+    async def refuse(_: str) -> dict[str, Any]:
+        raise ControlError(Problem("invalid", "not these."))
+
+    async with open_bench(station, rule_folders=[station / "rules"]) as bench:
+        assert settings.gateway is not None
+        reloader = Reloader(settings.gateway, lambda: bench.pipeline.installation, bench.pipeline.install)
+        async with ControlServer(socket, bench.pipeline, bench.feed, dict, refuse):
+            with pytest.raises(ConfigError, match=r"the gateway refused the rules: not these\."):
+                await apply(settings, station / "new", None)
+        left = list((station / "rules").iterdir())
+        async with ControlServer(socket, bench.pipeline, bench.feed, dict, reloader.reload):
+            done = await apply(settings, station / "new", None)
+
+    assert left == []
+    assert done.told is not None
+    assert done.told["rules"] == {"added": ["hydrant-below-usual"]}
 
 
 def test_check_names_file_and_line_of_everything_that_is_wrong(station: Path) -> None:
