@@ -272,7 +272,7 @@ class Engine:
             found = [slots.get(reading.point) for reading in readings]
         strangers: list[Reading] = []
         take = self._progress.take
-        behind: Agent | None = None
+        slot: LastValue | None = None
         for reading, slot in zip(readings, found, strict=True):
             if slot is None:
                 slot = self._add_late_point(site, reading.point)
@@ -281,8 +281,6 @@ class Engine:
                     continue
             slot.last = reading
             slot.received_ms = received_ms
-            if slot.lane.behind:
-                behind = slot.lane.agent
             if slot.feeds:
                 value = reading.value
                 if slot.calm and reading.quality == GOOD:
@@ -292,7 +290,8 @@ class Engine:
                     elif value not in slot.alarming:
                         continue
                 take(slot, reading, min(reading.observed_ms + offset_ms, received_ms))
-        if behind is not None:
+        # One batch is of one agent: one of its points tells.
+        if slot is not None and slot.lane.agent.is_behind:
             self._arrived(site, readings, received_ms, offset_ms)
         return strangers
 
@@ -315,8 +314,12 @@ class Engine:
             self._presence.told(feed.node, reading, at_ms)
         for watch in feed.quick:
             self._phases.judge(watch, reading, at_ms)
-        for watch in feed.deep:
-            self._phases.look(watch, at_ms)
+        if not feed.deep:
+            return
+        value, is_good = reading.value, reading.quality == GOOD
+        for watch, gate in zip(feed.deep, feed.gates, strict=True):
+            if gate is None or watch.phase != "rest" or not is_good or gate(value):
+                self._phases.look(watch, at_ms)
 
     def agent_heard(
         self,

@@ -11,6 +11,7 @@ from contract.profile import Profile
 from contract.site import Site
 from rules.conditions_view import Node
 from rules.decisions import COURSE, Effects, Event, RuleState, Transition
+from rules.gate import Gate
 from rules.model import Rule, State, Threshold
 from rules.series import Keep, Series
 from rules.spans import Spans
@@ -57,6 +58,11 @@ class Agent:
         if is_own:
             for lane in self.lanes.values():
                 lane.behind = False
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether more may come that was measured before now."""
+        return any(lane.behind for lane in self.lanes.values())
 
     def fall_behind(self) -> None:
         """What it measured is not known any more."""
@@ -223,13 +229,15 @@ class Trace:
 class Feed:
     """A point's readings on their way into one course: those who judge each by itself, and those who look deeper."""
 
-    __slots__ = ("course", "deep", "node", "quick", "slot", "trace")
+    __slots__ = ("course", "deep", "gates", "node", "quick", "slot", "trace")
 
     def __init__(self, slot: LastValue, course: Course) -> None:
         self.slot = slot
         self.course = course
         self.quick: list[Watch] = []
         self.deep: list[Watch] = []
+        self.gates: list[Gate | None] = []
+        """For each of them: which good values can matter to it while it rests."""
         self.trace: Trace | None = None
         self.node: Device | Line | None = None
         """Whose being reachable the point tells."""
@@ -273,6 +281,11 @@ class Course:
 
     def reach_ms(self, now_ms: int) -> int:
         """How far event time is complete. Nobody waits for an agent that is away, but those below it."""
+        for lane in self.lanes:
+            if lane.behind:
+                break
+        else:
+            return now_ms
         here = [lane for lane in self.lanes if lane.agent.online]
         return min((lane.newest_ms if lane.behind else now_ms for lane in here or self.lanes), default=now_ms)
 
@@ -424,23 +437,4 @@ class World:
                 yield f"{site}/{point}", slot
 
 
-__all__ = [
-    "COURSE",
-    "NEVER",
-    "Agent",
-    "Course",
-    "Device",
-    "Effects",
-    "Event",
-    "Feed",
-    "Group",
-    "Lane",
-    "LastValue",
-    "Line",
-    "RuleState",
-    "Spans",
-    "Trace",
-    "Transition",
-    "Watch",
-    "World",
-]
+__all__ = ["COURSE", "Effects", "Event", "RuleState", "Spans", "Transition"]

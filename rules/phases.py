@@ -18,7 +18,7 @@ from contract.quality import kind
 from rules.conditions_view import is_known
 from rules.horizon import AGAIN, CALM, LOOK, PHASE, REVIEW, STILL, Progress
 from rules.memory import Event, Transition, Watch, World
-from rules.model import State, Threshold
+from rules.model import Quality, State, Threshold
 
 LATE_MS = 60_000
 """A decision about a moment longer ago than this, while more is still to come, is marked retrospective."""
@@ -55,6 +55,11 @@ class Phases:
         """Judge one reading by a rule of one leaf on one point."""
         value, quality = reading.value, reading.quality
         inputs: dict[str, Any] = {"value": value, "quality": quality, "observed_ms": at_ms}
+        if isinstance(watch.rule.when, Quality):  # here a bad or unknown quality is the news itself
+            violated = watch.rule.when.fits(quality)
+            if violated or watch.phase != "rest":
+                self.step(watch, violated, not violated, at_ms, inputs)
+            return
         if kind(quality) not in ("good", "uncertain") or value is None:
             self._missing(watch, at_ms, inputs)
             return
@@ -93,6 +98,8 @@ class Phases:
                 if watch.phase == "rest":
                     watch.since_ms = at_ms
                 self._changed(watch)
+        if watch.phase == "rest" and not truth.violated:
+            return
         inputs = {**truth.inputs, "at_ms": at_ms}
         if not truth.violated and not truth.over and self._is_missing(watch):
             self._missing(watch, at_ms, inputs)

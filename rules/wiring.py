@@ -13,6 +13,7 @@ from contract.site import Site
 from rules.causes import Causes
 from rules.conditions import compile_condition
 from rules.conditions_view import Node
+from rules.gate import gate_of
 from rules.horizon import Progress
 from rules.memory import Agent, Device, Feed, Group, Lane, LastValue, Line, Trace, Watch, World
 from rules.model import AlarmIs, Quality, Rule, Since, State, Threshold
@@ -46,7 +47,8 @@ class Plan:
         rule, when = self.rule, self.rule.when
         if when.kind in _POINTLESS:
             return None
-        if rule.per == "point" and (isinstance(when, State) or (isinstance(when, Threshold) and when.at_20c is None)):
+        is_threshold = isinstance(when, Threshold) and when.at_20c is None
+        if rule.per == "point" and (is_threshold or isinstance(when, State | Quality)):
             return None
         return compile_condition(when)
 
@@ -303,6 +305,13 @@ class Wiring:
         if watch not in feed.deep:
             feed.deep.append(watch)
             feed.deep.sort(key=lambda each: each.rank)
+            device, name = slot.device, slot.key.rpartition("/")[2]
+            feed.gates = [
+                gate_of(each.rule.when, None if each.rule.per == "point" and each.subject == slot.key else name)
+                if each.device is device
+                else None
+                for each in feed.deep
+            ]
         slot.settle()
 
     def _feed(self, slot: LastValue, course: object) -> Feed:
@@ -341,7 +350,8 @@ class Wiring:
             slot = self._world.slots[watch.site].get(point)
             feed = None if slot is None else next((f for f in slot.feeds if f.course is old and watch in f.deep), None)
             if slot is not None and feed is not None:
-                feed.deep.remove(watch)
+                place = feed.deep.index(watch)
+                del feed.deep[place], feed.gates[place]
                 self._show(watch, slot, self._keeps(watch))
         self._progress.move(watch, old)
 
