@@ -82,6 +82,7 @@ class OwnReadings:
         self._facts = facts
         self._monotonic = monotonic
         self._state: object = None
+        self._installation: object = None
         self._alive_s = float("-inf")
         self._stopped_s = stopped_s
         self._stopped_until_ms: int | None = None
@@ -95,9 +96,9 @@ class OwnReadings:
         """Add what is news to a turn, at most once a second. Call it before the turn is finished."""
         now_s, state, facts = self._monotonic(), turn.state, self._facts()
         paused_s = 0.0 if self._looked_s is None else now_s - self._looked_s
-        is_new = self._state is not state
-        if is_new:  # built from the ledger: what was told may not be in it
-            self._state, self._sweep_ms = state, 0
+        is_new = self._state is not state or self._installation is not state.installation
+        if is_new:  # built from the ledger, or another site file: the engine tells what was told
+            self._state, self._installation, self._sweep_ms = state, state.installation, 0
             self._said = {
                 point: Said(slot.value, slot.quality, slot.observed_ms)
                 for point, slot in state.engine.values()

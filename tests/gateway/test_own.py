@@ -14,6 +14,7 @@ from contract.messages import OutboxState, Reading
 from contract.topics import DEFAULT_ROOT
 from gateway.control.protocol import AgentView
 from gateway.installation import load_installation
+from gateway.installing import Install
 from gateway.ledger.store import Store
 from gateway.own import Facts, OwnReadings, note_alive, read_stopped_s
 from gateway.own_facts import expiries_ms, look
@@ -280,3 +281,36 @@ async def test_silence_is_told_at_its_time_when_a_thousand_agents_fall_silent_on
     assert len(late_ms) == 1000
     assert max(abs(event) for event, _ in late_ms) <= 1000
     assert max(abs(written) for _, written in late_ms) <= 1000
+
+
+async def test_own_readings_go_on_when_an_agent_left_the_site_file_and_came_back(tmp_path: Path) -> None:
+    """Another site file while it runs: who is gone is not told of; who is back goes on; the gateway stays."""
+    clock = Clock()
+    async with open_bench(tmp_path, clock, own=Desk(clock).own) as bench:
+        made = GatewaySettings(sites=[tmp_path / "shuiye.yaml"], data_dir=tmp_path / "data")
+        text = made.sites[0].read_text("utf-8")
+
+        async def pass_second(waiting: int = 0) -> None:
+            clock.now_ms += 1500
+            said = state(agent="edge2", sent_ms=clock.now_ms)
+            said.outbox = OutboxState(telemetry=waiting)
+            await bench.take(arrival(said, clock.now_ms))
+
+        def told(device: str) -> int:
+            rows = [r.point for *_, readings in own_rows(bench) for r in readings]
+            return sum(point.startswith(f"{device}/outbox_count") for point in rows)
+
+        await pass_second()
+        await pass_second()
+        assert told("agent-edge2") == 1
+        made.sites[0].write_text(text[: text.index("  - id: edge2")], "utf-8")
+        await bench.pipeline.install(Install(load_installation(made), "li"))
+        await pass_second(100)
+        await pass_second(100)
+        assert told("agent-edge2") == 1
+        made.sites[0].write_text(text, "utf-8")
+        await bench.pipeline.install(Install(load_installation(made), "li"))
+        await pass_second(100)
+        await pass_second(100)
+        assert told("agent-edge2") == 2
+        assert sum(r.point == "gateway/broker_connected" for *_, rs in own_rows(bench) for r in rs) == 1
