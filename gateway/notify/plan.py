@@ -109,7 +109,9 @@ class Planner:
             due = self._running.get(number)
             if due is not None and due.next_ms == at_ms:
                 self._step(number, due, now_ms)
-        for person, box in list(self._boxes.items()):
+        # In an order that a restart does not change.
+        for person in sorted(self._boxes):
+            box = self._boxes[person]
             if box.due_ms is not None and box.due_ms <= now_ms:
                 self._flush(person, box, now_ms)
 
@@ -300,7 +302,7 @@ class Planner:
         waiting = self._waiting.get(person_id, {})
         if person is None or not waiting:
             return
-        ready = [n for n in waiting if not self._quiet(person, self._running[n].facts, now_ms)]
+        ready = [n for n in sorted(waiting) if not self._quiet(person, self._running[n].facts, now_ms)]
         box.tokens, box.tokens_ms = self._tokens(box, now_ms), now_ms
         if ready and box.tokens >= 1.0:
             groups = self._groups(person_id, ready)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.notify.settings import NotifySettings
@@ -251,6 +251,7 @@ def play(steps: list[tuple[str, object]], restarts: frozenset[int]) -> Desk:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(STEP, max_size=25), st.frozensets(st.integers(0, 24), max_size=6))
+@example([("raise", "critical"), ("wait", 120), ("wait", 1)], frozenset([2]))
 def test_a_killed_planner_plans_the_same_when_it_goes_on_from_the_ledger(
     steps: list[tuple[str, object]], restarts: frozenset[int]
 ) -> None:
