@@ -308,6 +308,19 @@ def test_flapping_alarm_stays_up_when_its_condition_holds_at_the_end_of_the_calm
     assert station.decided[-1].count == 1
 
 
+def test_flapping_ends_when_the_condition_is_only_pending_at_the_end_of_the_calm() -> None:
+    """What has not held long enough is no alarm yet: the old one ends, and the next is new."""
+    station = Station(a_rule(for_s=20, flap={"count": 3, "within_s": 200, "calm_s": 100}))
+    for second in (0, 30, 60):
+        station.at(second, 90.0)
+        station.at(second + 25, 300.0)
+    station.at(170, 90.0)
+    station.go(185)
+    assert station.story()[-2:] == [(80, "raise"), (180, "clear")]
+    station.go(300)
+    assert station.story()[-1] == (190, "raise")
+
+
 @pytest.mark.parametrize("restarts", [(), (12,), (17,), (22,), (27,), (32,), (37,), (42,), (60,), (100,), (17, 32, 60)])
 def test_flapping_goes_on_when_the_gateway_starts_anew(restarts: tuple[float, ...]) -> None:
     """Count, calm and clearing as if nothing had been."""
@@ -429,6 +442,16 @@ def test_alarm_of_the_past_is_released_when_it_is_still_true() -> None:
     assert [event for _, event in station.story()] == ["raise", "release"]
     assert station.decided[-1].inputs == {"reason": "still true"}
     assert [t.retrospective for t in station.decided] == [True, False]
+
+
+@pytest.mark.parametrize(("late", "expected"), [(60, False), (60.001, True)])
+def test_decision_is_retrospective_from_a_minute_on(late: float, expected: bool) -> None:
+    """Just a minute ago is now."""
+    station = Station(a_rule())
+    station.engine.agent_heard(SITE, AGENT, False, START_MS + 5_000)
+    station.engine.agent_heard(SITE, AGENT, True, START_MS + 400_000, (0, 3))
+    station.at(341, 90.0, late=late)
+    assert [t.retrospective for t in station.decided] == [expected]
 
 
 # --- rules that go ---------------------------------------------------------------------------------------------------
