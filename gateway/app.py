@@ -179,7 +179,7 @@ async def open_gateway(
             own=OwnReadings(facts.facts, stopped_s),
         )
         subscriber = Subscriber(mqtt, pipeline.offer, now_ms)
-        upward = new_upward(settings, store, pipeline, pipeline.ask_duty, now_ms)
+        upward = new_upward(settings, store, pipeline, now_ms)
         reloader = Reloader(settings, lambda: pipeline.installation, pipeline.install)
         gateway = Gateway(pipeline, subscriber, mirror, retention, sender, reloader, upward, passwords)
 

@@ -261,7 +261,9 @@ class Turn:
             elif received_ms - known.heard_ms < HEARD_AGAIN_MS:
                 return
             else:
+                # Written down, too: after a crash it must be known when the agent was heard last.
                 known.heard_ms = received_ms
+                self.changes.agents[site, agent] = known
             self.state.engine.agent_heard(site, agent, True, received_ms, None)
 
     def _set_agent(self, view: AgentView) -> None:
