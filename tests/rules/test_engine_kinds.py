@@ -249,3 +249,29 @@ def test_first_value_after_a_start_is_no_change(tmp_path: Path) -> None:
         run.observe(Reading("h/cap_open", run.now, True))
 
     assert run.of() == []
+
+
+@pytest.mark.parametrize("checkpoint_every", [1, 3, 10**9])
+def test_count_goes_on_when_the_gateway_restarts_between(checkpoint_every: int) -> None:
+    """What was counted before a restart counts after it, from the checkpoint, from what came since, or from both."""
+    starts = {
+        "id": "starts",
+        "applies_to": ["hydrant-municipal/cap_open"],
+        "when": {"kind": "count", "equals": [True], "at_least": 3, "within_s": 3600},
+    }
+
+    def make() -> Engine:
+        engine = Engine({"starts": rule(starts)})
+        engine.add_device("s", "edge", "h", LIBRARY["hydrant-municipal"])
+        return engine
+
+    run = Run(make, checkpoint_every=checkpoint_every)
+    for is_open in (False, True, False, True, False):
+        run.say("h/cap_open", is_open)
+        run.advance(run.now + 10_000)
+        run.restart()
+        run.heartbeat()
+    assert run.of() == []
+    run.say("h/cap_open", True)
+
+    assert run.of() == [("s/h/cap_open", "raise", 50)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from contract.messages import Reading, Value
 from contract.site import Site
 from rules.memory import Transition
-from tests.rules.engine_run import RULES, START, Run, engine_of, site_of
+from tests.rules.engine_run import RULES, START, Run, engine_of, rule, site_of
 
 STATION = """\
 agents:
@@ -232,3 +232,37 @@ def test_fire_does_not_wait_when_telemetry_has_a_backlog(station: Site) -> None:
     run.observe(Reading("panel-01/p001", run.now - 1000, "fire"))
 
     assert run.of("panel-fire") == [("s/panel-01/p001", "raise", 7199)]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_readings_of_two_lanes_are_put_in_order_when_one_comes_first(station: Site, restart: bool) -> None:
+    """The alarm lane comes first after an outage; a rule about both lanes sees them as they happened all the same."""
+    raw = {
+        "id": "open-and-low",
+        "per": "device",
+        "applies_to": ["hydrant-municipal/*"],
+        "when": {
+            "kind": "all",
+            "of": [
+                {"kind": "state", "point": "cap_open", "equals": [True]},
+                {"kind": "threshold", "point": "pressure_kpa", "below": 140, "clear": 150},
+            ],
+        },
+    }
+    run = Run(engine_of({"open-and-low": rule(raw)}, station), checkpoint_every=3)
+    run.agents["s", "edge"] = False
+    run.engine.agent_heard("s", "edge", False, run.now)
+    run.advance(START + 7_200_000)
+    run.agents["s", "edge"] = True
+    run.engine.agent_heard("s", "edge", True, run.now, (1, 2))
+    cap = [Reading("hydrant-01/cap_open", START + at * 1000, is_open) for at, is_open in ((15, True), (40, False))]
+    run.observe(*cap)
+    assert run.of() == []
+    if restart:
+        run.restart()
+        run.engine.agent_heard("s", "edge", True, run.now, (0, 2))
+    run.observe(Reading("hydrant-01/pressure_kpa", START + 10_000, 120.0))
+    run.observe(Reading("hydrant-01/pressure_kpa", START + 20_000, 300.0))
+    run.heartbeat()
+
+    assert run.of() == [("s/hydrant-01", "raise", 15), ("s/hydrant-01", "clear", 20)]
