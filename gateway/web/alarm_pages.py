@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from contract.site import SYSTEM_SITE
-from gateway.control.client import ControlError
 from gateway.control.protocol import AlarmView
 from gateway.web import commands, decision
 from gateway.web.access import Refused
@@ -141,13 +140,7 @@ async def acknowledge_several(
     request: Request, alarm_id: Annotated[list[int], Form(max_length=200)], onward: Next = "/"
 ) -> Response:
     """Acknowledge an alarm and its earlier episodes; what somebody acknowledged meanwhile is no error."""
-    web = web_of(request)
-    for one in dict.fromkeys(alarm_id):
-        try:
-            await commands.acknowledge(web, person_of(request).name, one, "")
-        except ControlError as exc:
-            if exc.code != "conflict":
-                raise
+    await commands.acknowledge_all(web_of(request), person_of(request).name, alarm_id)
     return await _back(request, onward)
 
 

@@ -7,11 +7,12 @@ somebody was faster, `invalid`); Refused for what the role does not allow.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from gateway.control.client import ControlError
 from gateway.control.protocol import Op
 from gateway.web.access import Person, Refused
 from gateway.web.context import Web
@@ -31,12 +32,19 @@ DRILL_MS = 8 * HOUR_MS
 async def acknowledge(web: Web, person: str, alarm_id: int, note: str) -> None:
     """Acknowledge an alarm."""
     await web.link.ask("alarm.acknowledge", person, alarm_id=alarm_id, note=note.strip())
+    await _until(lambda: _is_acknowledged(web, alarm_id))
 
-    def seen() -> bool:
-        alarm = web.picture.alarms.get(alarm_id)
-        return alarm is None or alarm.acknowledged_ms is not None
 
-    await _until(seen)
+async def acknowledge_all(web: Web, person: str, alarm_ids: Iterable[int]) -> None:
+    """Acknowledge several alarms; what somebody acknowledged meanwhile is no error."""
+    ids = list(dict.fromkeys(alarm_ids))
+    for alarm_id in ids:
+        try:
+            await web.link.ask("alarm.acknowledge", person, alarm_id=alarm_id, note="")
+        except ControlError as exc:
+            if exc.code != "conflict":
+                raise
+    await _until(lambda: all(_is_acknowledged(web, alarm_id) for alarm_id in ids))
 
 
 async def shelve(web: Web, person: Person, alarm_id: int, until_ms: int, reason: str) -> None:
@@ -68,6 +76,11 @@ def local_ms(text: str, zone: str) -> int:
         return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp() * 1000)
     except (ValueError, OverflowError) as exc:
         raise Refused(422, msgid("The date cannot be read.")) from exc
+
+
+def _is_acknowledged(web: Web, alarm_id: int) -> bool:
+    alarm = web.picture.alarms.get(alarm_id)
+    return alarm is None or alarm.acknowledged_ms is not None
 
 
 async def _until(seen: Callable[[], bool]) -> None:

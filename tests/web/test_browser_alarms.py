@@ -99,19 +99,19 @@ async def test_an_alarm_is_assigned_noted_and_found_while_it_changes(station: St
         await expect(page.locator("[data-tick]").first).to_be_checked()
 
 
-async def test_thirty_episodes_are_one_row_and_one_click(station: Station) -> None:
+async def test_a_dozen_episodes_are_one_row_and_one_click(station: Station) -> None:
     """On the board as in the list; the board is empty afterwards."""
     station.user("duty")
-    for n in range(30):
+    for n in range(12):
         station.alarm("panel-fault", "shuiye/panel-01/p003", "warning", ago_s=n * 60, cleared=True)
     async with station.gateway(), serving(station) as address, _page(address, "en-GB") as page:
         await _sign_in(page, "duty")
         await expect(page.locator(".alarm-list .alarm")).to_have_count(1)
         await page.goto(f"{address}/alarms")
         await page.locator(".fold summary").click()
-        await expect(page.locator(".fold li")).to_have_count(29)
+        await expect(page.locator(".fold li")).to_have_count(11)
         await page.goto(address)
-        await page.get_by_role("button", name="Acknowledge all 30").click()
+        await page.get_by_role("button", name="Acknowledge all 12").click()
         await expect(page.locator(".alarm-list .alarm")).to_have_count(0, timeout=WAIT_MS)
 
 
