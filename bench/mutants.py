@@ -24,7 +24,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-_ENGINE = ("tests/rules/test_engine*.py", "tests/rules/test_packs.py", "tests/rules/test_causes*.py")
+_ENGINE = (
+    "tests/rules/test_phases*.py",
+    "tests/rules/test_engine*.py",
+    "tests/rules/test_packs.py",
+    "tests/rules/test_causes*.py",
+)
 TARGETS: dict[str, tuple[str, ...]] = {
     "gateway/ingest/order.py": ("tests/gateway/test_order.py",),
     "gateway/alarms/lifecycle.py": ("tests/gateway/test_lifecycle.py",),
