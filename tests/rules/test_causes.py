@@ -57,7 +57,7 @@ class Tree:
                     Reading(f"{device}/online", self.run.now, False),
                     Reading(f"{device}/pressure_kpa", self.run.now, None, "unknown:no_answer"),
                 )
-            self.run.advance(self.run.now + 700)
+            self.run.advance(self.run.now + (700 if online else 2_500))
 
     def pass_time(self, seconds: int) -> None:
         """Let time pass; who answers says so within every 300 s, as agents repeat what does not change."""
