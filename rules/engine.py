@@ -76,9 +76,11 @@ class Engine:
         world = self._world
         world.sites[site.site] = site
         groups = world.groups.setdefault(site.site, [])
-        known = {group.id for group in groups}
+        known = {group.id: group for group in groups}
         for group in site.all_groups():
-            if group.id not in known:
+            if group.id in known:
+                known[group.id].set_members(tuple(group.members))
+            else:
                 made = Group(site.site, group.id, group.kind, tuple(group.members))
                 groups.append(made)
                 self._wiring.group(made)

@@ -395,11 +395,15 @@ class Group:
         self.site = site
         self.id = group_id
         self.kind = kind
-        self.exact = frozenset(member for member in members if "*" not in member)
-        self.wild = tuple(member for member in members if "*" in member)
+        self.set_members(members)
         self.watches: list[Watch] = []
         self.points: set[str] = set()
         self.devices: set[str] = set()
+
+    def set_members(self, members: tuple[str, ...]) -> None:
+        """Which points belong to it from now on; those that are there already stay."""
+        self.exact = frozenset(member for member in members if "*" not in member)
+        self.wild = tuple(member for member in members if "*" in member)
 
     @property
     def path(self) -> str:
