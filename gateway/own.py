@@ -22,6 +22,7 @@ from contract.messages import Reading, Value
 from contract.profile import AGENT_PROFILE, GATEWAY_PROFILE, Point, Profile
 from contract.site import GATEWAY_DEVICE, SYSTEM_SITE, agent_device
 from gateway.control.protocol import AgentView
+from gateway.ledger.changes import ALIVE
 from gateway.turn import Turn
 
 OWN_AGENT = GATEWAY_DEVICE
@@ -34,8 +35,6 @@ SWEEP_MS = 60_000
 LOOK_S = 1.0
 ALIVE_S = 10.0
 """That the gateway runs is written down this often, so that the next start can tell how long none ran."""
-ALIVE = "alive_ms"
-"""meta key of it."""
 HELD_UP_S = 5.0
 """A longer pause between two looks means that this process did not run: messages wait, and nobody was silent."""
 STOPPED_S = 30.0

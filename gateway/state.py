@@ -21,7 +21,7 @@ from gateway.ingest.clock import AgentTime, corrected
 from gateway.ingest.door import Door
 from gateway.installation import Installation
 from gateway.ledger.alarm_rows import AlarmRows, load_alarms
-from gateway.ledger.changes import LAST_VALUE_INBOX
+from gateway.ledger.changes import ALIVE, LAST_VALUE_INBOX
 from gateway.ledger.reader import decode_value
 from gateway.ledger.records import ApprovedDevice, UnknownDevice
 from gateway.notify.names import InstalledNames
@@ -50,6 +50,7 @@ class Saved(NamedTuple):
     notification: SavedNotification
     done: Done
     duty: tuple[list[DutyCheck], int]
+    alive_ms: int
     series: list[tuple[str, Any]]
     tail: list[Tail]
 
@@ -93,9 +94,20 @@ def load(connection: sqlite3.Connection) -> Saved:
         load_notification(connection),
         load_work(connection),
         load_duty(connection),
+        _alive_ms(connection),
         [(point, _json.decode(data)) for point, data in ask("SELECT point, data FROM series")],
         tail,
     )
+
+
+def _alive_ms(connection: sqlite3.Connection) -> int:
+    """When a gateway is last known to have run on this ledger, ms UTC; 0 when none did."""
+    row = connection.execute(
+        "SELECT max((SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM meta WHERE key = ?), "
+        "(SELECT coalesce(max(at_ms), 0) FROM audit), (SELECT coalesce(max(received_ms), 0) FROM inbox))",
+        (ALIVE,),
+    ).fetchone()
+    return int(row[0])
 
 
 def _load_values(
@@ -147,6 +159,7 @@ class WorkingState:
             now_ms,
             saved.series,
             saved.tail,
+            saved.alive_ms,
         )
         self.done = saved.done
         self.duty = DutyChecks(*saved.duty)

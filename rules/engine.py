@@ -23,6 +23,7 @@ from contract.quality import GOOD
 from contract.site import Site
 from rules.causes import Causes
 from rules.horizon import LOOK, Progress
+from rules.keeping import states_of
 from rules.memory import (
     Agent,
     Device,
@@ -227,17 +228,19 @@ class Engine:
         now_ms: int,
         series: Iterable[tuple[str, Any]] = (),
         tail: Iterable[Tail] = (),
+        alive_ms: int = 0,
     ) -> None:
         """Go on from what was written down. States of rules or subjects that are gone are left alone.
 
         Args:
             states: as `take` gave them. values: (site/device/point, observed_ms, received_ms, value, quality).
-            agents: (site, agent, online, heard_ms). now_ms: nobody counts as silent before a grace from now.
+            agents: (site, agent, online, heard_ms). now_ms: the start.
             series: as `series` gave them at the last checkpoint. tail: (site, readings, received_ms, offset_ms) of
-                what was committed since, in order: seen, and not judged again.
+                what was committed since, in order: seen, and not judged again. alive_ms: when the last run is known
+                to have run; back within RESUME_MS it is as if there had been no stop, later everybody gets a grace.
         """
         self._is_restored = True
-        self._restoring.restore(states, values, agents, now_ms, series, tail)
+        self._restoring.restore(states, values, agents, now_ms, series, tail, alive_ms)
 
     def series(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """What is remembered of points (`site/device/point`) beside their last values, of all that changed since the
@@ -375,8 +378,9 @@ class Engine:
         """What happened since the last call, to be written down in one transaction."""
         world = self._world
         states = [watch.state() for watch in world.changed.values()] + self._progress.states()
+        states += states_of(node for node in world.moved.values() if node is not world.own)
         effects = Effects(world.transitions, states)
-        world.transitions, world.changed, world.changed_courses = [], {}, {}
+        world.transitions, world.changed, world.changed_courses, world.moved = [], {}, {}, {}
         return effects
 
     # --- making --------------------------------------------------------------------------------------------------

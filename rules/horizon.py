@@ -147,6 +147,7 @@ class Progress:
     def arrived(self, lane: Lane, newest_ms: int, now_ms: int) -> None:
         """A batch came on a lane that is behind; its newest reading was measured then."""
         lane.newest_ms = max(lane.newest_ms, newest_ms)
+        self._world.moved[lane.agent.path] = lane.agent
         if lane.held is not None:
             lane.held -= 1
         if lane.agent.online and (now_ms - lane.newest_ms <= CAUGHT_UP_MS or lane.held == 0):

@@ -433,6 +433,7 @@ class World:
         self.transitions: list[Transition] = []
         self.changed: dict[tuple[str, str], Watch] = {}
         self.changed_courses: dict[str, Course] = {}
+        self.moved: dict[str, Place] = {}
 
     def values(self) -> Iterator[tuple[str, LastValue]]:
         """Every point as `site/device/point`, with its current picture."""
@@ -441,4 +442,5 @@ class World:
                 yield f"{site}/{point}", slot
 
 
+Place = Agent | Line | Device
 __all__ = ["COURSE", "Effects", "Event", "RuleState", "Spans", "Transition"]

@@ -11,7 +11,9 @@ import heapq
 from contract.messages import Reading
 from contract.quality import kind
 from rules.causes import Causes
+from rules.decisions import RuleState
 from rules.horizon import Progress
+from rules.keeping import take_up
 from rules.memory import Agent, Device, Line, Watch, World
 from rules.model import Absence, AgentLost, Rule
 from rules.phases import Phases
@@ -56,6 +58,7 @@ class Presence:
         """Wait for a device from now on."""
         device.since_ms = now_ms
         if device.watches:
+            self._world.moved[device.path] = device
             shortest = min(after_ms(watch.rule) for watch in device.watches)
             # A value is repeated within max_silence_s; twice that is the least silence that means anything.
             device.after_ms = max(shortest, 2 * device.silence_ms)
@@ -71,6 +74,7 @@ class Presence:
         for agent in self._world.agents.values():
             agent.heard_ms = agent.returned_ms = now_ms
             agent.fall_behind()
+            self._world.moved[agent.path] = agent
             for watch in agent.watches:
                 if watch.phase == "pending" and agent.online:
                     self._phases.step(watch, False, True, now_ms, {"heard_ms": now_ms})
@@ -80,6 +84,23 @@ class Presence:
         for device in self._world.devices.values():
             if device.watches:
                 self.expect(device, now_ms)
+
+    def resume(self, kept: dict[str, RuleState], now_ms: int) -> None:
+        """Go on as if there had been no stop."""
+        for agent in self._world.agents.values():
+            if not take_up(agent, kept):
+                agent.heard_ms = agent.returned_ms = now_ms
+            agent.timer = 0
+            self.expect_agent(agent)
+        for line in self._world.lines.values():
+            take_up(line, kept)
+        for device in self._world.devices.values():
+            self.expect(device, now_ms)
+            if take_up(device, kept) and device.watches:
+                due_ms = max(device.heard_ms, device.since_ms, device.agent.returned_ms) + device.after_ms
+                waits = device.silent or any(watch.phase != "rest" for watch in device.watches)
+                self._schedule(now_ms if waits else due_ms, device)
+        self._world.moved.clear()
 
     def restore_faults(self) -> None:
         """After a restart: which devices and lines were at fault, by their last values and the phases of the rules."""
@@ -103,6 +124,7 @@ class Presence:
     ) -> None:
         """An agent said that it is there, or its last will said that it is not."""
         agent.heard_ms = heard_ms
+        self._world.moved[agent.path] = agent
         came, went = online and not agent.online, agent.online and not online
         agent.online = online
         if came:
@@ -128,6 +150,7 @@ class Presence:
         else:
             for agent in world.agents.values():
                 agent.fall_behind()
+                world.moved[agent.path] = agent
         self._causes.changed_broker(at_ms)
 
     def _check_heartbeat(self, agent: Agent, now_ms: int) -> None:
@@ -141,6 +164,7 @@ class Presence:
         if lost and was_online:
             agent.online = False
             agent.fall_behind()
+            self._world.moved[agent.path] = agent
         for watch in lost:
             lost_ms = agent.heard_ms + after_ms(watch.rule)
             self._phases.step(watch, True, False, lost_ms, {"online": False, "heard_ms": agent.heard_ms})
@@ -156,6 +180,7 @@ class Presence:
         value, quality = reading.value, reading.quality
         if isinstance(node, Line):
             node.told = value if isinstance(value, bool) and kind(quality) in ("good", "uncertain") else node.told
+            self._world.moved[node.path] = node
             self._judge_line(node, at_ms)
         elif value is False:
             self._fail(node, at_ms, silent=False)
@@ -175,6 +200,7 @@ class Presence:
             self._moved(device, at_ms)
         line = device.line
         if line is not None and line.fault.since_ms is not None:
+            self._world.moved[line.path] = line
             line.told = None  # something on it answers, whatever was said before
             self._judge_line(line, at_ms)
 
@@ -189,6 +215,7 @@ class Presence:
             self._moved(line, at_ms)
 
     def _moved(self, node: Device | Line, at_ms: int) -> None:
+        self._world.moved[node.path] = node
         if node.teller is not None:
             node.teller.settle()
         self._causes.changed(node, at_ms)

@@ -13,6 +13,7 @@ from typing import Any
 from contract.messages import Reading, Value
 from rules.causes import Causes
 from rules.horizon import LOOK, REVIEW, Progress
+from rules.keeping import PRESENCE, RESUME_MS
 from rules.memory import COURSE, Agent, Feed, LastValue, RuleState, Watch, World
 from rules.phases import Phases
 from rules.presence import Presence
@@ -51,6 +52,7 @@ class Restoring:
         now_ms: int,
         series: Iterable[tuple[str, Any]],
         tail: Iterable[Tail],
+        alive_ms: int,
     ) -> None:
         """As `Engine.restore`."""
         world = self._world
@@ -62,19 +64,26 @@ class Restoring:
                 slot.last, slot.received_ms = Reading(point, observed_ms, value, quality), received_ms
         for site, name, online, _heard_ms in agents:
             world.agents.setdefault((site, name), Agent(f"{site}/{name}")).online = online
-        held_to = {}
+        held_to, kept = {}, {}
         known = set()
         for state in states:
             if state.rule == COURSE:
                 held_to[state.subject] = state.since_ms
                 continue
+            if state.rule == PRESENCE:
+                kept[state.subject] = state
+                continue
             watch = world.watches.get((state.rule, state.subject))
             if watch is not None:
                 watch.restore(state)
                 known.add(watch)
-        self._presence.give_grace(now_ms)
-        self._see_again(series, tail, held_to)
-        self._presence.restore_faults()
+        if 0 <= now_ms - alive_ms <= RESUME_MS:
+            self._see_again(series, tail, held_to)
+            self._presence.resume(kept, now_ms)
+        else:
+            self._presence.give_grace(now_ms)
+            self._see_again(series, tail, held_to)
+            self._presence.restore_faults()
         for watch in world.watches.values():
             self.arm(watch, watch in known, now_ms)
         for slots in world.slots.values():

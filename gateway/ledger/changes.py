@@ -21,6 +21,8 @@ from rules.memory import RuleState
 _encode = msgspec.json.Encoder().encode
 LAST_VALUE_INBOX = "last_value_inbox_id"
 """meta key: the inbox row up to which last_value was written."""
+ALIVE = "alive_ms"
+"""meta key: when the gateway is known to have run."""
 _INSERT_INBOX = "INSERT INTO inbox (site, agent, epoch, lane, seq, received_ms, readings, crc, correction_ms) VALUES "
 _WRITE_ALARM = (
     "INSERT INTO alarm (id, rule, rule_version, subject, site, device, severity, retrospective, raised_ms, "
