@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from contract.messages import Reading
 from contract.quality import kind as word_of
+from rules.board import Board, Sum, board_of
 from rules.conditions_view import Needs, Truth, View, earliest, is_known
 from rules.model import Count, Quality, Since, State, Tally, Threshold, Window
-from rules.series import EntryKeep, EntryTrack, WindowKeep
+from rules.series import EntryKeep, WindowKeep
 from rules.series_window import QUANTUM, Look, WindowTrack
 
 ATMOSPHERE_KPA = 101.325
@@ -221,81 +221,50 @@ class TallyNode:
     def __init__(self, leaf: Tally) -> None:
         self._leaf = leaf
         self._node = ThresholdNode(leaf.of) if isinstance(leaf.of, Threshold) else StateNode(leaf.of)
-        self._beside = leaf.of.at_20c if isinstance(leaf.of, Threshold) else None
         self._within_ms = None if leaf.within_s is None else round(leaf.within_s * 1000)
-        self._keep = _entry_keep(leaf.of)
-        keeps = frozenset([self._keep]) if self._within_ms is not None else frozenset[EntryKeep]()
-        beside = frozenset([self._beside]) if self._beside is not None else frozenset[str]()
+        self.beside = leaf.of.at_20c if isinstance(leaf.of, Threshold) else None
+        self.entry_keep = None if leaf.within_s is None else _entry_keep(leaf.of)
+        self.manual_counts = leaf.manual_counts
+        keeps = frozenset[EntryKeep]() if self.entry_keep is None else frozenset([self.entry_keep])
+        beside = frozenset([self.beside]) if self.beside is not None else frozenset[str]()
         self.needs = Needs(tally=True, tally_keeps=keeps, beside=beside)
 
     def judge(self, view: View, at_ms: int) -> Truth:
-        leaf = self._leaf
-        meeting: list[str] = []
-        maybe = known = 0
-        manual = maybe_manual = False
-        for point, met, not_met in self._each(view):
-            known += met or not_met
-            if met:
-                meeting.append(point)
-            if not not_met:
-                maybe += 1
-                maybe_manual |= leaf.manual_counts and view.is_manual(point)
-        again_ms = None
-        counted = meeting
-        if self._within_ms is not None:
-            entered, at_ms = self._entered(view, at_ms)
-            counted = [point for _, point in entered]
-            again_ms = self._expires(view, entered)
-        manual = leaf.manual_counts and any(view.is_manual(point) for point in counted)
+        leaf, board, again_ms = self._leaf, board_of(view, self), None
+        if self._within_ms is None:
+            found = board.meeting()
+        else:
+            found = board.entered(max(at_ms, board.newest_ms) - self._within_ms)
+            again_ms = self._expires(board, found)
         inputs = {
             "kind": "tally",
-            "count": len(counted),
+            "count": found.counted,
             "limit": leaf.at_least,
-            "points": counted[:20],
-            "manual": manual,
+            "points": found.first,
+            "manual": found.manual,
         }
-        violated = manual or len(counted) >= leaf.at_least
-        over = not violated and known > 0 and maybe < leaf.at_least and not maybe_manual
+        violated = found.manual or found.counted >= leaf.at_least
+        over = not violated and found.known > 0 and found.maybe < leaf.at_least and not found.maybe_manual
         return Truth(violated, over, inputs, again_ms)
 
-    def _each(self, view: View) -> Iterator[tuple[str, bool, bool]]:
-        """(point, whether it meets the condition, whether it does not) of every point that was ever heard."""
-        node = self._node
-        for point in view.points():
-            last = view.last(point)
-            if last is None or not last.observed_ms:
-                continue
-            if isinstance(node, StateNode):  # hundreds of points at each change of one: no inputs are made for them
-                met, not_met = node.meets(last)
-            else:
-                beside = None if self._beside is None else f"{point.partition('/')[0]}/{self._beside}"
-                truth = node.judge_point(view, point, beside)
-                met, not_met = truth.violated, truth.over
-            yield point, met, not_met
-
-    def _entered(self, view: View, at_ms: int) -> tuple[list[tuple[int, str]], int]:
-        """(when it entered, point) of those that did within the while, ascending; the moment that is judged."""
-        assert self._within_ms is not None, "asked only then"
-        tracks: list[tuple[str, EntryTrack]] = []
-        for point in view.points():
-            series = view.series(point)
-            track = series.entries(self._keep) if series is not None else None
-            if series is not None and track is not None:
-                tracks.append((point, track))
-                at_ms = max(at_ms, series.newest_ms)
-        after_ms = at_ms - self._within_ms
-        times = ((track.last_entry_ms, point) for point, track in tracks)
-        return sorted(
-            (entry_ms, point) for entry_ms, point in times if entry_ms is not None and entry_ms > after_ms
-        ), at_ms
-
-    def _expires(self, view: View, entered: list[tuple[int, str]]) -> int | None:
+    def _expires(self, board: Board, found: Sum) -> int | None:
         """When the count falls below what it takes if nothing more happens."""
         assert self._within_ms is not None, "asked only then"
-        last = [entered[-self._leaf.at_least][0]] if len(entered) >= self._leaf.at_least else []
-        if self._leaf.manual_counts:
-            last += [entry_ms for entry_ms, point in entered if view.is_manual(point)]
+        last = [board.entry_ms(self._leaf.at_least)] if found.counted >= self._leaf.at_least else []
+        if found.manual and board.manual_entry_ms is not None:
+            last.append(board.manual_entry_ms)
         return max(last) + self._within_ms if last else None
+
+    def weigh(self, view: View, point: str) -> tuple[bool, bool] | None:
+        """Whether that point meets the condition, and whether it does not; None: it was never heard."""
+        last = view.last(point)
+        if last is None or not last.observed_ms:
+            return None
+        if isinstance(self._node, StateNode):  # no inputs are made for a point of many
+            return self._node.meets(last)
+        beside = None if self.beside is None else f"{point.partition('/')[0]}/{self.beside}"
+        truth = self._node.judge_point(view, point, beside)
+        return truth.violated, truth.over
 
 
 def pressure_at_20c(gauge_kpa: float, temperature_c: float) -> float:

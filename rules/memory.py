@@ -9,11 +9,11 @@ from typing import Any, Literal
 from contract.messages import Reading, Value
 from contract.profile import Profile
 from contract.site import Site
+from rules.board import Trace
 from rules.conditions_view import Node
 from rules.decisions import COURSE, Effects, Event, RuleState, Transition
 from rules.gate import Gate
 from rules.model import Rule, State, Threshold
-from rules.series import Keep, Series
 from rules.spans import Spans
 
 _INF = float("inf")
@@ -188,44 +188,6 @@ class LastValue:
         return self.last.quality
 
 
-class Trace:
-    """What a course has seen of a point: its latest reading at the gateway's time, and its series."""
-
-    __slots__ = ("is_new", "keeps", "last", "series")
-
-    def __init__(self) -> None:
-        self.keeps: frozenset[Keep] = frozenset()
-        self.last: Reading | None = None
-        self.series: Series | None = None
-        self.is_new = False
-        """It changed since it was last written down."""
-
-    def add(self, reading: Reading, at_ms: int) -> None:
-        """See a reading."""
-        self.is_new = True
-        if self.series is not None:
-            self.series.append(at_ms, reading.value, reading.quality)
-        if self.last is None or at_ms >= self.last.observed_ms:
-            same = reading.observed_ms == at_ms
-            self.last = reading if same else Reading(reading.point, at_ms, reading.value, reading.quality)
-
-    def dump(self) -> dict[str, Any]:
-        """All of it as JSON can hold it; written down from here on."""
-        self.is_new = False
-        last = self.last
-        return {
-            "last": None if last is None else [last.observed_ms, last.value, last.quality],
-            "series": None if self.series is None else self.series.dump(),
-        }
-
-    def load(self, point: str, data: dict[str, Any]) -> None:
-        """Go on from a dump."""
-        if data.get("last") is not None:
-            self.last = Reading(point, *data["last"])
-        if data.get("series") is not None and self.series is not None:
-            self.series.load(data["series"])
-
-
 class Feed:
     """A point's readings on their way into one course: those who judge each by itself, and those who look deeper."""
 
@@ -342,7 +304,8 @@ class Watch:
         self.flapping = False
         self.suppressed: str | None = None
         self.waits = False
-        self.is_late = False
+        self.is_late = 0
+        """Raised about the past: when it counts as still true; 0: it was not."""
 
     @property
     def is_up(self) -> bool:
@@ -363,13 +326,14 @@ class Watch:
         if self.suppressed is not None:
             extra["suppressed"] = self.suppressed
         if self.is_late:
-            extra["late"] = True
+            extra["late"] = self.is_late
         if self.known_ms:
             extra["known_ms"] = self.known_ms
         detail = {**self.detail, "_": extra} if extra else self.detail
         remembers = self.is_timed or self.flapping or self.flap_ms or self.past
         phase = "past" if self.phase == "rest" and remembers else self.phase
-        return RuleState(self.rule.id, self.subject, phase, self.since_ms, self.alarm_id, detail)
+        alarm_id = self.alarm_id if self.is_up else None
+        return RuleState(self.rule.id, self.subject, phase, self.since_ms, alarm_id, detail)
 
     def restore(self, state: RuleState) -> None:
         """Go on from what was written down."""
@@ -379,7 +343,7 @@ class Watch:
         self.since_ms, self.alarm_id, self.detail = state.since_ms, state.alarm_id, detail
         self.flap_ms, self.flap_count = list(extra.get("raises", [])), int(extra.get("flapping", 0))
         self.flapping = self.flap_count > 0
-        self.suppressed, self.is_late = extra.get("suppressed"), bool(extra.get("late"))
+        self.suppressed, self.is_late = extra.get("suppressed"), int(extra.get("late", 0))
         self.known_ms = extra.get("known_ms", self.known_ms)
         self.up_ms = extra.get("up_ms", state.since_ms)
         self.past = [(begin_ms, end_ms) for begin_ms, end_ms in extra.get("past", [])]

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from contract.messages import Reading
+from rules.board import Trace
 from rules.causes import Causes
 from rules.horizon import LOOK, Progress
-from rules.memory import Course, Device, Feed, Group, LastValue, RuleState, Trace, Watch, World
+from rules.memory import Course, Device, Feed, Group, LastValue, RuleState, Watch, World
 from rules.model import Rule
 from rules.phases import Phases
 from rules.wiring import Wiring
@@ -179,6 +180,7 @@ class Rewiring:
         course, key = feed.course, feed.slot.key
         trace = course.traces.pop(key, None)
         if trace is not None:
+            trace.boards = ()
             self._traces[course.key, key] = trace
         course.held = [row for row in course.held if row[2] is not feed]
         heapq.heapify(course.held)

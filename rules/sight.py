@@ -8,7 +8,8 @@ from typing import Protocol
 
 from contract.messages import Reading
 from contract.site import Site
-from rules.memory import Trace, Watch
+from rules.board import Board, Counted, Trace, attach, detach
+from rules.memory import Course, Watch
 from rules.series import Series
 
 
@@ -25,13 +26,17 @@ class Alarms(Protocol):
 class Sight:
     """`rules.conditions_view.View` of one watch."""
 
-    __slots__ = ("_alarms", "_site", "_watch", "_zone", "at_ms")
+    __slots__ = ("_alarms", "_boards", "_course", "_points", "_site", "_watch", "_zone", "at_ms")
 
     def __init__(self, watch: Watch, alarms: Alarms, site: Site | None, zone: tzinfo | None) -> None:
         self._watch = watch
         self._alarms = alarms
         self._site = site
         self._zone = zone or UTC
+        self._boards: dict[Counted, Board] = {}
+        self._course: Course = watch.course
+        self._points: list[str] = watch.points
+        """The boards are about these points in that course."""
         self.at_ms = 0
         """The moment that is judged."""
 
@@ -59,6 +64,34 @@ class Sight:
 
     def points(self) -> Iterable[str]:
         return self._watch.points
+
+    def board(self, node: Counted) -> Board:
+        """The running count of a condition on the subject's points; it hears of every reading of theirs."""
+        watch = self._watch
+        if self._course is not watch.course or self._points is not watch.points:
+            self._forget_boards()
+            self._course, self._points = watch.course, watch.points
+        board = self._boards.get(node)
+        if board is None:
+            board = self._boards[node] = Board(node)
+        if board.attached < len(watch.points):
+            for point in watch.points[board.attached :]:
+                attach(board, self._trace(point), point)
+                if node.beside is not None:
+                    attach(board, self._trace(f"{point.partition('/')[0]}/{node.beside}"), point)
+            board.attached = len(watch.points)
+        return board
+
+    def shown(self, name: str) -> None:
+        """There is another point of that name to look at: one beside points that were there before, it may be."""
+        for node, board in self._boards.items():
+            if node.beside == name:
+                board.attached, board.is_lost = 0, True
+
+    def _forget_boards(self) -> None:
+        if self._boards:
+            detach(self._boards.values(), self._course.traces.values())
+            self._boards = {}
 
     def is_manual(self, point: str) -> bool:
         device, _, name = point.partition("/")

@@ -10,12 +10,13 @@ from zoneinfo import ZoneInfo
 
 from contract.profile import BUILT_IN, ONLINE, Profile
 from contract.site import Site
+from rules.board import Trace
 from rules.causes import Causes
 from rules.conditions import compile_condition
 from rules.conditions_view import Node
-from rules.gate import gate_of
+from rules.gate import Gate, gate_of
 from rules.horizon import Progress
-from rules.memory import Agent, Device, Feed, Group, Lane, LastValue, Line, Trace, Watch, World
+from rules.memory import Agent, Device, Feed, Group, Lane, LastValue, Line, Watch, World
 from rules.model import AlarmIs, Quality, Rule, Since, State, Threshold
 from rules.series import Keep, Series
 from rules.sight import Sight
@@ -82,11 +83,14 @@ class Wiring:
         self._per: dict[str, list[Plan]] = {}
         self._by_point: dict[tuple[str, str], list[Plan]] = {}
         self._by_profile: dict[str, list[Plan]] = {}
+        self._deep_by_profile: dict[str, list[Plan]] = {}
+        self._gates: dict[tuple[str, str, str | None], Gate | None] = {}
 
     def set_rules(self, rules: Iterable[Rule]) -> None:
         """Know the rules in force."""
         self._plans = {rule.id: Plan(rule) for rule in rules}
         self._limited, self._by_point, self._by_profile, self._besides, self._per = {}, {}, {}, {}, {}
+        self._deep_by_profile, self._gates = {}, {}
         for plan in self._plans.values():
             self._per.setdefault(plan.rule.per, []).append(plan)
         self._ranks = {}
@@ -248,7 +252,7 @@ class Wiring:
         """Show a new point to the rules of its device and of its groups that look at it."""
         for watch, keeps in self._wanted.pop((device.site, device.name, name), ()):
             self._show(watch, slot, keeps)
-        for plan in self._per.get("device", ()):
+        for plan in self._deep_of(device.profile):
             mine = self._world.watches.get((plan.rule.id, device.path))
             if mine is not None and mine.node is not None:
                 needs = mine.node.needs
@@ -262,6 +266,15 @@ class Wiring:
                 group.points.add(f"{device.name}/{name}")
                 group.devices.add(device.name)
                 self._join_group(group, device, name, slot)
+
+    def _deep_of(self, profile: Profile) -> list[Plan]:
+        """Rules per device of that profile that look at points."""
+        plans = self._deep_by_profile.get(profile.id)
+        if plans is None:
+            of_device = self._per.get("device", ())
+            plans = [plan for plan in of_device if plan.node is not None and plan.fits_device(profile)]
+            self._deep_by_profile[profile.id] = plans
+        return plans
 
     def _join_group(self, group: Group, device: Device, name: str, slot: LastValue) -> None:
         for watch in group.watches:
@@ -306,13 +319,19 @@ class Wiring:
             feed.deep.append(watch)
             feed.deep.sort(key=lambda each: each.rank)
             device, name = slot.device, slot.key.rpartition("/")[2]
-            feed.gates = [
-                gate_of(each.rule.when, None if each.rule.per == "point" and each.subject == slot.key else name)
-                if each.device is device
-                else None
-                for each in feed.deep
-            ]
+            feed.gates = [self._gate(each, slot.key, name) if each.device is device else None for each in feed.deep]
+        if watch.sight is not None:
+            watch.sight.shown(slot.key.rpartition("/")[2])
         slot.settle()
+
+    def _gate(self, watch: Watch, key: str, name: str) -> Gate | None:
+        point = None if watch.rule.per == "point" and watch.subject == key else name
+        known = (watch.rule.id, watch.version, point)
+        if known not in self._gates:
+            if len(self._gates) >= MOST_POINTS * 16:
+                self._gates.clear()
+            self._gates[known] = gate_of(watch.rule.when, point)
+        return self._gates[known]
 
     def _feed(self, slot: LastValue, course: object) -> Feed:
         for feed in slot.feeds:
