@@ -37,9 +37,10 @@ WARN_AFTER_S = 30.0
 
 @dataclass
 class LinkStatus:
-    """How it goes. last_ms: when the centre last confirmed something, ms UTC."""
+    """How it goes. since_ms: when `connected` took its value; last_ms: when the centre last confirmed, ms UTC."""
 
     connected: bool = False
+    since_ms: int | None = None
     connects: int = 0
     confirmed: int = 0
     denied: int = 0
@@ -103,7 +104,7 @@ class CentreLink:
             try:
                 async with self._open() as wire:
                     self.status.connects += 1
-                    self.status.connected = True
+                    self.status.connected, self.status.since_ms = True, self._now_ms()
                     if warned:
                         log.info("centre %s: connected again", self._centre.id)
                     warned, pause_s = False, BACK_OFF_S[0]
@@ -115,7 +116,8 @@ class CentreLink:
                     warned = True
                     log.warning("centre %s: cannot be told: %s. What it is to be told is kept.", self._centre.id, exc)
             finally:
-                self.status.connected = False
+                if self.status.connected:
+                    self.status.connected, self.status.since_ms = False, self._now_ms()
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, no secret
             pause_s = min(pause_s * 2, BACK_OFF_S[1])
 

@@ -95,7 +95,8 @@ class Upward:
         """How each connection goes."""
         return {
             name: {
-                "connected": link.status.connected, "connects": link.status.connects,
+                "connected": link.status.connected, "since_ms": link.status.since_ms,
+                "connects": link.status.connects,
                 "confirmed": link.status.confirmed, "denied": link.status.denied, "repeated": link.status.repeated,
                 "last_confirm_ms": link.status.last_ms, "untold_values": self._feeders[name].translator.untold,
             }

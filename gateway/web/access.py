@@ -27,6 +27,8 @@ MAINTAIN = frozenset({"maintainer", "administrator"})
 """Out of service, maintenance windows, drills, records of work."""
 PROVE = frozenset({"duty", "administrator"})
 """Screens that prove the way to people: those of the duty desk."""
+ANSWER_DUTY = frozenset({"duty", "administrator"})
+"""Say that somebody is here when a monitoring centre asks (查岗)."""
 READ_NOW = frozenset({"duty", "maintainer", "administrator"})
 APPROVE = frozenset({"maintainer", "administrator"})
 
@@ -55,6 +57,8 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/alarms/{alarm_id}/unshelve"): HANDLE,
     ("POST", "/service/take-out"): MAINTAIN,
     ("POST", "/service/return"): MAINTAIN,
+    ("GET", "/duty"): ANSWER_DUTY,
+    ("POST", "/duty/{check_id}/answer"): ANSWER_DUTY,
     ("GET", "/drills"): SIGNED_IN,
     ("POST", "/drills"): MAINTAIN,
     ("GET", "/drills/{drill_id}"): SIGNED_IN,
@@ -97,6 +101,9 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/api/v1/notices"): SIGNED_IN,
     ("GET", "/api/v1/proofs"): SIGNED_IN,
     ("POST", "/api/v1/path-receipt"): PROVE,
+    ("GET", "/api/v1/centres"): SIGNED_IN,
+    ("GET", "/api/v1/duty-checks"): SIGNED_IN,
+    ("POST", "/api/v1/duty-checks/{check_id}/answer"): ANSWER_DUTY,
     ("GET", "/api/v1/history"): SIGNED_IN,
     ("GET", "/api/v1/stream"): SIGNED_IN,
 }

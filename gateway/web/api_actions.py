@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 
@@ -13,6 +14,7 @@ from gateway.web import api_models as m
 from gateway.web import commands
 from gateway.web.access import Refused
 from gateway.web.api import PROBLEMS, alarm_answer
+from gateway.web.centres import centre_rows
 from gateway.web.context import person_of, web_of
 from gateway.web.rule_words import rule_words
 from gateway.web.texts import msgid
@@ -163,6 +165,29 @@ async def notices(
 async def proofs(request: Request) -> list[m.ProofAnswer]:
     """Every part of the alarm path that is tested."""
     return [m.ProofAnswer.model_validate(row) for row in web_of(request).picture.proofs]
+
+
+@router.get("/api/v1/centres", **_API)
+async def centres(request: Request) -> list[m.CentreAnswer]:
+    """The way to each monitoring centre."""
+    web = web_of(request)
+    rows = centre_rows(web.picture, await web.read(web.ledger.waiting_upward))
+    return [m.CentreAnswer(centre=row.id, **{k: v for k, v in row._asdict().items() if k != "id"}) for row in rows]
+
+
+@router.get("/api/v1/duty-checks", **_API)
+async def duty_checks(request: Request) -> list[m.DutyCheckAnswer]:
+    """Duty checks that are open, and those of the last hour that nobody answered."""
+    web = web_of(request)
+    found = web.picture.duty.waiting(web.now_ms())
+    return [m.DutyCheckAnswer.model_validate(msgspec.structs.asdict(check)) for check in found]
+
+
+@router.post("/api/v1/duty-checks/{check_id}/answer", **_API)
+async def answer_duty(request: Request, check_id: int) -> m.DutyCheckAnswer:
+    """Answer a duty check, in time or late. Answers once it is durable and on its way to who asked."""
+    row = await commands.answer_duty(web_of(request), person_of(request), check_id)
+    return m.DutyCheckAnswer.model_validate(row)
 
 
 @router.post("/api/v1/path-receipt", **_API)

@@ -355,6 +355,41 @@ class ProofAnswer(Answer):
     proven_ms: int | None = None
 
 
+class DutyCheckAnswer(Answer):
+    """A duty check: somebody asks whether the post is manned."""
+
+    id: int
+    site: str
+    origin: str = Field(examples=["centre/city"])
+    asked_ms: int
+    until_ms: int
+    """To be answered by then."""
+    state: str
+    """open, answered, unanswered or late (answered after its time)."""
+    answered_ms: int | None
+    answered_by: str | None
+
+
+class CentreAnswer(Answer):
+    """The way to a monitoring centre."""
+
+    centre: str = Field(examples=["city"])
+    connected: bool | None
+    """null while the gateway does not answer."""
+    since_ms: int | None
+    """When `connected` took its value."""
+    waiting: int
+    """Objects the centre has not confirmed."""
+    oldest_ms: int | None
+    """When the gateway knew of the oldest of them."""
+    confirmed_ms: int | None
+    """When the centre last confirmed something."""
+    repeated: int | None
+    """Frames sent again since the gateway was started."""
+    denied: int | None
+    """Objects refused by the centre since then."""
+
+
 class HistoryAnswer(Answer):
     """History of a point: `buckets` for numbers, `segments` for truths and states."""
 

@@ -34,6 +34,7 @@ from gateway.web import (
     api_actions,
     auth_pages,
     drill_pages,
+    duty_pages,
     errors,
     pages,
     receipt_pages,
@@ -94,6 +95,7 @@ def create_app(
     picture = Picture(now_ms, tell)
     hub.state = lambda: (picture.connected, picture.since_ms)
     hub.fires = picture.waiting_fires
+    hub.duty = picture.waiting_duty
     hub.changes = lambda: picture.changes
     cookies = Cookies.named(settings.secure)
     web = Web(
@@ -124,7 +126,7 @@ def create_app(
     )
     app.state.web = web
     app.state.keep_inventory = partial(_keep_inventory, web, changed, reload)
-    for module in (auth_pages, pages, alarm_pages, drill_pages, report_pages, receipt_pages):
+    for module in (auth_pages, pages, alarm_pages, drill_pages, duty_pages, report_pages, receipt_pages):
         app.include_router(module.router, include_in_schema=False)
     app.include_router(api.router)
     app.include_router(api_actions.router)

@@ -29,6 +29,13 @@ class Message(NamedTuple):
     error: str | None
 
 
+class Waiting(NamedTuple):
+    """What a monitoring centre has not confirmed: how much, and when the gateway knew of the oldest (ms UTC)."""
+
+    objects: int
+    oldest_ms: int | None
+
+
 class WebLedger(LedgerReader):
     """LedgerReader with the lists of the pages. Raises RetryLater like it."""
 
@@ -40,6 +47,11 @@ class WebLedger(LedgerReader):
         )
         rows = self._all(query, (2**62 if before is None else before, limit))
         return [Message._make((*row[:5], msgspec.json.decode(row[5]), *row[6:])) for row in rows]
+
+    def waiting_upward(self) -> dict[str, Waiting]:
+        """Centre -> what waits for its confirm."""
+        query = "SELECT centre, count(*), min(created_ms) FROM upward WHERE done_ms IS NULL GROUP BY centre"
+        return {row[0]: Waiting(row[1], row[2]) for row in self._all(query, ())}
 
     def alarms_by_rule(self, since_ms: int) -> dict[str, int]:
         """How many alarms each rule raised since then; tests of drills are not counted."""

@@ -98,7 +98,7 @@ class Link:
                     if not done:
                         raise RetryLater(f"{self._path}: no answer to status within {ANSWER_S:g} s.")
                 else:
-                    await asking
+                    self._picture.centres = dict((await asking).get("centres") or {})
                 await asyncio.wait({events}, timeout=ASK_EVERY_S)
             await events
         finally:

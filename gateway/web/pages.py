@@ -46,6 +46,7 @@ async def board(request: Request) -> Response:
         "board.html",
         fragment="_board.html",
         board=shown,
+        title=_title(web, shown.headline, texts),
         site_titles=sites,
         unknown=_unknown_count(web),
         drills=decision.drill_banners(web.picture, web.inventory, texts),
@@ -193,6 +194,13 @@ def due_rows(device: Device, work: Sequence[WorkRow], web: Web, texts: Texts) ->
         for what, at_ms in due_dates(device.asset, done, zone).items()
     ]
     return sorted(rows, key=lambda row: row.at_ms)
+
+
+def _title(web: Web, headline: str, texts: Texts) -> str:
+    """What the tab says: the headline; a duty check that runs comes before everything but a fire."""
+    if headline not in ("fire", "fire_over") and web.picture.duty.is_open(web.now_ms()):
+        return texts("Duty check")
+    return texts.word("headline", headline)
 
 
 def _unknown_count(web: Web) -> int:

@@ -14,6 +14,7 @@ import msgspec
 from contract.messages import Value
 from gateway.control.protocol import AgentView, AlarmView, Event, Snapshot
 from gateway.web.alarm_cards import WAITING, silent
+from gateway.web.duty import DutyScreen
 from gateway.web.printed import MOST, Told, place_told
 from gateway.web.standing import EVENTS, Standing
 
@@ -45,10 +46,13 @@ class Picture:
         self.told: dict[str, Told] = {}
         """site/device/address -> the place a panel told of it; kept, because its next line replaces the last."""
         self.standing = Standing()
+        self.duty = DutyScreen()
         self.proofs: list[dict[str, Any]] = []
         """Rows of the proof of path, as the gateway tells them."""
         self.notices: dict[str, Any] = {}
         """Summary of the notifications."""
+        self.centres: dict[str, dict[str, Any]] = {}
+        """How the way to each monitoring centre goes, from the gateway's latest `status`."""
         self.snapshots = 0
         """How often the whole picture came: once a connection."""
         self.changes = now_ms()
@@ -76,6 +80,8 @@ class Picture:
         elif event.event in EVENTS:
             self.standing.apply(event.event, event.data)
             self._sink("standing", None)
+        elif event.event == "duty":
+            self._sink("duty", self.duty.apply(event.data))
         elif event.event == "proof":
             self._proof(dict(event.data))
         elif event.event == "notice":
@@ -112,6 +118,10 @@ class Picture:
             if alarm.severity == "fire" and alarm.state in WAITING and not silent("fire", alarm.hold)
         ]
 
+    def waiting_duty(self) -> list[tuple[int, int]]:
+        """(id, until_ms) of the duty checks that nobody has answered: screens sound for them."""
+        return [(check.id, check.until_ms) for check in self.duty.waiting(self._now_ms())]
+
     def _replace(self, snapshot: Snapshot) -> None:
         self.values = {point: Current(*row[:3]) for point, row in snapshot.values.items()}
         for point, current in self.values.items():
@@ -121,6 +131,7 @@ class Picture:
         self.unknown_devices = {(str(r.get("site")), str(r.get("device"))): r for r in snapshot.unknown_devices}
         self.snapshots += 1
         self.standing.replace(snapshot)
+        self.duty.replace(snapshot.duty_checks)
         self.proofs, self.notices = list(snapshot.proofs), dict(snapshot.notices)
         self.connected, self.since_ms = True, self._now_ms()
         self._sink("gateway", None)

@@ -12,8 +12,20 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from gateway.web.access import ACKNOWLEDGE, APPROVE, HANDLE, MAINTAIN, PROVE, READ_NOW, Person, csrf_of, new_token
+from gateway.web.access import (
+    ACKNOWLEDGE,
+    ANSWER_DUTY,
+    APPROVE,
+    HANDLE,
+    MAINTAIN,
+    PROVE,
+    READ_NOW,
+    Person,
+    csrf_of,
+    new_token,
+)
 from gateway.web.context import THEME_COOKIE, Web, web_of
+from gateway.web.duty import duty_lines
 from gateway.web.texts import Texts
 
 HERE = Path(__file__).parent
@@ -81,6 +93,9 @@ def page(request: Request, template: str, *, status: int = 200, fragment: str | 
         may_prove=bool(person and person.may(PROVE)),
         may_read=bool(person and person.may(READ_NOW)),
         may_approve=bool(person and person.may(APPROVE)),
+        may_answer=bool(person and person.may(ANSWER_DUTY)),
+        duty=duty_lines(web.picture.duty, web.inventory, texts, web.now_ms()) if person else [],
+        duty_waits=web.picture.waiting_duty() if person else [],
         now_ms=web.now_ms(),
         connected=web.picture.connected,
         since_ms=web.picture.since_ms,

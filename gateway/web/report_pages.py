@@ -14,6 +14,7 @@ from gateway.alarms.quality import FLOOD, SLOT_MS, Chatter, Quality, report
 from gateway.control.protocol import AlarmView
 from gateway.web.access import Refused
 from gateway.web.alarm_cards import SEVERITIES, AlarmCard, alarm_card
+from gateway.web.centres import centre_rows
 from gateway.web.context import web_of
 from gateway.web.decision import subject_title
 from gateway.web.folding import fold
@@ -55,6 +56,7 @@ async def notifications(request: Request, before: Annotated[int | None, Query(ge
         proof=proof_line(web.picture, web.inventory, texts, web.now_ms()),
         ways=proof_ways(web.picture, web.inventory, texts),
         channels=channels(web.picture),
+        centres=centre_rows(web.picture, await web.read(web.ledger.waiting_upward)),
         notices=message_rows(rows[:PAGE_ROWS], web.picture, texts),
         next_before=rows[PAGE_ROWS - 1].id if len(rows) > PAGE_ROWS else None,
         older=before is not None,

@@ -2,10 +2,11 @@
 
 Events: `alarm` (id, rule, subject, severity, state, active, raised_ms, who acknowledged), `agent`, `reading` (rows of
 [point, observed_ms, value, quality], gathered for half a second), `gateway` (connected, since_ms), `unknown_device`,
-`standing` (a hold, drill or window changed), `proof` and `notice` (something of the path to people changed), `path`
-(token: a test for duty screens), `configuration` (rules or sites changed), `heartbeat` every two seconds (now_ms,
-connected, since_ms, fires: ids of those nobody acknowledged, changes: how often something changed). A screen that does
-not keep up is cut off: it connects again and draws itself anew, so that it never shows an old state as the present one.
+`duty` (a duty check as it now is), `standing` (a hold, drill or window changed), `proof` and `notice` (something of the
+path to people changed), `path` (token: a test for duty screens), `configuration` (rules or sites changed), `heartbeat`
+every two seconds (now_ms, connected, since_ms, fires: ids of those nobody acknowledged, duty: [id, until_ms] of duty
+checks nobody answered, changes: how often something changed). A screen that does not keep up is cut off: it connects
+again and draws itself anew, so that it never shows an old state as the present one.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class Screen:
 class Hub:
     """All open streams.
 
-    For heartbeats `state()` gives (connected, since_ms), `fires()` those nobody acknowledged, `changes()` counts what a
-    page would draw anew.
+    For heartbeats `state()` gives (connected, since_ms), `fires()` those nobody acknowledged, `duty()` (id, until_ms)
+    of duty checks nobody answered, `changes()` counts what a page would draw anew.
     """
 
     def __init__(self, limit: int, now_ms: Callable[[], int]) -> None:
@@ -60,6 +61,7 @@ class Hub:
         self._waiting: dict[str, list[Any]] = {}
         self.state: Callable[[], tuple[bool, int]] = lambda: (False, 0)
         self.fires: Callable[[], list[int]] = list
+        self.duty: Callable[[], list[tuple[int, int]]] = list
         self.changes: Callable[[], int] = lambda: 0
         self.dropped = 0
 
@@ -148,6 +150,7 @@ class Hub:
             "connected": connected,
             "since_ms": since_ms,
             "fires": self.fires(),
+            "duty": self.duty(),
             "changes": self.changes(),
         }
 

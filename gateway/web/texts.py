@@ -125,6 +125,11 @@ class Texts:
         head = family + "."
         return {key[len(head) :]: text for key, text in self._catalogue.items() if key.startswith(head)}
 
+    def left(self, left_ms: int) -> str:
+        """Time that is left, 4:09; zero only when it is over."""
+        seconds = max(0, -(-left_ms // 1000))
+        return f"{seconds // 60:02d}:{seconds % 60:02d}"
+
     def _at(self, at_ms: int) -> datetime:
         return datetime.fromtimestamp(at_ms / 1000, self._zone)
 

@@ -25,6 +25,7 @@ class Acts:
         self.db = station.db
         self.shelved: dict[tuple[str, str], dict[str, Any]] = {}
         self.out: dict[str, dict[str, Any]] = {}
+        self.checks: dict[int, dict[str, Any]] = {}
 
     def do(self, ask: Ask) -> dict[str, Any] | None:
         """Carry a command out."""
@@ -40,7 +41,33 @@ class Acts:
             "maintenance": [self.window_row(row[0]) for row in windows],
             "shelved": list(self.shelved.values()),
             "out_of_service": list(self.out.values()),
+            "duty_checks": [row for row in self.checks.values() if row["state"] in ("open", "unanswered")],
         }
+
+    # --- duty checks -----------------------------------------------------------------------------------------------
+
+    def check(self, *, left_s: float = 120, state: str = "open", origin: str = "centre/city") -> int:
+        """Somebody asks whether the post is manned; `state` unanswered: its time was over `-left_s` ago."""
+        number = len(self.checks) + 1
+        until_ms = now_ms() + int(left_s * 1000)
+        row = {
+            "id": number, "site": "shuiye", "origin": origin, "asked_ms": until_ms - 120_000, "until_ms": until_ms,
+            "state": state, "answered_ms": None, "answered_by": None,
+        }  # fmt: skip
+        self.checks[number] = row
+        self.station._tell("duty", row)
+        return number
+
+    def miss(self, number: int) -> None:
+        """The time of a check was over."""
+        self.checks[number] |= {"state": "unanswered", "until_ms": now_ms()}
+        self.station._tell("duty", self.checks[number])
+
+    def _duty_answer(self, actor: str, id: int) -> dict[str, Any]:  # noqa: A002  # name of the argument
+        state = "answered" if self.checks[id]["state"] == "open" else "late"
+        self.checks[id] |= {"state": state, "answered_ms": now_ms(), "answered_by": actor}
+        self.station._tell("duty", self.checks[id])
+        return self.checks[id]
 
     # --- alarms --------------------------------------------------------------------------------------------------
 

@@ -68,6 +68,8 @@ class Station:
         self.acts = Acts(self)
         self.proofs: list[dict[str, Any]] = []
         self.notices: dict[str, Any] = {}
+        self.centres: dict[str, dict[str, Any]] = {}
+        """As `status` has them."""
         self.tokens: set[str] = set()
         """Receipts that are known."""
         self.mute = False
@@ -241,6 +243,14 @@ class Station:
             )
         elif ask.op == "quarantine.dismiss":
             self.db.execute("DELETE FROM quarantine WHERE id = ?", (args["id"],))
+        elif ask.op == "status":
+            return Answer(id=ask.id, ok=True, result={"centres": self.centres})
+        elif ask.op == "duty.answer" and args["id"] not in self.acts.checks:
+            return Answer(id=ask.id, ok=False, error=Problem("not_found", f"duty check {args['id']}: got no such check."))
+        elif ask.op == "duty.answer" and self.acts.checks[args["id"]]["state"] not in ("open", "unanswered"):
+            return Answer(
+                id=ask.id, ok=False, error=Problem("conflict", f"duty check {args['id']}: was answered already.")
+            )
         elif ask.op == "notice.receipt" and args["token"] not in self.tokens:
             return Answer(id=ask.id, ok=False, error=Problem("not_found", "token: got none of a message."))
         elif ask.op.startswith("alarm.") and self._view(args["alarm_id"]) is None:

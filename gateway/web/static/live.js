@@ -6,6 +6,7 @@ const LOST_MS = 4500; // heartbeats come every 2 s; a lost connection shows with
 const body = document.body;
 let lastHeard = performance.now();
 let lastHeardAt = Date.now();
+const URGENT_MS = 60_000; // as gateway/web/duty.py
 let clockOffset = 0; // server's clock minus this machine's
 let gateway = { connected: body.dataset.connected === "true", since_ms: Number(body.dataset.since) };
 let lost = false;
@@ -33,6 +34,12 @@ function lasted(ms) {
   return h ? `${h}:${two(Math.floor((s % 3600) / 60))}:${two(s % 60)}` : `${two(Math.floor(s / 60))}:${two(s % 60)}`;
 }
 
+// Time that is left, by the server's clock; zero only when it is over. The same as Texts.left.
+function left(ms) {
+  const s = Math.max(0, Math.ceil((ms - now()) / 1000));
+  return `${String(Math.floor(s / 60)).padStart(2, "0")}:${String(s % 60).padStart(2, "0")}`;
+}
+
 function put(element, text) {
   if (element && element.textContent !== text) element.textContent = text;
 }
@@ -46,6 +53,12 @@ function tick() {
   showConnection();
   put(document.querySelector("[data-clock]"), wall(now()));
   for (const e of $$("[data-ago]")) put(e, ago(Number(e.dataset.ago)));
+  // The time of a duty check runs out whether the picture is current or not.
+  for (const e of $$("[data-left]")) {
+    put(e, left(Number(e.dataset.left)));
+    e.closest(".duty")?.classList.toggle("is-urgent", Number(e.dataset.left) - now() < URGENT_MS);
+  }
+  for (const e of $$("[data-gone]")) e.hidden = now() >= Number(e.dataset.gone);
   // While nothing is known to be current, durations stand still: a running clock would claim that it still burns.
   if (!lost && gateway.connected) for (const e of $$("[data-lasted]")) put(e, lasted(Number(e.dataset.lasted)));
 }
@@ -84,6 +97,12 @@ function refresh(delay = 120) {
   }, delay);
 }
 
+// Duty checks of the pages other than the board: nothing is written in there, so it may be drawn at once.
+function refreshDuty() {
+  const place = document.getElementById("duty");
+  if (place) window.htmx.trigger(place, "refresh");
+}
+
 function format(value, element) {
   if (value === null) return "—";
   if (typeof value === "boolean") return value ? texts.yes : texts.no;
@@ -114,11 +133,12 @@ function heard() {
 
 function setGateway(state) {
   fires = new Set(state.fires);
+  if (checks) checks = new Map(state.duty);
   clockOffset = state.now_ms - Date.now();
   if (Math.abs(clockOffset) < 1500) clockOffset = 0;
   const changed = gateway.connected !== state.connected;
   gateway = state;
-  if (changed) refresh();
+  if (changed) { refresh(); refreshDuty(); }
   showConnection();
 }
 
@@ -129,16 +149,17 @@ function connect() {
   // What changed between drawing and connecting, or while the connection was lost, was missed: draw anew.
   let fresh = true;
   let opened = false;
-  source.addEventListener("open", () => { if (opened) refresh(); opened = fresh = true; });
+  source.addEventListener("open", () => { if (opened) { refresh(); refreshDuty(); } opened = fresh = true; });
   source.addEventListener("error", () => { if (source.readyState === EventSource.CLOSED) { source = null; setTimeout(connect, 3000); } });
   on("heartbeat", (state) => {
     setGateway(state);
-    if (fresh && String(state.changes) !== body.dataset.changes) refresh(20);
+    if (fresh && String(state.changes) !== body.dataset.changes) { refresh(20); refreshDuty(); }
     fresh = false;
     body.dataset.changes = state.changes;
   });
   on("gateway", setGateway);
   on("alarm", (alarm) => { siren(alarm); refresh(20); });
+  on("duty", (check) => { dutyCheck(check); refresh(20); refreshDuty(); });
   on("agent", () => refresh());
   on("unknown_device", () => refresh(2000));
   on("standing", () => refresh());
@@ -154,20 +175,21 @@ document.addEventListener("visibilitychange", () => {
   // One that sounds the siren goes on listening: a fire must sound, and an acknowledged one must fall silent.
   if (body.classList.contains("page-board") || (document.hidden && playing())) return;
   if (document.hidden) { source?.close(); source = null; }
-  else if (!source) { lastHeard = performance.now(); connect(); refresh(); }
+  else if (!source) { lastHeard = performance.now(); connect(); refresh(); refreshDuty(); }
 });
 
 // --- sound -----------------------------------------------------------------------------------------------------------
 
 let audio = null;
+let checks = body.dataset.duty === "null" ? null : new Map(JSON.parse(body.dataset.duty)); // duty checks nobody answered -> until_ms
 let fires = new Set(JSON.parse(body.dataset.siren)); // ids of fires that nobody has acknowledged
 const SOUND = "weizhan-sound"; // remembered choice of this browser: on, off
 const soundButton = document.querySelector("[data-sound]");
 
-function tone(frequency, start, length) {
+function tone(frequency, start, length, type = "square") {
   const oscillator = audio.createOscillator();
   const gain = audio.createGain();
-  oscillator.type = "square";
+  oscillator.type = type;
   oscillator.frequency.value = frequency;
   gain.gain.setValueAtTime(0.0001, audio.currentTime + start);
   gain.gain.exponentialRampToValueAtTime(0.25, audio.currentTime + start + 0.02);
@@ -181,6 +203,11 @@ function tone(frequency, start, length) {
 const playing = () => audio && audio.state === "running";
 const playFire = () => { if (playing()) for (let n = 0; n < 4; n++) tone(n % 2 ? 660 : 960, n * 0.35, 0.33); };
 const playCritical = () => { if (playing()) for (let n = 0; n < 3; n++) tone(740, n * 0.3, 0.18); };
+// A doorbell, three times: like neither the siren nor a fault.
+const playDuty = (start) => {
+  if (!playing()) return;
+  for (let n = 0; n < 3; n++) { tone(1319, start + n * 0.55, 0.22, "triangle"); tone(1047, start + n * 0.55 + 0.24, 0.28, "triangle"); }
+};
 const played = new Set();
 const QUIET_FIRE = ["shelved", "drill"]; // only what a person decided for it silences a fire
 
@@ -192,6 +219,13 @@ function siren(alarm) {
   played.add(alarm.id);
   if (alarm.severity === "fire") playFire();
   if (alarm.severity === "critical") playCritical();
+}
+
+function dutyCheck({ id, state, until_ms }) {
+  if (!checks) return;
+  const isNew = state === "open" && !checks.has(id);
+  if (state === "open" || state === "unanswered") checks.set(id, until_ms); else checks.delete(id);
+  if (isNew) soundDuty();
 }
 
 function showSound() {
@@ -239,7 +273,17 @@ if (soundButton && remembered() === "on") {
   for (const name of ["pointerdown", "keydown"]) document.addEventListener(name, again, { capture: true });
 }
 // A fire that nobody acknowledged keeps sounding, also while the connection is lost: nobody has said that it is over.
-setInterval(() => { if (fires.size) playFire(); }, 4000);
+// A duty check sounds until somebody answers: in the pauses of the siren, never over it; once its time is over, every
+// half minute.
+const MISSED_EVERY = 8;
+const soundDuty = () => playDuty(fires.size ? 1.6 : 0);
+let round = 0;
+setInterval(() => {
+  round += 1;
+  if (fires.size) playFire();
+  const open = checks && [...checks.values()].some((until) => until > now());
+  if (open || (checks?.size && round % MISSED_EVERY === 0)) soundDuty();
+}, 4000);
 
 // --- proof of the path -----------------------------------------------------------------------------------------------
 
@@ -307,4 +351,4 @@ showSound();
 tick();
 setInterval(tick, 500);
 // Staleness comes by itself, without any event.
-setInterval(() => { if (!lost && !document.hidden) refresh(); }, 30000);
+setInterval(() => { if (!lost && !document.hidden) { refresh(); refreshDuty(); } }, 30000);
