@@ -109,8 +109,7 @@ class Causes:
         standing = self._stand(watch.rule.id, watch.subject, watch.site, device)
         changed = standing.spans.begin(at_ms) if watch.is_up else standing.spans.end(at_ms)
         if changed:
-            late = any(course.is_behind for lane in watch.course.lanes for course in lane.courses)
-            watch.past = list(standing.spans.past)[-KEPT:] if late else []
+            watch.past = list(standing.spans.past)[-KEPT:]  # who catches up later looks back, also over a restart
             self._spread(watch.rule.id, standing, at_ms)
 
     def recall(self, watch: Watch) -> None:

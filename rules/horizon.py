@@ -36,7 +36,7 @@ class Progress:
         self._world = world
         self._apply = apply
         self._fire = fire
-        self._wakes: list[tuple[int, int, int, Course]] = []
+        self._wakes: list[tuple[int, int, str, int, Course]] = []
         self._counter = 0
 
     # --- timers --------------------------------------------------------------------------------------------------
@@ -44,14 +44,14 @@ class Progress:
     def schedule(self, watch: Watch, due_ms: int, kind: str) -> int:
         """Wake the watch when event time has come that far; gives the timer's number."""
         self._counter = number = self._counter + 1
-        heapq.heappush(watch.course.timers, (due_ms, watch.rank, number, kind, watch))
+        heapq.heappush(watch.course.timers, (due_ms, watch.rank, watch.subject, number, kind, watch))
         self._wake(watch.course, due_ms)
         return number
 
     def move(self, watch: Watch, old: Course) -> None:
         """Take the timers of a watch that changed its course along."""
-        mine = [timer for timer in old.timers if timer[4] is watch]
-        old.timers[:] = [timer for timer in old.timers if timer[4] is not watch]
+        mine = [timer for timer in old.timers if timer[5] is watch]
+        old.timers[:] = [timer for timer in old.timers if timer[5] is not watch]
         heapq.heapify(old.timers)
         for timer in mine:
             heapq.heappush(watch.course.timers, timer)
@@ -64,7 +64,7 @@ class Progress:
     def advance(self, now_ms: int) -> None:
         """Let timers speak that are due and whose time is complete."""
         while self._wakes and self._wakes[0][0] <= now_ms:
-            due_ms, _, _, course = heapq.heappop(self._wakes)
+            due_ms, _, _, _, course = heapq.heappop(self._wakes)
             if course.wake_ms == due_ms:
                 course.wake_ms = NEVER
                 self.run(course, now_ms)
@@ -73,8 +73,8 @@ class Progress:
         if due_ms < course.wake_ms:
             course.wake_ms = due_ms
             self._counter += 1
-            # Of courses due at one moment, those that others wait for come first.
-            heapq.heappush(self._wakes, (due_ms, len(course.lanes), self._counter, course))
+            # Of courses due at one moment, those that others wait for come first; the same order after a restart.
+            heapq.heappush(self._wakes, (due_ms, len(course.lanes), course.key, self._counter, course))
 
     def run(self, course: Course, now_ms: int) -> None:
         """Do everything in the course whose time is complete, in order."""
@@ -86,7 +86,7 @@ class Progress:
             if due_ms <= at_ms:
                 if due_ms > reach_ms:
                     break
-                due_ms, _, number, kind, watch = heapq.heappop(timers)
+                due_ms, _, _, number, kind, watch = heapq.heappop(timers)
                 self._fire(watch, kind, number, due_ms)
             elif at_ms <= reach_ms or len(held) > MOST_HELD:
                 at_ms, _, feed, reading = heapq.heappop(held)
@@ -129,17 +129,17 @@ class Progress:
                 self._pass(course, at_ms)
             self._apply(feed, reading, at_ms)
 
-    def hold(self, feed: Feed, reading: Reading, at_ms: int) -> None:
-        """Keep a reading until its time is complete."""
-        self._counter += 1
-        heapq.heappush(feed.course.held, (at_ms, self._counter, feed, reading))
+    def hold(self, feed: Feed, reading: Reading, at_ms: int, number: int | None = None) -> None:
+        """Keep a reading until its time is complete. number: of its turn, where it had one before a restart."""
+        self._counter = max(self._counter + 1, number or 0)
+        heapq.heappush(feed.course.held, (at_ms, self._counter if number is None else number, feed, reading))
         feed.slot.holding += 1
         feed.slot.calm = False
 
     def _pass(self, course: Course, at_ms: int) -> None:
         timers = course.timers
         while timers and timers[0][0] <= at_ms:
-            due_ms, _, number, kind, watch = heapq.heappop(timers)
+            due_ms, _, _, number, kind, watch = heapq.heappop(timers)
             self._fire(watch, kind, number, due_ms)
 
     # --- lanes ---------------------------------------------------------------------------------------------------
@@ -175,15 +175,16 @@ class Progress:
     def _moved(self, lanes: list[Lane], now_ms: int) -> None:
         # Those that others wait for come first: they are always at least as far.
         courses = {course.key: course for lane in lanes for course in lane.courses}
-        for course in sorted(courses.values(), key=lambda course: len(course.lanes)):
+        for course in sorted(courses.values(), key=lambda course: (len(course.lanes), course.key)):
             self.run(course, now_ms)
 
-    def expect_end(self, watch: Watch, now_ms: int) -> None:
-        """The watch was raised about the past: find out whether it is still true."""
+    def expect_end(self, watch: Watch, late_ms: int) -> None:
+        """The watch was raised about the past: find out whether it is still true, by then at the latest."""
         course = watch.course
-        if not course.late:
-            course.late_ms = now_ms + STILL_MS
-            self._wake(course, course.late_ms)
+        if not course.late or late_ms < course.late_ms:
+            course.late_ms = late_ms
+            self._wake(course, late_ms)
+        watch.is_late = course.late_ms
         course.late[watch.rule.id, watch.subject] = watch
 
     def _end_late(self, course: Course, now_ms: int) -> None:

@@ -225,8 +225,8 @@ class Course:
         self.key = key
         self.lanes = lanes
         self.held: list[tuple[int, int, Feed, Reading]] = []
-        self.timers: list[tuple[int, int, int, str, Watch]] = []
-        """(due, rank, number, kind, watch)."""
+        self.timers: list[tuple[int, int, str, int, str, Watch]] = []
+        """(due, rank, subject, number, kind, watch)."""
         self.traces: dict[str, Trace] = {}
         self.wake_ms = NEVER
         self.done_ms = 0

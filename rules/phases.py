@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from contract.messages import Reading
 from contract.quality import kind
 from rules.conditions_view import is_known
-from rules.horizon import AGAIN, CALM, LOOK, PHASE, REVIEW, STILL, Progress
+from rules.horizon import AGAIN, CALM, LOOK, PHASE, REVIEW, STILL, STILL_MS, Progress
 from rules.memory import Event, Transition, Watch, World
 from rules.model import Quality, State, Threshold
 
@@ -174,7 +174,7 @@ class Phases:
     def _is_still_true(self, watch: Watch, now_ms: int) -> None:
         """An alarm about the past turned out to be one of the present."""
         if watch.is_late:
-            watch.is_late = False
+            watch.is_late = 0
             if watch.is_up:
                 self._tell(watch, "release", now_ms, {"reason": "still true"})
 
@@ -253,7 +253,7 @@ class Phases:
                 return
             watch.flapping = False
         self._tell(watch, "clear", event_ms, dict(watch.detail))
-        watch.suppressed, watch.is_late = None, False
+        watch.suppressed, watch.is_late = None, 0
         self._enter(watch, "rest", event_ms, watch.detail)
         self._order().announce(watch, event_ms)
 
@@ -262,7 +262,7 @@ class Phases:
         if watch.is_up:
             watch.flapping = False
             self._tell(watch, "clear", at_ms, {"reason": reason})
-        watch.flap_ms, watch.is_timed, watch.suppressed, watch.is_late = [], False, None, False
+        watch.flap_ms, watch.is_timed, watch.suppressed, watch.is_late = [], False, None, 0
         self._enter(watch, "rest", at_ms, {})
         self._order().announce(watch, at_ms)
 
@@ -280,8 +280,7 @@ class Phases:
             # What is known to be true now is no matter of the past, however long ago it began.
             late = late and watch.course.is_behind
             if late and event == "raise":
-                watch.is_late = True
-                self._progress().expect_end(watch, self._world.now_ms)
+                self._progress().expect_end(watch, self._world.now_ms + STILL_MS)
         device = None if watch.device is None else watch.device.name
         rule = watch.rule
         self._world.transitions.append(

@@ -112,8 +112,8 @@ class Restoring:
                     continue
                 if feed.trace is not None:
                     feed.trace.load(point, kept)
-                for at_ms, value, quality in kept.get("held", ()):
-                    self._see(feed, Reading(point, at_ms, value, quality), at_ms)
+                for at_ms, value, quality, number in kept.get("held", ()):
+                    self._see(feed, Reading(point, at_ms, value, quality), at_ms, number)
         for site, readings, received_ms, offset_ms in tail:
             slots = world.slots.get(site, {})
             for reading in readings:
@@ -127,9 +127,9 @@ class Restoring:
                     if feed.trace is not None or feed.course.was_holding:
                         self._see(feed, reading, at_ms)
 
-    def _see(self, feed: Feed, reading: Reading, at_ms: int) -> None:
+    def _see(self, feed: Feed, reading: Reading, at_ms: int, number: int | None = None) -> None:
         if feed.course.was_holding and at_ms > feed.course.done_ms:
-            self._progress.hold(feed, reading, at_ms)
+            self._progress.hold(feed, reading, at_ms, number)
         elif feed.trace is not None:
             feed.trace.add(reading, at_ms)
 
@@ -141,7 +141,7 @@ class Restoring:
         if watch.is_up or watch.phase == "pending":
             self._progress.schedule(watch, now_ms, REVIEW)
         if watch.is_late:
-            self._progress.expect_end(watch, now_ms)
+            self._progress.expect_end(watch, watch.is_late)
         self._causes.recall(watch)
         if watch.node is not None:
             self._look_again(watch, is_known, now_ms)
@@ -172,7 +172,7 @@ class Restoring:
                 if slot.holding:
                     for feed in slot.feeds:
                         rows = [row for row in sorted(feed.course.held, key=lambda row: row[:2]) if row[2] is feed]
-                        held[feed.course.key] = [[at_ms, r.value, r.quality] for at_ms, _, _, r in rows]
+                        held[feed.course.key] = [[at_ms, r.value, r.quality, number] for at_ms, number, _, r in rows]
                 data = {}
                 for feed in slot.feeds:
                     kept = {} if feed.trace is None else feed.trace.dump()
