@@ -316,7 +316,8 @@ body.addEventListener("htmx:responseError", (event) => {
   const said = new DOMParser().parseFromString(event.detail.xhr.responseText, "text/html").body.textContent.trim();
   if (event.detail.requestConfig?.verb !== "get" && said) toast(said);
 });
-const isRefresh = (event) => event.detail.elt?.id === "live" && event.detail.requestConfig?.verb === "get";
+// Who asked, not who is told: the element that asked is gone once its answer stands in its place.
+const isRefresh = ({ detail: { requestConfig } }) => requestConfig?.elt?.id === "live" && requestConfig.verb === "get";
 body.addEventListener("htmx:beforeRequest", (event) => { if (isRefresh(event)) askedAt = performance.now(); });
 body.addEventListener("htmx:afterRequest", (event) => { if (isRefresh(event)) askedAt = 0; });
 // What somebody has opened or begun to write outlives a redraw that they did not ask for.
