@@ -25,6 +25,8 @@ STILL_MS = 60_000
 PHASE, AGAIN, REVIEW, CALM, LOOK, STILL = "phase", "again", "review", "calm", "look", "still"
 """Timers: a phase has lasted; the condition asked to be judged again; what explains or inhibits the alarm changed;
 nothing flapped for long enough; something it looks at beside points changed; all that was late has come."""
+KEPT = frozenset([REVIEW, LOOK])
+"""Timers that cannot be worked out again after a restart: they are written down."""
 
 
 class Progress:
@@ -43,10 +45,29 @@ class Progress:
 
     def schedule(self, watch: Watch, due_ms: int, kind: str) -> int:
         """Wake the watch when event time has come that far; gives the timer's number."""
+        if kind in KEPT:
+            if (due_ms, kind) in watch.dues:
+                return 0  # arranged already, and nobody asks for the number of these
+            watch.dues.append((due_ms, kind))
+            self._world.changed[watch.rule.id, watch.subject] = watch
         self._counter = number = self._counter + 1
         heapq.heappush(watch.course.timers, (due_ms, watch.rank, watch.subject, number, kind, watch))
         self._wake(watch.course, due_ms)
         return number
+
+    def due_again(self, watch: Watch) -> None:
+        """After a restart: the timers that were kept."""
+        dues, watch.dues = watch.dues, []
+        for due_ms, kind in dues:
+            self.schedule(watch, due_ms, kind)
+
+    def _timer(self, course: Course) -> None:
+        """Let the next timer of the course speak."""
+        due_ms, _, _, number, kind, watch = heapq.heappop(course.timers)
+        if kind in KEPT and (due_ms, kind) in watch.dues:
+            watch.dues.remove((due_ms, kind))
+            self._world.changed[watch.rule.id, watch.subject] = watch
+        self._fire(watch, kind, number, due_ms)
 
     def move(self, watch: Watch, old: Course) -> None:
         """Take the timers of a watch that changed its course along."""
@@ -86,8 +107,7 @@ class Progress:
             if due_ms <= at_ms:
                 if due_ms > reach_ms:
                     break
-                due_ms, _, _, number, kind, watch = heapq.heappop(timers)
-                self._fire(watch, kind, number, due_ms)
+                self._timer(course)
             elif at_ms <= reach_ms or len(held) > MOST_HELD:
                 at_ms, _, feed, reading = heapq.heappop(held)
                 self._release(feed, reading, at_ms)
@@ -139,8 +159,7 @@ class Progress:
     def _pass(self, course: Course, at_ms: int) -> None:
         timers = course.timers
         while timers and timers[0][0] <= at_ms:
-            due_ms, _, _, number, kind, watch = heapq.heappop(timers)
-            self._fire(watch, kind, number, due_ms)
+            self._timer(course)
 
     # --- lanes ---------------------------------------------------------------------------------------------------
 

@@ -262,9 +262,9 @@ class Watch:
     """
 
     __slots__ = (
-        "above", "again", "again_ms", "alarm_id", "counts_known", "course", "detail", "device", "flap_count", "flap_ms",
-        "flapping", "group", "is_late", "is_timed", "known_ms", "node", "past", "phase", "points", "rank", "rule",
-        "sight", "since_ms", "site", "slots", "subject", "suppressed", "timer", "up_ms", "version", "waits",
+        "above", "again", "again_ms", "alarm_id", "counts_known", "course", "detail", "device", "dues", "flap_count",
+        "flap_ms", "flapping", "group", "is_late", "is_timed", "known_ms", "node", "past", "phase", "points", "rank",
+        "rule", "sight", "since_ms", "site", "slots", "subject", "suppressed", "timer", "up_ms", "version", "waits",
     )  # fmt: skip
 
     def __init__(self, rule: Rule, version: str, subject: str, site: str, device: Device | None) -> None:
@@ -304,6 +304,8 @@ class Watch:
         self.flapping = False
         self.suppressed: str | None = None
         self.waits = False
+        self.dues: list[tuple[int, str]] = []
+        """Timers that wait for its lanes and would be forgotten: (due, kind)."""
         self.is_late = 0
         """Raised about the past: when it counts as still true; 0: it was not."""
 
@@ -327,10 +329,12 @@ class Watch:
             extra["suppressed"] = self.suppressed
         if self.is_late:
             extra["late"] = self.is_late
+        if self.dues:
+            extra["dues"] = sorted(self.dues)
         if self.known_ms:
             extra["known_ms"] = self.known_ms
         detail = {**self.detail, "_": extra} if extra else self.detail
-        remembers = self.is_timed or self.flapping or self.flap_ms or self.past
+        remembers = self.is_timed or self.flapping or self.flap_ms or self.past or self.dues
         phase = "past" if self.phase == "rest" and remembers else self.phase
         alarm_id = self.alarm_id if self.is_up else None
         return RuleState(self.rule.id, self.subject, phase, self.since_ms, alarm_id, detail)
@@ -345,6 +349,7 @@ class Watch:
         self.flapping = self.flap_count > 0
         self.suppressed, self.is_late = extra.get("suppressed"), int(extra.get("late", 0))
         self.known_ms = extra.get("known_ms", self.known_ms)
+        self.dues = [(due_ms, kind) for due_ms, kind in extra.get("dues", [])]
         self.up_ms = extra.get("up_ms", state.since_ms)
         self.past = [(begin_ms, end_ms) for begin_ms, end_ms in extra.get("past", [])]
         self.is_timed = self.is_timed or (state.phase == "past" and not self.past)

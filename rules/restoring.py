@@ -77,7 +77,8 @@ class Restoring:
             if watch is not None:
                 watch.restore(state)
                 known.add(watch)
-        if 0 <= now_ms - alive_ms <= RESUME_MS:
+        resumed = 0 <= now_ms - alive_ms <= RESUME_MS
+        if resumed:
             self._see_again(series, tail, held_to)
             self._presence.resume(kept, now_ms)
         else:
@@ -85,7 +86,7 @@ class Restoring:
             self._see_again(series, tail, held_to)
             self._presence.restore_faults()
         for watch in world.watches.values():
-            self.arm(watch, watch in known, now_ms)
+            self.arm(watch, watch in known, now_ms, resumed=resumed)
         for slots in world.slots.values():
             for slot in slots.values():
                 slot.settle()
@@ -133,12 +134,13 @@ class Restoring:
         elif feed.trace is not None:
             feed.trace.add(reading, at_ms)
 
-    def arm(self, watch: Watch, is_known: bool, now_ms: int) -> None:
-        """Timers of a watch after a restart."""
+    def arm(self, watch: Watch, is_known: bool, now_ms: int, *, resumed: bool = False) -> None:
+        """Timers of a watch after a restart. resumed: what explains it is known to be as it was."""
         self._phases.settle(watch)
         if watch.flapping and watch.rule.flap is not None:
             self._phases.expect_calm(watch)
-        if watch.is_up or watch.phase == "pending":
+        self._progress.due_again(watch)
+        if not resumed and (watch.is_up or watch.phase == "pending"):
             self._progress.schedule(watch, now_ms, REVIEW)
         if watch.is_late:
             self._progress.expect_end(watch, watch.is_late)

@@ -42,6 +42,8 @@ from tests.gateway.harness import DEFAULT_ROOT, Clock, until, write_site
 
 TABLES = ("alarm", "transition", "rule_state", "notice", "shelf", "maintenance", "drill", "drill_item")
 ORDERS = {"rule_state": "rule, subject", "shelf": "rule, subject", "drill_item": "drill, subject"}
+WORKERS = 4
+"""Messages that may be on their way when a gateway dies: two people, one way each, two lanes a way."""
 SENDING = {"attempts", "sent_ms", "delivered_ms", "read_ms", "error"}
 """Columns of a notice that say how often and when it went out; a crash may make it go out once more."""
 DONE = b"\x01"
@@ -226,6 +228,10 @@ def _ledger(folder: Path) -> dict[str, list[Any]]:
         # The numbers of transitions and notices are not compared: a crash may leave a hole in them.
         order = ORDERS.get(table, "id")
         found = [dict(row) for row in connection.execute(f"SELECT * FROM {table} ORDER BY {order}")]
+        if table == "rule_state":
+            # What a rule remembers beside its phase may differ as long as it decides the same.
+            found = [{k: row[k] for k in ("rule", "subject", "phase", "since_ms")} for row in found]
+            found = [row for row in found if row["phase"] in ("pending", "active", "clearing")]
         left_out = {"id"} - {"id" if table == "alarm" else ""} | (SENDING if table == "notice" else set())
         rows[table] = [{k: v for k, v in row.items() if k not in left_out} for row in found]
     connection.close()
@@ -274,7 +280,8 @@ def campaign(seeds: list[int], every_write: bool, runs: int, base: Path) -> dict
             total += 1
             again = sum(sink.came.values()) - sum(once.values())
             repeated += max(0, again)
-            if not 0 <= again <= died:
+            most = max((sink.came - once).values(), default=0)
+            if not 0 <= again <= died * WORKERS or most > died:
                 found.append(
                     f"seed {seed}, kill {kill or 'random'}: {again} messages more than undisturbed, {died} crashes"
                 )
