@@ -282,8 +282,7 @@ class Turn:
             states.update({(state.rule, state.subject): state for state in effects.states})
             if not effects.transitions:
                 break
-            # Fires first: whatever else happened at this moment, they have the lower numbers and are sent first.
-            for transition in sorted(effects.transitions, key=lambda each: each.severity != FIRE):
+            for transition in in_order(effects.transitions):
                 self._decide(transition)
         self.holding.finish()
         self._notify()
@@ -347,3 +346,15 @@ class Turn:
 
     def _drop(self, reason: str) -> None:
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+
+def in_order(transitions: list[Transition]) -> list[Transition]:
+    """Fires first, so that they have the lower numbers and are sent first; then by time, and always the same way."""
+    first: dict[tuple[str, str], int] = {}
+    for each in transitions:
+        first.setdefault((each.rule, each.subject), each.event_ms)
+
+    def place(each: Transition) -> tuple[bool, int, str, str]:
+        return each.severity != FIRE, first[each.rule, each.subject], each.rule, each.subject
+
+    return sorted(transitions, key=place)
