@@ -246,7 +246,9 @@ class Station:
         elif ask.op == "status":
             return Answer(id=ask.id, ok=True, result={"centres": self.centres})
         elif ask.op == "duty.answer" and args["id"] not in self.acts.checks:
-            return Answer(id=ask.id, ok=False, error=Problem("not_found", f"duty check {args['id']}: got no such check."))
+            return Answer(
+                id=ask.id, ok=False, error=Problem("not_found", f"duty check {args['id']}: got no such check.")
+            )
         elif ask.op == "duty.answer" and self.acts.checks[args["id"]]["state"] not in ("open", "unanswered"):
             return Answer(
                 id=ask.id, ok=False, error=Problem("conflict", f"duty check {args['id']}: was answered already.")

@@ -61,9 +61,9 @@ async def _until(page: Page, condition: str) -> None:
             await asyncio.sleep(0.05)
 
 
-async def _sign_in(page: Page, name: str) -> None:
+async def _sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
     await page.fill("[name=name]", name)
-    await page.fill("[name=password]", PASSWORD)
+    await page.fill("[name=password]", password)
     await page.keyboard.press("Enter")
     await page.wait_for_selector("#live")
 
