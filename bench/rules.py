@@ -13,7 +13,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import psutil
 
@@ -29,9 +29,12 @@ A_DEVICE = 100
 A_POINT = 2
 """Rules of a point."""
 BATCH = 50
+TALLY_POINTS = 2_000
+"""Points of one panel, counted together by three tallies."""
 PERIOD_MS = 60_000
 """A point speaks once a minute of event time."""
 TITLE = {"zh": "测试", "en": "Bench"}
+_Found = TypeVar("_Found")
 
 
 class Kind(NamedTuple):
@@ -91,7 +94,7 @@ def campaign(rules: list[int], points: list[int], readings: int, say: Callable[[
     Args:
         readings: of a cell, at the least; a cell of many points takes two of each.
     """
-    found: dict[str, Any] = {"rules_a_point": A_POINT, "kinds": []}
+    found: dict[str, Any] = {"rules_a_point": A_POINT, "kinds": [], "tally": {}}
     for kind in KINDS:
         cells = []
         for point_count in points:
@@ -108,6 +111,10 @@ def campaign(rules: list[int], points: list[int], readings: int, say: Callable[[
             cells.append(row)
         ratio = statistics.median(row["ratio"] for row in cells)
         found["kinds"].append({"name": kind.name, "what": kind.what, "rows": cells, "ratio": ratio})
+    for point_count in (TALLY_POINTS // 10, TALLY_POINTS):
+        us_a_reading = _in_process(run_tally, point_count, readings)
+        say(f"tally: {point_count} points of one subject: {us_a_reading:.2f} µs a reading")
+        found["tally"][str(point_count)] = round(us_a_reading, 2)
     return found
 
 
@@ -123,13 +130,19 @@ def table(found: dict[str, Any]) -> str:
                 f"| {kind['name']}: {kind['what']} | {row['points']:,} | {costs} | {row['ratio']:.2f} | "
                 f"{row['bytes_a_point']:,} |"
             )
+    lines += ["", "| counted together by three tallies | µs a reading |", "|---|---|"]
+    lines += [f"| {int(points):,} points of one panel | {cost:.2f} |" for points, cost in found["tally"].items()]
     return "\n".join(lines)
 
 
 def _apart(kind: Kind, rules: int, points: int, readings: int) -> Cell:
     """One cell, in a new process."""
+    return _in_process(run_cell, kind, rules, points, readings)
+
+
+def _in_process(what: Callable[..., _Found], *given: Any) -> _Found:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(run_cell, (kind, rules, points, readings))
+        return pool.apply(what, given)
 
 
 def run_cell(kind: Kind, rules: int, points: int, readings: int) -> Cell:
@@ -162,6 +175,44 @@ def run_cell(kind: Kind, rules: int, points: int, readings: int) -> Cell:
             cpu_s, turn = 0.0, 0
     held = psutil.Process().memory_info().rss - before
     return Cell(statistics.median(costs) * 1e6, build_s, held / points)
+
+
+def run_tally(points: int, readings: int) -> float:
+    """µs of CPU a reading: a panel of so many points, every reading of which moves one into a counted state or out."""
+    of = {"kind": "state", "equals": ["fault"]}
+    tallies: list[dict[str, Any]] = [
+        {"kind": "tally", "of": of, "at_least": points // 2},
+        {"kind": "tally", "of": of, "at_least": points // 2, "within_s": 300},
+        {"kind": "tally", "of": {"kind": "state", "equals": ["fault", "disabled"]}, "at_least": points},
+    ]
+    made = [
+        Rule.model_validate(
+            {
+                "id": f"tally-{number}", "title": TITLE, "advice": [TITLE], "basis": TITLE, "severity": "warning",
+                "applies_to": ["bench-panel/*"], "per": "device", "when": when, "on_missing": "hold",
+            }
+        )
+        for number, when in enumerate(tallies)
+    ]  # fmt: skip
+    engine = Engine({rule.id: rule for rule in made})
+    engine.add_device(SITE, AGENT, "panel", make_profile("bench-panel", 1))
+    engine.restore([], [], [(SITE, AGENT, True, START_MS)], START_MS)
+    engine.agent_heard(SITE, AGENT, True, START_MS)
+    names = [f"panel/l{number:05d}" for number in range(points)]
+    cpu_s = 0.0
+    rounds = max(2, -(-readings // points))
+    for turn in range(rounds + 1):
+        word = "fault" if turn % 2 else "normal"
+        for begin in range(0, points, BATCH):
+            now_ms = START_MS + turn * PERIOD_MS + begin * PERIOD_MS // points
+            batch = [Reading(name, now_ms, word) for name in names[begin : begin + BATCH]]
+            began_s = time.process_time()
+            engine.observe(SITE, batch, now_ms)
+            engine.advance(now_ms)
+            engine.take()
+            if turn:  # in the first round every point is made
+                cpu_s += time.process_time() - began_s
+    return cpu_s / (rounds * points) * 1e6
 
 
 def build(kind: Kind, rules: int, points: int) -> tuple[Engine, list[str]]:
