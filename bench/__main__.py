@@ -34,6 +34,12 @@ def main() -> int:
     codec.add_argument("--json", action="store_true", help="print one JSON document")
     codec.add_argument("--cases", type=int, default=1_000_000, help="how many (default %(default)s)")
     codec.add_argument("--seed", type=int, default=1, help="of every random choice (default %(default)s)")
+    city = commands.add_parser("gb26875", help="a city of transmitters: load, fire to screen and centre, backlog")
+    city.add_argument("--json", action="store_true", help="print one JSON document")
+    city.add_argument("--transmitters", type=int, default=1000, help="connected at once (default %(default)s)")
+    city.add_argument("--events", type=float, default=2000.0, help="events per second asked for (default %(default)s)")
+    city.add_argument("--seconds", type=float, default=30.0, help="so long (default %(default)s)")
+    city.add_argument("--backlog", type=int, default=100_000, help="events a lossy centre has missed; 0 leaves it out")
     lines = commands.add_parser(
         "lines", help="campaigns on simulated lines: wrong values, dead units, unplugging, pace"
     )
@@ -76,6 +82,8 @@ def main() -> int:
         return _fuzz_foreign(given)
     if given.what == "gb26875-fuzz":
         return _fuzz_gb26875(given)
+    if given.what == "gb26875":
+        return _city(given)
     if given.what == "lines":
         return _lines(given)
     if given.what == "flood":
@@ -112,6 +120,20 @@ def _fuzz_gb26875(given: argparse.Namespace) -> int:
     found = campaign(given.cases, given.seed, lambda line: print(line, file=sys.stderr, flush=True))
     print(json.dumps(found, indent=2) if given.json else table(found))
     return 0 if found["passed"] else 1
+
+
+def _city(given: argparse.Namespace) -> int:
+    import asyncio
+    import tempfile
+
+    from bench.transmitters import Load, measure, table
+
+    load = Load(given.transmitters, given.events, given.seconds, backlog=given.backlog)
+    with tempfile.TemporaryDirectory() as folder:
+        told = measure(load, Path(folder), lambda line: print(line, file=sys.stderr, flush=True))
+        found = asyncio.run(told)
+    print(json.dumps(found, indent=2) if given.json else table(found))
+    return 0
 
 
 def _flood(given: argparse.Namespace) -> int:

@@ -1,48 +1,48 @@
 """Mutation testing: one small fault at a time is put into a module, and the tests beside it must notice.
 
-Each mutant runs in a process forked from one that has imported everything that is not ours, so that it starts in
-milliseconds; the module is compiled from its changed tree when the tests first import it, and no file is written. A
-mutant is killed when a test fails, when an import fails, or when the tests take far longer than they do on the whole
-program; it survives when every test passes. Comments name no exceptions: a mutant that cannot be told from the
-original counts as a survivor.
+The tests are collected and run once on the whole program, which shows how long each takes and which lines it runs.
+Each mutant is then a fork of that process, in which the functions and constants of the module are replaced by those
+of its changed tree (no file is written), and the tests that run the changed line follow, shortest first. A mutant is
+killed when a test fails, when the module cannot be loaded, or when the tests take far longer than they do on the whole
+program; it survives when every test passes, and also when no test runs the line.
+
+Mutants that cannot be told from the original are named in `SAME`, each with its reason, and are not run.
 """
 
 from __future__ import annotations
 
 import ast
-import contextlib
 import copy
-import importlib.abc
-import importlib.machinery
+import json
 import os
 import random
-import signal
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 _ENGINE = (
-    "tests/rules/test_phases*.py",
     "tests/rules/test_engine*.py",
-    "tests/rules/test_packs.py",
+    "tests/rules/test_phases*.py",
     "tests/rules/test_causes*.py",
+    "tests/rules/test_keeping*.py",
+    "tests/rules/test_packs*.py",
 )
 TARGETS: dict[str, tuple[str, ...]] = {
     "gateway/ingest/order.py": ("tests/gateway/test_order.py",),
     "gateway/alarms/lifecycle.py": ("tests/gateway/test_lifecycle.py",),
-    "rules/phases.py": _ENGINE,
     "rules/engine.py": _ENGINE,
+    "rules/phases.py": _ENGINE,
+    "rules/presence.py": _ENGINE,
+    "rules/keeping.py": _ENGINE,
+    "rules/restoring.py": _ENGINE,
+    "rules/causes.py": _ENGINE,
+    "rules/horizon.py": _ENGINE,
 }
-"""Module -> the tests that answer for it, as patterns; run in this order, so what fails soonest stands first."""
-_OURS = ("contract", "rules", "edge_agents", "gateway", "simulators", "cli", "tests")
+"""Module -> the tests that answer for it, as patterns."""
+SAME: dict[str, dict[tuple[str, str], str]] = {}
+"""Module -> (text of the line, fault) -> why it changes nothing that anybody could see."""
 GOAL = 0.85
 """Share that must be killed."""
-PATIENCE = 4.0
-"""A mutant has this many times as long as the tests take on the whole program, and `GRACE_S` more."""
-GRACE_S = 10.0
 _SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or, ast.Or: ast.And,
@@ -58,45 +58,77 @@ _TWINS = {"min": "max", "max": "min", "any": "all", "all": "any"}
 
 
 class Mutant(NamedTuple):
-    """One fault. apply: puts it into the tree it was made from."""
+    """One fault. end: last line of what it changes. apply: puts it into the tree it was made from. is_loading: the
+    line runs when the module is loaded, not in a function."""
 
     path: str
     line: int
+    end: int
     what: str
     apply: Callable[[], None]
-
-
-class Verdict(NamedTuple):
-    """What became of it. by: killed | slow | survived."""
-
-    mutant: Mutant
-    by: str
-    seconds: float
+    is_loading: bool
 
 
 def campaign(
     targets: dict[str, tuple[str, ...]], jobs: int, limit: int | None, seed: int, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Run the mutants of every target. `limit`: at most so many a module, drawn with `seed`."""
-    _import_the_others()
+    """Run the mutants of every target. `limit`: at most so many a module, drawn with `seed`.
+
+    Raises:
+        SystemExit: the tests fail without any fault put in.
+    """
     report: dict[str, Any] = {"modules": {}, "survivors": []}
-    killed = total = 0
+    by_tests: dict[tuple[str, ...], list[str]] = {}
     for path, patterns in targets.items():
         tests = tuple(str(found) for pattern in patterns for found in sorted(Path().glob(pattern)))
-        tree = ast.parse(Path(path).read_text("utf-8"))
-        mutants = list(mutants_of(path, tree))
-        chance = random.Random(seed)
-        chosen = mutants if limit is None else sorted(chance.sample(mutants, min(limit, len(mutants))), key=_place)
-        whole_s = _whole(tests)
-        say(f"{path}: {len(chosen)} of {len(mutants)} mutants; {' '.join(tests)} take {whole_s:.1f} s")
-        verdicts = list(_run_all(tree, chosen, tests, PATIENCE * whole_s + GRACE_S, jobs, say))
-        survivors = [v for v in verdicts if v.by == "survived"]
-        gone = len(verdicts) - len(survivors)
-        killed, total = killed + gone, total + len(verdicts)
-        report["modules"][path] = {"mutants": len(verdicts), "killed": gone, "share": round(gone / len(verdicts), 3)}
-        report["survivors"] += [{"at": f"{path}:{v.mutant.line}", "what": v.mutant.what} for v in survivors]
-    report["share"] = round(killed / total, 3)
+        by_tests.setdefault(tests, []).append(path)
+    for tests, paths in by_tests.items():
+        trees = {path: ast.parse(Path(path).read_text("utf-8")) for path in paths}
+        chosen = [mutant for path in paths for mutant in _drawn(path, trees[path], limit, seed)]
+        verdicts: dict[int, str] = {}
+        for number, by in _verdicts(trees, chosen, tests, jobs):
+            verdicts[number] = by
+            if by == "survived":
+                say(f"  survived {chosen[number].path}:{chosen[number].line}: {chosen[number].what}")
+        for path in paths:
+            mine = [(chosen[n], by) for n, by in sorted(verdicts.items()) if chosen[n].path == path]
+            left = [mutant for mutant, by in mine if by == "survived"]
+            gone = len(mine) - len(left)
+            report["modules"][path] = {"mutants": len(mine), "killed": gone, "share": round(gone / len(mine), 3)}
+            report["survivors"] += [{"at": f"{path}:{mutant.line}", "what": mutant.what} for mutant in left]
+            say(f"{path}: {gone} of {len(mine)} killed")
+    found = report["modules"].values()
+    report["share"] = round(sum(each["killed"] for each in found) / sum(each["mutants"] for each in found), 3)
     return report
+
+
+def _drawn(path: str, tree: ast.Module, limit: int | None, seed: int) -> list[Mutant]:
+    lines, same = Path(path).read_text("utf-8").splitlines(), SAME.get(path, {})
+    mutants = [m for m in mutants_of(path, tree) if (lines[m.line - 1].strip(), m.what) not in same]
+    if limit is not None and limit < len(mutants):
+        mutants = random.Random(seed).sample(mutants, limit)
+    return sorted(mutants, key=lambda mutant: mutant.line)
+
+
+def _verdicts(
+    trees: dict[str, ast.Module], mutants: list[Mutant], tests: tuple[str, ...], jobs: int
+) -> Iterator[tuple[int, str]]:
+    """(number of the mutant, killed | slow | survived) from a process that runs the tests."""
+    mine, its = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(mine)
+        from bench.mutants_run import run
+
+        run(trees, mutants, tests, jobs, its)
+    os.close(its)
+    with os.fdopen(mine) as verdicts:
+        for line in verdicts:
+            number, by = json.loads(line)
+            yield number, by
+    _, status = os.waitpid(pid, 0)
+    if status != 0:
+        raise SystemExit(f"{' '.join(tests)}: got failures without any mutant, want none. Mend the tests first.")
 
 
 def table(report: dict[str, Any]) -> str:
@@ -114,31 +146,35 @@ def table(report: dict[str, Any]) -> str:
 
 def mutants_of(path: str, tree: ast.Module) -> Iterator[Mutant]:
     """Every fault this tool knows for a module. Types, docstrings, asserts and slots are left alone."""
-    for node in _code(tree):
+    for node, inside in _code(tree, inside=False):
         line = getattr(node, "lineno", 0)
         for what, apply in _faults(node):
-            yield Mutant(path, line, what, apply)
+            yield Mutant(path, line, getattr(node, "end_lineno", line), what, apply, not inside)
 
 
-def _code(node: ast.AST) -> Iterator[ast.AST]:
+def _code(node: ast.AST, *, inside: bool) -> Iterator[tuple[ast.AST, bool]]:
+    """Every node that may be changed, and whether it is inside a function."""
     for name, field in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list", "bases", "keywords") and not isinstance(node, ast.Call):
             continue
+        within = inside or (isinstance(node, ast.FunctionDef) and name == "body")
         for child in field if isinstance(field, list) else [field]:
-            if not isinstance(child, ast.AST) or isinstance(child, ast.Assert | ast.Import | ast.ImportFrom):
-                continue
-            if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
-                continue  # a docstring
-            if isinstance(child, ast.Assign) and any(
-                isinstance(t, ast.Name) and t.id[:2] == "__" for t in child.targets
-            ):
-                continue  # __slots__, __all__
-            if isinstance(child, ast.Subscript) and isinstance(child.value, ast.Name) and child.value.id == "Literal":
-                continue  # a type
-            if isinstance(child, ast.AnnAssign) and child.value is None:
-                continue
-            yield child
-            yield from _code(child)
+            if isinstance(child, ast.AST) and not _is_left_alone(child):
+                yield child, within
+                yield from _code(child, inside=within)
+
+
+def _is_left_alone(node: ast.AST) -> bool:
+    match node:
+        case ast.Assert() | ast.Import() | ast.ImportFrom() | ast.AnnAssign(value=None):
+            return True
+        case ast.Expr(value=ast.Constant()):  # a docstring
+            return True
+        case ast.Assign(targets=targets):
+            return any(isinstance(each, ast.Name) and each.id[:2] == "__" for each in targets)  # __slots__, __all__
+        case ast.Subscript(value=ast.Name(id="Literal")):  # a type
+            return True
+    return False
 
 
 def _faults(node: ast.AST) -> Iterator[tuple[str, Callable[[], None]]]:
@@ -208,104 +244,3 @@ def _short(node: ast.AST) -> str:
 
 def _is_none(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and node.value is None
-
-
-def _place(mutant: Mutant) -> tuple[str, int]:
-    return mutant.path, mutant.line
-
-
-# --- running them ----------------------------------------------------------------------------------------------------
-
-
-class _Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Loads one module from a tree instead of from its file."""
-
-    def __init__(self, path: str, tree: ast.Module) -> None:
-        self._name = path.removesuffix(".py").replace("/", ".")
-        self._path = path
-        self._tree = tree
-
-    def find_spec(self, fullname: str, _path: Any, _target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        if fullname != self._name:
-            return None
-        return importlib.machinery.ModuleSpec(fullname, self, origin=str(Path(self._path).resolve()))
-
-    def exec_module(self, module: ModuleType) -> None:
-        code = compile(ast.fix_missing_locations(self._tree), str(Path(self._path).resolve()), "exec")
-        exec(code, module.__dict__)  # that is what loading a module is
-
-
-def _import_the_others() -> None:
-    """Everything heavy that is not ours, once, so that every fork has it."""
-    import hypothesis
-    import msgspec  # noqa: F401  # imported for the forks
-    import pydantic  # noqa: F401  # imported for the forks
-    import pytest  # noqa: F401  # imported for the forks
-    import yaml  # noqa: F401  # imported for the forks
-
-    hypothesis.settings.register_profile("mutants", derandomize=True, database=None)
-    hypothesis.settings.load_profile("mutants")
-
-
-def _run_all(
-    tree: ast.Module,
-    mutants: Sequence[Mutant],
-    tests: tuple[str, ...],
-    most_s: float,
-    jobs: int,
-    say: Callable[[str], None],
-) -> Iterator[Verdict]:
-    waiting, running = list(reversed(mutants)), dict[int, tuple[Mutant, float]]()
-    while waiting or running:
-        while waiting and len(running) < jobs:
-            mutant = waiting.pop()
-            running[_fork(tree, mutant, tests)] = (mutant, time.monotonic())
-        for pid, (mutant, began_s) in list(running.items()):
-            took_s = time.monotonic() - began_s
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if not done and took_s > most_s:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-            elif not done:
-                continue
-            del running[pid]
-            by = "slow" if not done else "survived" if status == 0 else "killed"
-            if by == "survived":
-                say(f"  survived {mutant.path}:{mutant.line}: {mutant.what}")
-            yield Verdict(mutant, by, took_s)
-        time.sleep(0.01)
-
-
-def _fork(tree: ast.Module, mutant: Mutant | None, tests: tuple[str, ...]) -> int:
-    pid = os.fork()
-    if pid:
-        return pid
-    status = 1
-    with contextlib.suppress(BaseException):  # whatever ends it, this process must end here
-        for name in [name for name in sys.modules if name.partition(".")[0] in _OURS]:
-            del sys.modules[name]  # the command line has imported some
-        if mutant is not None:
-            mutant.apply()
-            sys.meta_path.insert(0, _Changed(mutant.path, tree))
-        sink = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):
-            os.dup2(sink, stream)
-        import pytest
-
-        # Hypothesis was imported ahead of pytest, on purpose.
-        calm = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-        status = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *calm, *tests]))
-    os._exit(status)
-
-
-def _whole(tests: tuple[str, ...]) -> float:
-    """How long the tests take on the whole program.
-
-    Raises:
-        SystemExit: they fail without any fault put in.
-    """
-    began_s = time.monotonic()
-    _, status = os.waitpid(_fork(ast.Module([], []), None, tests), 0)
-    if status != 0:
-        raise SystemExit(f"{' '.join(tests)}: got failures without any mutant, want none. Mend the tests first.")
-    return time.monotonic() - began_s

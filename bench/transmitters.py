@@ -16,6 +16,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -152,13 +153,18 @@ async def play(city: list[SimulatedTransmitter], load: Load, agent_pid: int) -> 
             # One of a kind: each event has a component's state that its last event did not have.
             task = asyncio.create_task(tell_one(one, number, is_fire, told))
             work.add(task)
-            task.add_done_callback(lambda done, at=at: (work.discard(done), free.append(at)))
+            task.add_done_callback(partial(_ended, work, free, at))
         resident.append(process.memory_info().rss)
         await asyncio.sleep(0.02)
     if work:
         await asyncio.wait(work, timeout=60)
     resident.append(process.memory_info().rss)
     return fires, resident
+
+
+def _ended(work: set[asyncio.Task[int]], free: list[int], at: int, task: asyncio.Task[int]) -> None:
+    work.discard(task)
+    free.append(at)
 
 
 async def tell_one(one: SimulatedTransmitter, number: int, is_fire: bool, told: int) -> int:
