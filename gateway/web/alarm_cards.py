@@ -157,7 +157,8 @@ def node_title(path: str, inventory: Inventory, texts: Texts) -> str:
     device = inventory.find(path)
     if device is not None:
         return device.title.get(texts.language)
-    return inventory.agent_title(site, name).get(texts.language)
+    group = inventory.group_title(site, name)
+    return (group or inventory.agent_title(site, name)).get(texts.language)
 
 
 def _point_title(point: Point, texts: Texts, *, named: bool) -> str:

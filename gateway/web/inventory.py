@@ -139,6 +139,11 @@ class Inventory:
         known = self.sites[site].agent(agent) if site in self.sites else None
         return known.title if known and known.title else Text(zh=agent, en=agent)
 
+    def group_title(self, site: str, group: str) -> Text | None:
+        """The title of points that are judged together (a zone, a main); None: no such group."""
+        found = self.sites[site].groups_by_id.get(group) if site in self.sites else None
+        return found.title if found is not None else None
+
     def agent_keys(self) -> list[tuple[str, str]]:
         """Every (site, agent), in file order, then those of approved devices."""
         keys = [(site.site, agent.id) for site in self.sites.values() for agent in site.agents]
