@@ -21,7 +21,7 @@ from bench.mutants import Mutant
 SLOWEST_S = 0.4
 """A test that takes longer takes no part: a mutant that only such tests would notice counts as a survivor."""
 MOST_TESTS = 200
-"""Tests of a mutant: the shortest of those that run its line, cases of the rule packs last."""
+"""Tests of a mutant at most: the shortest of those that run its line."""
 PATIENCE = 4.0
 """A mutant has this many times as long as its tests take on the whole program, and `GRACE_S` more."""
 GRACE_S = 5.0
@@ -101,7 +101,7 @@ class _Loop:
                 quick.append((item, took_s))
         names = {str(Path(path).resolve()): path for path in self._trees}
         measured = []
-        for item, took_s in sorted(quick, key=lambda each: ("test_packs" in each[0].nodeid, each[1])):
+        for item, took_s in sorted(quick, key=lambda each: each[1]):
             with _traced(names) as lines:
                 _play(session, item, None)
             measured.append(_Measured(item, took_s, frozenset(lines)))
@@ -174,7 +174,7 @@ def _replace(path: str, tree: ast.Module) -> None:
         old = vars(live).get(key)
         if key[:2] != "__" and isinstance(new, _PLAIN) and new != old:
             if hasattr(new, "_fields"):  # made of the twin's own class
-                new = vars(live)[type(new).__name__](*tuple(new))
+                new = vars(live)[type(new).__name__]._make(new)
             for other in [m for n, m in list(sys.modules.items()) if n.partition(".")[0] in _OURS]:
                 if key in vars(other) and vars(other)[key] is old:
                     setattr(other, key, new)
