@@ -107,7 +107,7 @@ def test_points_of_an_agent_grow_when_a_point_is_made_on_demand() -> None:
     assert of_agent["h/extra"].value == 2.0
     assert of_agent["h/extra"].key == "s/h/extra"
     assert "h/pressure_kpa" in of_agent
-    assert [point for point in engine.points("s", "other")] == []
+    assert list(engine.points("s", "other")) == []
 
 
 def test_point_is_refused_when_a_device_has_as_many_as_it_may_have() -> None:
