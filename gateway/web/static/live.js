@@ -79,6 +79,8 @@ let refreshTimer = 0;
 let refreshAt = 0;
 let askedAt = 0; // when the fetch now under way began, 0 without one
 const PATIENCE_MS = 5000;
+let swappedAt = -1000;
+const SETTLE_MS = 60; // htmx listens to what it has drawn 20 ms later: asked before that, it would not hear
 function refresh(delay = 120) {
   // The earlier of two wishes counts: an alarm must not wait for something that had time.
   const at = performance.now() + delay;
@@ -88,7 +90,7 @@ function refresh(delay = 120) {
   refreshTimer = setTimeout(() => {
     refreshTimer = 0;
     // What is on its way may have been drawn before this change: look again when it is here.
-    if (askedAt && performance.now() - askedAt < PATIENCE_MS) { refresh(50); return; }
+    if ((askedAt && performance.now() - askedAt < PATIENCE_MS) || performance.now() - swappedAt < SETTLE_MS) { refresh(50); return; }
     const live = document.getElementById("live");
     // Somebody is writing into it: their words come first, the next change or the timer brings the rest.
     const field = document.activeElement;
@@ -335,6 +337,7 @@ function restoreKept() {
   kept = null;
 }
 body.addEventListener("htmx:afterSwap", () => {
+  swappedAt = performance.now();
   restoreKept();
   const live = document.getElementById("live");
   if (live?.dataset.title) document.title = document.title.replace(/^.*? · /, `${live.dataset.title} · `);
