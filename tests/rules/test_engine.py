@@ -71,7 +71,7 @@ class Run:
         values = [(k, v.observed_ms, v.received_ms, v.value, v.quality) for k, v in self.engine.values()]
         states = [state for state in self.states.values() if state.phase != "rest"]
         self.engine = fresh()
-        self.engine.restore(states, values, [("s", "edge", True, self.now)], self.now)
+        self.engine.restore(states, values, [("s", "edge", True, self.now)], self.now, alive_ms=self.now)
 
 
 def play(steps: list[tuple[int, tuple[str, object]]], restart_when: Callable[[int], bool]) -> list[tuple[object, ...]]:
