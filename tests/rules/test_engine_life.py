@@ -372,3 +372,35 @@ def test_unknown_ends_a_clearing_phase() -> None:
         assert run.states[str(raw["id"]), subject].phase == "active"
         run.advance(run.now + 60_000)
         assert [event for _, event, _ in run.of()] == ["raise"]
+
+
+def test_alarm_is_a_new_one_when_a_flapping_one_was_calm_and_over() -> None:
+    """After the one flapping alarm cleared the next raise opens another, and its end clears that."""
+    run = run_of(rule({**CAP, "flap": {"count": 2, "within_s": 10, "calm_s": 60}}))
+    for at_s, is_open in ((0, True), (1, False), (2, True), (80, False), (100, True), (101, False)):
+        run.advance(START + at_s * 1000)
+        run.say("h/cap_open", is_open)
+    run.advance(START + 400_000)
+
+    assert [(event, at) for _, event, at in run.of()] == [
+        ("raise", 0),
+        ("clear", 1),
+        ("raise", 2),
+        ("clear", 80),
+        ("raise", 100),
+        ("clear", 101),
+    ]
+    assert "_" not in run.states["cap", "s/h/cap_open"].detail or (
+        "flapping" not in run.states["cap", "s/h/cap_open"].detail["_"]
+    )
+
+
+def test_quality_raises_and_clears_by_itself() -> None:
+    """Where the quality is the news, a bad one raises and a good one ends it."""
+    bad = {"id": "bad", "applies_to": ["hydrant-municipal/pressure_kpa"], "when": {"kind": "quality", "is": ["bad"]}}
+    run = run_of(rule(bad))
+    for at_s, quality in ((0, "good"), (1, "bad:range"), (2, "good"), (3, "unknown:no_answer"), (4, "bad:range")):
+        run.advance(START + at_s * 1000)
+        run.say("h/pressure_kpa", 300.0, quality)
+
+    assert [(event, at) for _, event, at in run.of()] == [("raise", 1), ("clear", 2), ("raise", 4)]
