@@ -404,3 +404,16 @@ def test_quality_raises_and_clears_by_itself() -> None:
         run.say("h/pressure_kpa", 300.0, quality)
 
     assert [(event, at) for _, event, at in run.of()] == [("raise", 1), ("clear", 2), ("raise", 4)]
+
+
+def test_alarm_inhibits_nobody_when_its_rule_was_told_to_forget_the_subject() -> None:
+    """What was held still by it is judged at once."""
+    run = run_of(rule({**LOW, "inhibit_by": [{"rule": "cap"}]}), rule(CAP))
+    run.say("h/cap_open", True)
+    run.say("h/pressure_kpa", 100.0)
+    run.advance(START + 5_000)
+    assert run.of("low") == []
+    run.engine.forget("cap", "s/h/cap_open")
+    run.advance(START + 6_000)
+
+    assert run.of("low") == [(PRESSURE, "raise", 5)]
