@@ -39,7 +39,8 @@ def suggestions(profile: Profile, *, serves_more: bool) -> list[Suggestion]:
 def test_right_profile_is_first_when_a_device_shows_its_test_vector(profile: Profile, serves_more: bool) -> None:
     """Each shipped profile is recognised among all of them."""
     ranked = suggestions(profile, serves_more=serves_more)
-    assert ranked[0].profile_id == profile.id, ranked[:3]
+    # Pump and jockey pump have one register map: what cannot be told apart is proposed side by side.
+    assert profile.id in [one.profile_id for one in ranked if one.bits == ranked[0].bits], ranked[:3]
     assert ranked[0].bits > 0
 
 
