@@ -187,25 +187,38 @@ class Causes:
             return False
         if scope == "site" or subject == watch.subject:
             return True
-        mine = self._device(watch)
         its = None if device is None else self._world.devices.get((site, device))
+        line = self._line(watch)
         if scope == "agent":
-            agent = watch.above if isinstance(watch.above, Agent) else None if mine is None else mine.agent
-            return agent is not None and (subject == agent.path or (its is not None and its.agent is agent))
+            agent = self._agent(watch, line)
+            if agent is None or subject == agent.path or (its is not None and its.agent is agent):
+                return agent is not None
+            return any(each.path == subject for each in agent.lines)
         if scope == "line":
-            line = watch.above if isinstance(watch.above, Line) else None if mine is None else mine.line
             return line is not None and (subject == line.path or (its is not None and its.line is line))
         if scope == "group":
             return any(_holds(group, subject, device) for group in self._groups(watch))
         if watch.group is not None:
             return _holds(watch.group, subject, device)
-        if its is None:  # the subject is a group, a line or an agent: it is about the device when that belongs to it
+        mine = watch.device
+        if its is None:  # the subject is a group, a line or an agent: of a group it is about every device in it
             group = next((g for g in self._world.groups.get(site, ()) if g.path == subject), None)
             return group is not None and mine is not None and mine.name in group.devices
         return mine is its
 
-    def _device(self, watch: Watch) -> Device | None:
-        return watch.device
+    def _line(self, watch: Watch) -> Line | None:
+        """The line that the subject of the watch hangs on, or is."""
+        if watch.device is not None:
+            return watch.device.line
+        return self._world.lines.get((watch.site, watch.subject.partition("/")[2]))
+
+    def _agent(self, watch: Watch, line: Line | None) -> Agent | None:
+        """The agent that the subject of the watch depends on, or is."""
+        if watch.device is not None:
+            return watch.device.agent
+        if line is not None:
+            return line.agent
+        return self._world.agents.get((watch.site, watch.subject.partition("/")[2]))
 
     def _groups(self, watch: Watch) -> Iterator[Group]:
         if watch.group is not None:
