@@ -76,7 +76,8 @@ class Presence:
             agent.fall_behind()
             self._world.moved[agent.path] = agent
             for watch in agent.watches:
-                if watch.phase == "pending" and agent.online:
+                # A loss by silence alone is counted anew too; a last will stands.
+                if watch.phase == "pending" and watch.since_ms > watch.detail["heard_ms"]:
                     self._phases.step(watch, False, True, now_ms, {"heard_ms": now_ms})
             if agent.watches:
                 agent.timer = 0
