@@ -9,7 +9,7 @@ from typing import NamedTuple
 from contract.messages import Reading
 from rules.board import Trace
 from rules.causes import Causes
-from rules.horizon import LOOK, Progress
+from rules.horizon import LOOK, REVIEW, Progress
 from rules.memory import Course, Device, Feed, Group, LastValue, RuleState, Watch, World
 from rules.model import Rule
 from rules.phases import Phases
@@ -221,6 +221,7 @@ class Rewiring:
             self._phases.settle(watch)
             watch.up_ms = before.up_ms
             self._causes.recall(watch)
+            self._progress.schedule(watch, now_ms, REVIEW)  # other rules may inhibit it than did before
         self._judge_anew(watch)
 
     def _judge_anew(self, watch: Watch) -> None:
