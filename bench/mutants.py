@@ -59,6 +59,18 @@ SAME: dict[str, dict[tuple[str, str], str]] = {
             "'raise' -> 'raise~'",
         ): "the word is only compared with flap",
     },
+    "rules/horizon.py": {
+        **{
+            (
+                'PHASE, AGAIN, REVIEW, CALM, LOOK, STILL = "phase", "again", "review", "calm", "look", "still"',
+                f"{word!r} -> {word + '~'!r}",
+            ): "the word is only compared with itself, and is not written down"
+            for word in ("phase", "again", "calm", "still")
+        },
+        ("self._counter += 1", "1 -> 2"): "only the order of the numbers counts",
+        ("if due_ms < course.wake_ms:", "< -> <="): "a second wake at one moment finds nothing to do",
+        ("self._fire(watch, STILL, 0, now_ms)", "0 -> 1"): "that timer has no number",
+    },
 }
 """Module -> (text of the line, fault) -> why it changes nothing that anybody could see."""
 GOAL = 0.85

@@ -48,12 +48,6 @@ OFTEN: dict[str, Any] = {
     "applies_to": ["hydrant-municipal/*"],
     "when": {"kind": "count", "point": "cap_open", "equals": [True], "at_least": 2, "within_s": 100},
 }
-DUE: dict[str, Any] = {
-    "id": "due",
-    "per": "device",
-    "applies_to": ["hydrant-municipal/*"],
-    "when": {"kind": "due", "of": "inspection"},
-}
 TWO_AGENTS = """\
 agents:
   - id: edge
@@ -201,27 +195,32 @@ def test_grace_after_a_fault_goes_on_over_a_short_stop() -> None:
     short_stop(run)
     run.advance(START + 60_000)
     assert events(run, "unknown") == [("raise", 0), ("suppress", 10), ("release", 35)]
+    assert [t.inputs for t in run.transitions if t.event == "suppress"] == [{"cause": "s/h"}]
+
+
+def test_alarm_the_broker_explains_is_released_when_its_grace_is_over() -> None:
+    """What was up before the broker went is suppressed by it, and told again 15 s after the broker is back."""
+    run = station(rule(UNKNOWN))
+    run.say("h/pressure_kpa", None, "unknown:no_answer")
+    run.advance(START + 10_000)
+    run.engine.broker(False, run.now)
+    run.commit()
+    run.advance(START + 30_000)
+    run.engine.broker(True, run.now)
+    run.heartbeat()
+    run.advance(START + 90_000)
+    assert events(run, "unknown") == [("raise", 0), ("suppress", 10), ("release", 45)]
+    assert [t.cause for t in run.transitions if t.event == "suppress"] == ["broker"]
 
 
 def test_review_that_an_earlier_run_wrote_down_is_made() -> None:
     """A timer in the ledger is taken up as it stands there."""
     run = station(rule(LOW))
-    for word in ("review",):
-        detail = {"_": {"up_ms": START, "suppressed": "s/h", "dues": [[START + 5_000, word]]}}
-        run.states["low", "s/h/pressure_kpa"] = RuleState("low", "s/h/pressure_kpa", "active", START, 1, detail)
+    detail = {"_": {"up_ms": START, "suppressed": "s/h", "dues": [[START + 5_000, "review"]]}}
+    run.states["low", "s/h/pressure_kpa"] = RuleState("low", "s/h/pressure_kpa", "active", START, 1, detail)
     short_stop(run)
     run.advance(START + 20_000)
     assert events(run, "low") == [("release", 5)]
-
-
-def test_date_that_came_while_the_agent_was_away_is_told_after_a_restart() -> None:
-    """A look that waits for an agent waits still after a restart."""
-    run = station(rule(DUE), rule(BOTH))
-    run.states["due", "s/h"] = RuleState("due", "s/h", "past", 0, None, {"_": {"dues": [[START + 5_000, "look"]]}})
-    short_stop(run)
-    run.engine._world.devices["s", "h"].due_ms = {"inspection": START}
-    run.advance(START + 20_000)
-    assert events(run, "due") == [("raise", 5)]
 
 
 # --- flapping --------------------------------------------------------------------------------------------------------
