@@ -4,7 +4,7 @@
 #   deploy/parts.sh venv      make .venv and install weizhan into it (editable, exact versions)
 #   deploy/parts.sh missing   name the Debian packages of the real parts the tests use and do not find
 #   deploy/parts.sh install   install those as root on Debian, else name them; never leaves a service running
-#   deploy/parts.sh tests     every test, the kill -9 campaign beside the others; with arguments: pytest with them
+#   deploy/parts.sh tests     every test, the kill -9 campaigns and the pages beside the others; with arguments: pytest with them
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PATH:/usr/sbin:/sbin"
@@ -120,16 +120,22 @@ make_venv() {
   .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 }
 
-# The campaign takes five minutes of mostly waiting: beside the other tests it costs nothing.
+# The campaigns take ten minutes of mostly waiting: beside the other tests they cost little. The pages follow them there,
+# so that both halves take about as long.
 run_tests() {
   local log campaign status=0 python=.venv/bin/python
   if [ $# != 0 ]; then exec "$python" -m pytest "$@"; fi
   log=$(mktemp)
-  "$python" -m pytest -m chaos >"$log" 2>&1 &
+  {
+    local beside=0
+    "$python" -m pytest -m chaos || beside=$?
+    "$python" -m pytest tests/web || beside=$?
+    exit "$beside"
+  } >"$log" 2>&1 &
   campaign=$!
   trap 'kill -INT $campaign 2>/dev/null; wait $campaign; rm -f "$log"' EXIT
-  "$python" -m pytest -m "not chaos" || status=$?
-  say "tests: waiting for the kill -9 campaign"
+  "$python" -m pytest -m "not chaos" --ignore tests/web || status=$?
+  say "tests: waiting for the kill -9 campaigns and the pages"
   wait "$campaign" || status=$?
   cat "$log"
   return "$status"
