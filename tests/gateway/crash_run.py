@@ -249,7 +249,7 @@ def _lives(folder: Path, stream: list[Step], rng: random.Random, dies_at: int) -
         crashes += 1
 
 
-def campaign(seeds: list[int], every_write: bool, runs: int, base: Path) -> dict[str, Any]:
+def campaign(seeds: list[int], every_write: bool, runs: int, base: Path, steps: int = 30) -> dict[str, Any]:
     """Crash runs of the streams of these seeds; findings name seed, kill and the first difference."""
     found: list[str] = []
     total, crashes, alarms, messages, repeated = 0, 0, 0, 0, 0
@@ -261,7 +261,7 @@ def campaign(seeds: list[int], every_write: bool, runs: int, base: Path) -> dict
     shutil.rmtree(warm)
     sink.came.clear()
     for seed in seeds:
-        stream = make_stream(seed)
+        stream = make_stream(seed, steps)
         calm = _folder(base, sink)
         _, _, statements = _run(calm, stream, 0, 0, 0.0)
         expected = _ledger(calm)
@@ -324,10 +324,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
     parser.add_argument("--runs", type=int, default=50, help="of each seed")
+    parser.add_argument("--steps", type=int, default=30, help="of a stream")
     parser.add_argument("--every-write", action="store_true")
     parser.add_argument("--base", type=Path, required=True)
     args = parser.parse_args()
-    print(json.dumps(campaign(args.seeds, args.every_write, args.runs, args.base)))  # noqa: T201 # its result
+    print(json.dumps(campaign(args.seeds, args.every_write, args.runs, args.base, args.steps)))  # noqa: T201 # its result
 
 
 if __name__ == "__main__":

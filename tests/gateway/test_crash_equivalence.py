@@ -47,7 +47,10 @@ async def test_the_ledger_is_that_of_an_undisturbed_run_when_the_gateway_is_kill
         campaign(base / "statements", "--seeds", *seeds, "--runs", "10", "--every-write"),
         campaign(base / "instants", "--seeds", *seeds, "--runs", "10"),
     )
-    assert statements["found"] + instants["found"] == []
+    # And one short stream, killed before each of its statements.
+    every = await campaign(base / "every", "--seeds", "14", "--steps", "6", "--runs", "100000", "--every-write")
+    assert statements["found"] + instants["found"] + every["found"] == []
+    assert every["runs"] == every["crashes"] > 100
     assert statements["runs"] + instants["runs"] >= RUNS
     assert statements["crashes"] >= statements["runs"]
     assert min(statements["alarms"], instants["alarms"]) > 100
