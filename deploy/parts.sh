@@ -123,7 +123,7 @@ make_venv() {
 # The campaigns take ten minutes of mostly waiting: beside the other tests they cost little. The pages follow them there,
 # so that both halves take about as long.
 run_tests() {
-  local log campaign status=0 python=.venv/bin/python
+  local status=0 python=.venv/bin/python
   if [ $# != 0 ]; then exec "$python" -m pytest "$@"; fi
   log=$(mktemp)
   {
@@ -133,12 +133,15 @@ run_tests() {
     exit "$beside"
   } >"$log" 2>&1 &
   campaign=$!
-  trap 'kill -INT $campaign 2>/dev/null; wait $campaign; rm -f "$log"' EXIT
+  # Not local: the trap runs after this function has returned.
+  trap 'kill -INT $campaign 2>/dev/null || true; wait $campaign 2>/dev/null || true; rm -f "$log"' EXIT
   "$python" -m pytest -m "not chaos" --ignore tests/web || status=$?
   say "tests: waiting for the kill -9 campaigns and the pages"
   wait "$campaign" || status=$?
   cat "$log"
-  return "$status"
+  trap - EXIT
+  rm -f "$log"
+  exit "$status"
 }
 
 case "${1:-}" in
