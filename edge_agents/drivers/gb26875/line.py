@@ -10,31 +10,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
-from contract.errors import RetryLater
 from contract.gb26875 import frame as f
 from contract.gb26875 import objects as o
 from contract.gb26875.tables import Tables
 from contract.gb26875.time_tag import tag_from_ms
 from contract.gb26875.units import Unit, standard_unit
 from contract.site import Gb26875Line, Placed
-from edge_agents.bus.line import BACKOFF_S, DOWN_AFTER
+from edge_agents.bus.listening import Bounds, Listener, Peer, end_task
 from edge_agents.bus.presence import LinePresence
 from edge_agents.drivers.gb26875.report import TransmitterReport
 from edge_agents.drivers.gb26875.session import Heard, Session, is_question
 from edge_agents.foreign.refused import RefusedFile
 from edge_agents.recorder import Recorder
-from edge_agents.reporting import Reported, Reports
+from edge_agents.reporting import Reported
 
-log = logging.getLogger(__name__)
-REFRESH_S = 1.0
 MOST_CONNECTIONS = 2000
-"""More are closed at once: a fault or an attack must not take all descriptors."""
 MOST_STRANGERS = 100
 """Transmitters of no site file that are taken; frames of further ones are kept aside unconfirmed."""
 IDLE_S = 900.0
@@ -44,7 +38,6 @@ RETURN_S = 10.0
 DURABLE_S = 8.0
 """Longest wait for a message to reach the disk; then it is not confirmed and comes again."""
 DATAGRAM_BOUND = 4096
-"""Datagrams waiting; beyond it the newest are dropped unanswered, so their senders try again."""
 READ_BYTES = 8192
 SYNC_S = 86_400.0
 """The clock of a transmitter is set at most this often."""
@@ -52,7 +45,6 @@ SYNC_OFF_S = 5.0
 """...and only when it is off by more than this."""
 MOST_REFS = 22
 """Components of one read (type 62)."""
-Peer = tuple[str, int]
 Write = Callable[[bytes], Awaitable[None]]
 
 
@@ -100,18 +92,21 @@ class TransmitterLine:
         """Come just now, or on another connection than before."""
         self._gone_s: dict[bytes, float] = {}
         self._synced_s: dict[bytes, float] = {}
-        self._connections: set[asyncio.Task[None]] = set()
-        self._datagrams: asyncio.Queue[tuple[bytes, Peer]] = asyncio.Queue(DATAGRAM_BOUND)
         self._peers: dict[Peer, Way] = {}
         self._work: set[asyncio.Task[None]] = set()
         self.presence = LinePresence(line.id, recorder.record, now_ms)
         """Whether the line can be reached."""
-        self.is_open = False
+        bounds = Bounds(MOST_CONNECTIONS, DATAGRAM_BOUND, READ_BYTES)
+        self._listener = Listener(line, self.presence, self._serve, self._take_datagram, bounds)
         self.counts = dict.fromkeys(
-            ("connections", "refused_connections", "frames", "refused_frames", "unconfirmed", "denied_to_us",
-             "unanswered", "datagrams_dropped", "strangers_dropped"), 0,
-        )  # fmt: skip
+            ("frames", "refused_frames", "unconfirmed", "denied_to_us", "unanswered", "strangers_dropped"), 0
+        )
         self._place(placed, kept)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the port is open."""
+        return self._listener.is_open
 
     def _place(self, placed: list[Placed], kept: Mapping[str, Reported]) -> None:
         for one in placed:
@@ -125,7 +120,7 @@ class TransmitterLine:
     def status(self) -> dict[str, object]:
         """Counters for the status file."""
         return {
-            "open": self.is_open, **self.counts, "connected": len(self._ways),
+            "open": self.is_open, **self._listener.counts, **self.counts, "connected": len(self._ways),
             "strangers": [report.device for source, report in self._reports.items() if source not in self._known],
         }  # fmt: skip
 
@@ -145,37 +140,17 @@ class TransmitterLine:
 
     async def run(self) -> None:
         """Listen until cancelled."""
-        failures, pause_s = 0, BACKOFF_S[0]
         try:
-            while True:
-                try:
-                    async with contextlib.AsyncExitStack() as stack:
-                        await self._open(stack)
-                        if failures >= DOWN_AFTER:
-                            log.info("line %s: open again", self.id)
-                        failures, pause_s, self.is_open = 0, BACKOFF_S[0], True
-                        self.presence.say(True)
-                        while True:
-                            await self._refresh()
-                except RetryLater as exc:
-                    failures += 1
-                    if failures == DOWN_AFTER:
-                        log.warning("%s", exc)
-                    if failures >= DOWN_AFTER:
-                        self.presence.say(False)
-                        for report in self._reports.values():
-                            self._recorder.record(report.line_down(self._now_ms()))
-                finally:
-                    self.is_open = False
-                await asyncio.sleep(pause_s * random.uniform(0.75, 1.0))  # noqa: S311  # jitter, no secret
-                pause_s = min(pause_s * 2, BACKOFF_S[1])
+            await self._listener.run(lambda: None, self._refresh, self._down)
         finally:
             for task in list(self._work):
-                await _end(task)
+                await end_task(task)
+
+    def _down(self) -> None:
+        for report in self._reports.values():
+            self._recorder.record(report.line_down(self._now_ms()))
 
     async def _refresh(self) -> None:
-        await asyncio.sleep(REFRESH_S)
-        self.presence.repeat()
         now_ms, now_s = self._now_ms(), self._monotonic()
         for source, report in list(self._reports.items()):
             gone_s = self._gone_s.get(source)
@@ -200,89 +175,37 @@ class TransmitterLine:
 
     # --- connections ---------------------------------------------------------------------------------------------
 
-    async def _open(self, stack: contextlib.AsyncExitStack) -> None:
-        line = self._line
-        try:
-            if line.transport in ("tcp", "both"):
-                server = await asyncio.start_server(self._connected, line.listen, line.port, backlog=1024)
-                stack.push_async_callback(self._close, server)
-            if line.transport in ("udp", "both"):
-                transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-                    lambda: _Datagrams(self._queue), local_addr=(line.listen, line.port)
-                )
-                stack.callback(transport.close)
-                answering = asyncio.create_task(self._answer_datagrams(transport), name=f"line.{self.id}.udp")
-                stack.push_async_callback(_end, answering)
-        except OSError as exc:
-            raise RetryLater(
-                f"line {line.id}: cannot listen on {line.listen}:{line.port}: {exc.strerror}. "
-                "Free the port or set another; trying again."
-            ) from exc
-
-    async def _close(self, server: asyncio.Server) -> None:
-        server.close()
-        for task in list(self._connections):
-            await _end(task)
-        await server.wait_closed()
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        if len(self._connections) >= MOST_CONNECTIONS:
-            self.counts["refused_connections"] += 1
-            writer.close()
-            return
-        self._connections.add(task)
-        self.counts["connections"] += 1
-        session = Session(self._tables, self._now_ms)
-
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async def write(raw: bytes) -> None:
             writer.write(raw)
             await writer.drain()
 
-        way = Way(session, write, True)
+        way = Way(Session(self._tables, self._now_ms), write, True)
         try:
-            await self._serve(reader, way)
-        except (OSError, TimeoutError) as exc:
-            log.debug("line %s: connection: %s", self.id, exc)
-        except asyncio.CancelledError:
-            pass  # stopping: asyncio's own callback would report it as an error
+            while True:
+                async with asyncio.timeout(IDLE_S):
+                    data = await reader.read(READ_BYTES)
+                if not data:
+                    break
+                await self._take_all(way.session.feed(data, self._monotonic()), way)
+            await self._take_all(way.session.finish(), way)
         finally:
-            self._connections.discard(task)
             for source in [source for source, known in self._ways.items() if known is way]:
                 del self._ways[source]
                 self._gone_s[source] = self._monotonic()
-            writer.close()
 
-    async def _serve(self, reader: asyncio.StreamReader, way: Way) -> None:
-        while True:
-            async with asyncio.timeout(IDLE_S):
-                data = await reader.read(READ_BYTES)
-            if not data:
-                break
-            await self._take_all(way.session.feed(data, self._monotonic()), way)
-        await self._take_all(way.session.finish(), way)
+    async def _take_datagram(self, data: bytes, peer: Peer) -> None:
+        way = self._peers.get(peer)
+        if way is None:
+            if len(self._peers) >= MOST_CONNECTIONS:
+                self._peers.pop(next(iter(self._peers)))
 
-    async def _answer_datagrams(self, transport: asyncio.DatagramTransport) -> None:
-        while True:
-            data, peer = await self._datagrams.get()
-            way = self._peers.get(peer)
-            if way is None:
-                if len(self._peers) >= MOST_CONNECTIONS:
-                    self._peers.pop(next(iter(self._peers)))
+            async def write(raw: bytes) -> None:
+                self._listener.send(raw, peer)
 
-                async def write(raw: bytes, to: Peer = peer) -> None:
-                    transport.sendto(raw, to)
-
-                way = self._peers[peer] = Way(Session(self._tables, self._now_ms), write, False)
-            heard = way.session.feed(data, self._monotonic()) + way.session.finish()  # a datagram is whole
-            self._spawn(self._take_all(heard, way))
-
-    def _queue(self, datagram: tuple[bytes, Peer]) -> None:
-        try:
-            self._datagrams.put_nowait(datagram)
-        except asyncio.QueueFull:
-            self.counts["datagrams_dropped"] += 1
+            way = self._peers[peer] = Way(Session(self._tables, self._now_ms), write, False)
+        heard = way.session.feed(data, self._monotonic()) + way.session.finish()  # a datagram is whole
+        self._spawn(self._take_all(heard, way))
 
     # --- messages ------------------------------------------------------------------------------------------------
 
@@ -378,20 +301,3 @@ class TransmitterLine:
         task.set_name(f"line.{self.id}.work")
         self._work.add(task)
         task.add_done_callback(self._work.discard)
-
-
-class _Datagrams(asyncio.DatagramProtocol):
-    def __init__(self, take: Callable[[tuple[bytes, Peer]], None]) -> None:
-        self._take = take
-
-    def datagram_received(self, data: bytes, addr: Peer) -> None:
-        self._take((data[:READ_BYTES], addr))
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-
-
-__all__ = ["Reports", "TransmitterLine"]
