@@ -9,7 +9,7 @@ serial number: one event by its identity.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from gateway.ledger.store import Store
@@ -70,15 +70,12 @@ class UpwardOutbox:
         return cursors, given, dict(words.fetchall())
 
     async def fill(
-        self, cursors: Cursors, items: Iterable[Item], numbers: dict[str, Number], words: dict[str, str], now_ms: int
+        self, cursors: Cursors, items: Sequence[Item], numbers: dict[str, Number], words: dict[str, str], now_ms: int
     ) -> None:
         """Add objects and move the cursors, in one transaction. Raises RetryLater."""
-        rows = [(self._centre, int(i.urgency), i.unit_type, i.body, now_ms) for i in items]
 
         def write(connection: sqlite3.Connection) -> None:
-            connection.executemany(
-                "INSERT INTO upward (centre, urgency, type, object, created_ms) VALUES (?,?,?,?,?)", rows
-            )
+            put(connection, self._centre, items, now_ms)
             connection.executemany(
                 "INSERT OR REPLACE INTO upward_number VALUES (?,?,?,?,?,?)",
                 [(self._centre, key, *number) for key, number in numbers.items()],
@@ -91,14 +88,9 @@ class UpwardOutbox:
 
         await self._store.run(write)
 
-    async def add(self, items: Iterable[Item], now_ms: int) -> None:
+    async def add(self, items: Sequence[Item], now_ms: int) -> None:
         """Add objects that come from nowhere in the ledger (the station's own state). Raises RetryLater."""
-        rows = [(self._centre, int(i.urgency), i.unit_type, i.body, now_ms) for i in items]
-        await self._store.run(
-            lambda connection: connection.executemany(
-                "INSERT INTO upward (centre, urgency, type, object, created_ms) VALUES (?,?,?,?,?)", rows
-            )
-        )
+        await self._store.run(lambda connection: put(connection, self._centre, items, now_ms))
 
     async def waiting(self, besides: set[int], limit: int) -> list[Waiting]:
         """What is most urgent, oldest first, without those under way. Raises RetryLater."""
