@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from contract.panel import EventClass
+from gateway.alarms import lifecycle
 
 WORDS: dict[str, tuple[str, ...]] = {
     "severity": ("fire", "critical", "warning", "info"),
@@ -55,24 +58,9 @@ WORDS: dict[str, tuple[str, ...]] = {
         "send",
         "receipt",
     ),
-    "alarm_state": ("unacknowledged", "acknowledged", "returned_unacknowledged", "normal"),
-    "event": (
-        "raise",
-        "clear",
-        "flap",
-        "suppress",
-        "release",
-        "acknowledge",
-        "assign",
-        "note",
-        "find",
-        "shelve",
-        "unshelve",
-        "hold",
-        "unhold",
-        "drill_end",
-    ),
-    "hold": ("shelved", "out_of_service", "suppressed_by_design", "maintenance", "drill"),
+    "alarm_state": get_args(lifecycle.State),
+    "event": get_args(lifecycle.Event),
+    "hold": get_args(lifecycle.Hold),
     "standing": ("drill", "maintenance", "service", "shelf"),
     "finding": ("real", "false", "test", "unclear"),
     "show": ("open", "held", "all"),
