@@ -20,7 +20,7 @@ from gateway.ledger.reader import LedgerReader
 from gateway.ledger.records import ApprovedDevice, GapRow, WorkRow
 from gateway.ledger.store import FILE
 from gateway.settings import GatewaySettings
-from gateway.work import Done, dated, dates_of
+from gateway.work.dates import Done, dated, dates_of
 from rules.engine import Engine
 from rules.model import Rule, load_packs
 from rules.replay import AWAY_FACTOR, Acknowledged, Dated, Item, Replay, Source, merge_series, replayable

@@ -15,6 +15,11 @@ def _health(
     return Point.model_validate({"name": name, "title": {"zh": zh, "en": en}, "deadband": deadband, "range": limits})
 
 
+def _count(name: str, zh: str, en: str, least: float = 0) -> Point:
+    raw = {"name": name, "title": {"zh": zh, "en": en}, "lane": "alarm", "deadband": 0.5, "range": (least, 1e9)}
+    return Point.model_validate(raw)
+
+
 def _truth(name: str, zh: str, en: str) -> Point:
     return Point.model_validate({"name": name, "title": {"zh": zh, "en": en}, "lane": "alarm", "type": "bit", "bit": 0})
 
@@ -69,6 +74,32 @@ AGENT_POINTS: tuple[Point, ...] = (
 """Points of an agent, as the device `agent-<id>`. Offset and step: the agent's clock minus the gateway's; a step is the
 latest one. `path_hop`: `ok`, or the hop of the last proof that did not happen in time: the agent's answer, the
 gateway's commit, the rules, the sending on a channel, the receipt of a person."""
+REGISTER_POINTS: tuple[Point, ...] = (
+    _word("crew", "在岗人员", "Crew on duty", "ok", "short", "absent", "unqualified"),
+    _count("crew_count", "在岗人数", "People on duty"),
+    _word("duty_check", "查岗", "Duty check", "ok", "asked", "unanswered"),
+    _word("handover", "交接班", "Handover", "ok", "due", "unsigned"),
+    _word("shift", "本班时长", "Length of this shift", "ok", "long"),
+    _word("roster", "排班", "Roster", "ok", "gap", "double", "unqualified"),
+    _count("certificate_days", "证书剩余天数", "Days until a certificate expires", -36500),
+    _word("log", "值班记录", "Control-room log", "ok", "overdue"),
+    _word("equipment", "站内装备", "Equipment of the station", "ok", "unchecked", "expired", "short"),
+    _count("equipment_missing_count", "缺少装备", "Equipment missing"),
+    _word("incident", "火情处置", "Incident", "none", "open"),
+    _word(
+        "response", "1-3-5 分钟响应", "1-3-5 minute response", "ok", "station_late", "neighbours_late", "brigade_late"
+    ),
+    _count("patrols_overdue_count", "逾期巡查", "Patrols overdue"),
+    _count("drills_overdue_count", "逾期演练培训", "Drills and training overdue"),
+    _count("hazards_open_count", "未闭合隐患", "Open hazards"),
+    _count("hazards_overdue_count", "逾期隐患", "Hazards overdue"),
+    _count("hazards_listed_count", "挂牌督办隐患", "Hazards under listed supervision"),
+    _word("data", "数据新鲜度", "Freshness of the data", "ok", "stale"),
+    _word("readiness", "战备状态", "Readiness", "ready", "degraded", "not_ready", "unknown"),
+    _health("readiness_pct", "战备得分", "Readiness score", 0.1, 0, 100),
+)
+"""What the gateway keeps of a site beside its equipment, as the device `register`: duty, crew, equipment of the
+station, incidents, patrols, hazards, and what follows from all of it. Points that a site has no use for never speak."""
 GATEWAY_POINTS: tuple[Point, ...] = (
     _truth("broker_connected", "消息服务器已连接", "Broker connected"),
     _truth("history_away", "历史库不可用", "History store away"),

@@ -28,6 +28,7 @@ from contract.own_points import (
     LINE_POINTS,
     ONLINE,
     ONLINE_POINT,
+    REGISTER_POINTS,
 )
 from contract.panel import AUTO, MANUAL, MODE, address_title, is_address
 from contract.panel_profile import STATES, Panel, PanelVector, Transmitter, TransmitterVector
@@ -38,9 +39,9 @@ from contract.units import FACTORS, unit_of
 PROFILES = Path(__file__).parent / "profiles"
 Category = Literal[
     "hydrant", "water", "pump", "extinguisher", "panel", "detector", "station", "transmitter",
-    "line", "agent", "gateway",
+    "line", "agent", "gateway", "register",
 ]  # fmt: skip
-OWN: tuple[Category, ...] = ("line", "agent", "gateway")
+OWN: tuple[Category, ...] = ("line", "agent", "gateway", "register")
 """Categories that are no equipment: the system's knowledge of itself. Nobody waits for them to be online."""
 
 
@@ -324,6 +325,12 @@ AGENT_PROFILE = _own(
     AGENT_POINTS,
 )
 """What is known of an agent, as the device `agent-<id>` of its site."""
+REGISTER_PROFILE = _own(
+    "register",
+    Text(zh="值守与管理", en="Duty and management"),
+    "What the gateway keeps of a site beside its equipment: duty, station, incidents, patrols, hazards, readiness.",
+    REGISTER_POINTS,
+)
 GATEWAY_PROFILE = _own(
     "gateway",
     Text(zh="网关", en="Gateway"),
@@ -391,6 +398,7 @@ __all__ = [
     "ONLINE",
     "ONLINE_POINT",
     "OWN",
+    "REGISTER_PROFILE",
     "Category",
     "Ident",
     "Modbus",

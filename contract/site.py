@@ -34,6 +34,7 @@ from contract.profile import (
     AGENT_PROFILE,
     LINE_PROFILE,
     LISTENED_LINE_PROFILE,
+    REGISTER_PROFILE,
     Ident,
     Point,
     Profile,
@@ -41,11 +42,21 @@ from contract.profile import (
     Text,
 )
 from contract.site_check import group_problems, problems_of
+from contract.station import Station
 
 SYSTEM_SITE = "system"
 """Reserved: the site of what the gateway knows of itself."""
 GATEWAY_DEVICE = "gateway"
 """The one device of the site `system`, of profile GATEWAY_PROFILE."""
+REGISTER_DEVICE = "register"
+"""Device of every site, of profile REGISTER_PROFILE: what the gateway keeps of it beside its equipment."""
+
+
+class Location(Section):
+    """Where something stands, degrees (WGS 84)."""
+
+    lat: float = Field(ge=-90, le=90)
+    lon: float = Field(ge=-180, le=180)
 
 
 class AgentEntry(Section):
@@ -87,6 +98,11 @@ class Site(Section):
     time_zone: str = "Asia/Shanghai"
     """Where its clock hangs; rules about hours of the day go by it."""
     agents: list[AgentEntry] = Field(min_length=1)
+    area: Ident | None = None
+    """Area of the grid file it lies in."""
+    location: Location | None = None
+    station: Station | None = None
+    """Its micro fire station, where it has one."""
     groups: list[Group] = []
     """Points that are judged together, beside the zones that a panel's point map names."""
     _library: ProfileLibrary = PrivateAttr()
@@ -108,7 +124,8 @@ class Site(Section):
                     yield Placed(agent.id, line, entry, profile)
 
     def own_devices(self) -> Iterator[OwnDevice]:
-        """What reports on itself beside the devices: each agent, each line."""
+        """What reports on itself beside the devices: each agent, each line, what the gateway keeps of the site."""
+        yield OwnDevice(GATEWAY_DEVICE, REGISTER_DEVICE, REGISTER_PROFILE)
         for agent in self.agents:
             yield OwnDevice(agent.id, agent_device(agent.id), AGENT_PROFILE)
             for line in agent.lines:
@@ -178,11 +195,13 @@ def load_site(path: Path, library: ProfileLibrary) -> Site:
 
 __all__ = [
     "GATEWAY_DEVICE",
+    "REGISTER_DEVICE",
     "SYSTEM_SITE",
     "AgentEntry",
     "DeviceEntry",
     "Gb26875Line",
     "Line",
+    "Location",
     "ModbusRtuLine",
     "ModbusRtuTcpLine",
     "ModbusTcpLine",

@@ -15,7 +15,7 @@ from gateway.ledger.alarm_rows import statement, write_tested
 from gateway.ledger.reader import decode_value
 from gateway.ledger.records import ApprovedDevice, UnknownDevice
 from gateway.turn import Turn
-from gateway.work import TEST, dates_of
+from gateway.work.dates import TEST, dates_of
 
 APPROVED_EPOCH = "approved"
 """Epoch of inbox rows that hold what a device said before it was approved."""

@@ -16,7 +16,7 @@ from contract.site import Site
 from gateway.alarms.book import GATEWAY
 from gateway.installation import Installation
 from gateway.turn import Turn
-from gateway.work import tell_dates
+from gateway.work.dates import tell_dates
 from rules.engine import Engine
 
 

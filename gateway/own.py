@@ -23,11 +23,8 @@ from contract.profile import AGENT_PROFILE, GATEWAY_PROFILE, Point, Profile
 from contract.site import GATEWAY_DEVICE, SYSTEM_SITE, agent_device
 from gateway.control.protocol import AgentView
 from gateway.ledger.changes import ALIVE
-from gateway.turn import Turn
+from gateway.turn import OWN_AGENT, OWN_EPOCH, Turn
 
-OWN_AGENT = GATEWAY_DEVICE
-"""Who the own readings are of, in the inbox and as the agent the system's own device hangs on."""
-OWN_EPOCH = "own"
 TOLD_MS = 300_000
 """`stopped_s` stands for so long after a start, then it is 0 again."""
 SWEEP_MS = 60_000

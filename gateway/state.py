@@ -13,20 +13,23 @@ from typing import Any, NamedTuple
 import msgspec
 
 from contract.messages import AgentState, Batch, Reading, Value
+from contract.site import REGISTER_DEVICE
 from gateway.alarms.book import Book
 from gateway.alarms.holding import held, make_holds
 from gateway.control.protocol import AgentView, Snapshot
-from gateway.duty import DutyCheck, DutyChecks, load_duty
+from gateway.duty.checks import DutyCheck, DutyChecks, load_duty
 from gateway.ingest.clock import AgentTime, corrected
 from gateway.ingest.door import Door
 from gateway.installation import Installation
 from gateway.ledger.alarm_rows import AlarmRows, load_alarms
 from gateway.ledger.changes import ALIVE, LAST_VALUE_INBOX
+from gateway.ledger.entries import SavedEntries, load_entries
 from gateway.ledger.reader import decode_value
 from gateway.ledger.records import ApprovedDevice, UnknownDevice
 from gateway.notify.names import InstalledNames
 from gateway.notify.state import Notification, NotifyParts, SavedNotification, load_notification, no_parts
-from gateway.work import Done, load_work, tell_dates
+from gateway.registers import Registers
+from gateway.work.dates import Done, load_work, tell_dates
 from rules.memory import RuleState
 from rules.restoring import Tail
 
@@ -50,6 +53,7 @@ class Saved(NamedTuple):
     notification: SavedNotification
     done: Done
     duty: tuple[list[DutyCheck], int]
+    entries: SavedEntries
     alive_ms: int
     series: list[tuple[str, Any]]
     tail: list[Tail]
@@ -94,6 +98,7 @@ def load(connection: sqlite3.Connection) -> Saved:
         load_notification(connection),
         load_work(connection),
         load_duty(connection),
+        load_entries(connection),
         _alive_ms(connection),
         [(point, _json.decode(data)) for point, data in ask("SELECT point, data FROM series")],
         tail,
@@ -163,6 +168,12 @@ class WorkingState:
         )
         self.done = saved.done
         self.duty = DutyChecks(*saved.duty)
+        said = {
+            point: (slot.value, slot.observed_ms)
+            for point, slot in self.engine.values()
+            if slot.received_ms and point.split("/")[1] == REGISTER_DEVICE
+        }
+        self.registers = Registers(saved.entries, installation, said)
         tell_dates(self.engine, installation, saved.done)
         self.book.tell(self.engine)
         self._names: InstalledNames | None = None
@@ -173,6 +184,7 @@ class WorkingState:
         """Another installation is in force; the engine is the caller's."""
         self.installation = installation
         self.owners = installation.owners(self.approved.values())
+        self.registers.install(installation)
 
     def names(self) -> InstalledNames:
         """Names for people of rules, sites and devices."""
@@ -184,7 +196,7 @@ class WorkingState:
 
     def next_due_ms(self) -> int | None:
         """When something next happens by itself; None: nothing is waiting."""
-        parts = (self.engine, self.book.holds, self.notification, self.duty)
+        parts = (self.engine, self.book.holds, self.notification, self.duty, self.registers)
         times = (part.next_due_ms() for part in parts)
         return min((time for time in times if time is not None), default=None)
 
@@ -211,4 +223,5 @@ class WorkingState:
             proofs=self.notification.proofs.view(),
             notices=self.notification.parts.ways.view(),
             duty_checks=[msgspec.to_builtins(check) for check in self.duty.shown.values()],
+            entries=self.registers.view(),
         )

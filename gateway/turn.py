@@ -12,18 +12,19 @@ from typing import Any
 import msgspec
 
 from contract.messages import Batch, Reading, Receipt, Request, encode_readings
-from contract.site import agent_device
+from contract.site import GATEWAY_DEVICE, agent_device
 from gateway.alarms.book import Moves
 from gateway.alarms.coverage import names_behind
 from gateway.alarms.holding import Before, Holding
 from gateway.alarms.holds import FIRE
 from gateway.control.protocol import AgentView, Event
-from gateway.duty import DutyTurn
+from gateway.duty.checks import DutyTurn
 from gateway.ingest.clock import corrected, doubted
 from gateway.ingest.door import Accepted, Arrival, Refusal, Told
 from gateway.ingest.order import judge
 from gateway.installation import Installation
 from gateway.ledger.changes import Changes, encode_value
+from gateway.ledger.entries import Pen
 from gateway.ledger.records import UnknownDevice
 from gateway.notify.proof import PROOF
 from gateway.notify.state import NotifyChanges
@@ -36,6 +37,9 @@ HEARD_AGAIN_MS = 1000
 """Batches are noted as a sign of life once in this long."""
 ROUNDS = 16
 """An alarm may make another rule speak, which makes another speak; rules that chase each other go on next turn."""
+OWN_AGENT = GATEWAY_DEVICE
+"""Who the gateway's own readings are of, in the inbox."""
+OWN_EPOCH = "own"
 NEVER = 2**62
 """Later than any time there is."""
 
@@ -64,6 +68,7 @@ class Turn:
         planner = state.notification.planner
         self.moves = Moves(state.book, state.engine, planner, self.changes, now_ms, partial(names_behind, state))
         self.holding = Holding(self.moves)
+        self.pen = Pen(self.changes, now_ms)
         self.duty = DutyTurn(state.duty, self.changes, now_ms)
         self._unknown_readings = unknown_readings
         self._unknown_devices = unknown_devices
@@ -280,14 +285,23 @@ class Turn:
             engine.advance(self.until_ms)  # again after each round: alarms may be what other rules look at
             effects = engine.take()
             states.update({(state.rule, state.subject): state for state in effects.states})
-            if not effects.transitions:
-                break
             for transition in in_order(effects.transitions):
                 self._decide(transition)
+            if not self._keep_registers() and not effects.transitions:
+                break
         self.holding.finish()
         self._notify()
         self.changes.rule_states = states
         self.changes.refusals = list(self._refused.values())
+
+    def _keep_registers(self) -> bool:
+        """Tell the registers what moved and let them speak; whether they said something new, to be judged."""
+        moved, self.moves.moved = self.moves.moved, []
+        self.state.registers.advance(self.pen, moved)
+        news = self.state.registers.news(self.pen)
+        for site, readings in news.items():
+            self.take_own(site, OWN_AGENT, OWN_EPOCH, readings)
+        return bool(news)
 
     def _decide(self, transition: Transition) -> None:
         alarm = self.moves.decide(transition)
@@ -317,6 +331,7 @@ class Turn:
         """What subscribers are told once it is committed; alarms first."""
         events = [Event(event="alarm", data=alarm) for alarm in self.moves.touched.values()]
         events += self.moves.events
+        events += self.pen.events()
         events += [Event(event="duty", data=msgspec.to_builtins(check)) for check in self.duty.touched.values()]
         events += [Event(event="agent", data=agent) for agent in self.touched_agents.values()]
         if self.readings:

@@ -9,8 +9,16 @@ from typing import NamedTuple
 from pydantic import PrivateAttr
 
 from contract.errors import ConfigError
-from contract.profile import AGENT_PROFILE, GATEWAY_PROFILE, LINE_PROFILE, ONLINE, Profile, ProfileLibrary
-from contract.site import GATEWAY_DEVICE, SYSTEM_SITE, Site, agent_device, line_device
+from contract.profile import (
+    AGENT_PROFILE,
+    GATEWAY_PROFILE,
+    LINE_PROFILE,
+    ONLINE,
+    REGISTER_PROFILE,
+    Profile,
+    ProfileLibrary,
+)
+from contract.site import GATEWAY_DEVICE, REGISTER_DEVICE, SYSTEM_SITE, Site, agent_device, line_device
 from rules.engine import Engine
 from rules.model import Rule
 
@@ -18,6 +26,7 @@ SITE, AGENT, LINE, DEVICE, GROUP = "case", "edge", "bus", "device", "group"
 _OWN = {
     LINE_PROFILE.id: (SITE, line_device(LINE)),
     AGENT_PROFILE.id: (SITE, agent_device(AGENT)),
+    REGISTER_PROFILE.id: (SITE, REGISTER_DEVICE),
     GATEWAY_PROFILE.id: (SYSTEM_SITE, GATEWAY_DEVICE),
 }
 
@@ -103,7 +112,7 @@ def _site(
 def _watched(rule: Rule, library: ProfileLibrary, wanted: str | None) -> tuple[Profile, str]:
     """A profile the rule applies to, and the point it looks at first."""
     first = next((leaf.point for leaf in rule.leaves() if getattr(leaf, "point", None)), None)
-    for profile in [*library, LINE_PROFILE, AGENT_PROFILE, GATEWAY_PROFILE]:
+    for profile in [*library, LINE_PROFILE, AGENT_PROFILE, GATEWAY_PROFILE, REGISTER_PROFILE]:
         if wanted is not None and profile.id != wanted:
             continue
         names = [p.name for p in profile.points_for(None)]

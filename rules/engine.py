@@ -120,7 +120,7 @@ class Engine:
         world = self._world
         if (site, device) in world.devices:
             return
-        is_gateways = profile.category in ("agent", "gateway")  # measured by the gateway itself: always there
+        is_gateways = profile.category in ("agent", "gateway", "register")  # the gateway's own: always there
         above = world.own if is_gateways else self._wiring.agent(site, agent)
         made = world.devices[site, device] = Device(site, device, above, profile)
         made.agent_name = agent

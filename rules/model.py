@@ -243,6 +243,14 @@ class Flap(Section):
     calm_s: float = Field(default=600.0, gt=0, le=86400)
 
 
+class Readiness(Section):
+    """What a standing alarm takes from the readiness of its station."""
+
+    state: Literal["degraded", "not_ready", "unknown"]
+    points: float = Field(default=0.0, ge=0, le=100)
+    """Deducted from 100 while it stands; a local measure, no official score."""
+
+
 class Rule(Section):
     """One rule."""
 
@@ -268,6 +276,8 @@ class Rule(Section):
     """What a bad or unknown value does to an alarm that is up: hold it, or clear it. Never raises."""
     inhibit_by: list[Inhibit] = []
     flap: Flap | None = None
+    readiness: Readiness | None = None
+    """What it means for the station while it stands; None: nothing."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Rule:

@@ -122,6 +122,8 @@ class Moves:
         self.touched: dict[int, AlarmView] = {}
         self.events: list[Event] = []
         """What is held, as it changed."""
+        self.moved: list[tuple[AlarmView, str]] = []
+        """Every move (alarm, event), in order, for the registers."""
         self._engine = engine
         self._planner = planner
         self._names_of = names_of
@@ -264,6 +266,7 @@ class Moves:
         )
         if self._planner is not None:
             self._planner.alarm_moved(alarm, event, self.now_ms)
+        self.moved.append((alarm, event))
         states = self.book.states(alarm.rule, alarm.subject)
         self._engine.note_alarm(alarm.rule, alarm.subject, alarm.site, alarm.device, states)
         return alarm

@@ -13,6 +13,7 @@ After `subscribe` the connection also carries events, in commit order:
     <- {"event": "drill" | "maintenance" | "shelf" | "service", "data": {row as in Snapshot}}
     <- {"event": "notice" | "proof", "data": {...}}
     <- {"event": "duty", "data": {row as in Snapshot.duty_checks, answered ones too}}
+    <- {"event": "entry", "data": {"kind": ..., "open": bool, "row": {row of a register}}}
     <- {"event": "configuration", "data": {"configuration": hash}}   rules or sites are others from here on
 
 The first event is `snapshot` with everything current. A subscriber that does not keep up is cut off; it connects
@@ -25,37 +26,7 @@ from typing import Any, Literal
 
 import msgspec
 
-Op = Literal[
-    "subscribe",
-    "status",
-    "alarm.acknowledge",
-    "alarm.assign",
-    "alarm.note",
-    "alarm.find",
-    "alarm.shelve",
-    "alarm.unshelve",
-    "service.take_out",
-    "service.return",
-    "maintenance.open",
-    "maintenance.close",
-    "drill.open",
-    "drill.close",
-    "work.record",
-    "duty.ask",
-    "duty.answer",
-    "rules.reload",
-    "path.receipt",
-    "notice.receipt",
-    "device.approve",
-    "device.read",
-    "quarantine.dismiss",
-    "user.set_password",
-    "user.reset",
-    "session.open",
-    "session.close",
-    "sign_in.failed",
-    "exported",
-]
+Op = str
 """What may be asked. Arguments:
 
 alarm.acknowledge {alarm_id, note}; alarm.assign {alarm_id, person, note} (person "" takes the assignment away);
@@ -72,6 +43,7 @@ device.read {site, device} (asks the agent to read it now); quarantine.dismiss {
 user.set_password {name, password_hash} (ends a one-time password); user.reset {name, password_hash} (a one-time
 password for 24 h); session.open {token_hash, user, expires_ms}; session.close {token_hash};
 sign_in.failed {name, address}; exported {what, range} (an export was handed out).
+Those of the registers stand with their forms in gateway/commands_*.py.
 """
 
 LIMIT = 1024 * 1024
@@ -119,6 +91,7 @@ class Event(msgspec.Struct, kw_only=True):
         "notice",
         "proof",
         "duty",
+        "entry",
         "configuration",
     ]
     data: Any
@@ -190,7 +163,8 @@ class Snapshot(msgspec.Struct, kw_only=True):
     proofs: {target, state, hop, via, asked_ms, answered_ms, judged_ms, sent_ms, receipt_ms, done_ms, proven_ms, tries};
     notices: {ways: [{person, name, channel, kind, state, pending, last_sent_ms, since_ms, error}], failing, pending};
     duty_checks: open ones and those nobody answered within the last hour: {id, site, origin, asked_ms, until_ms, state,
-    answered_ms, answered_by}.
+    answered_ms, answered_by};
+    entries: open rows of registers, by kind.
     """
 
     at_ms: int
@@ -205,3 +179,4 @@ class Snapshot(msgspec.Struct, kw_only=True):
     proofs: list[dict[str, Any]] = []
     notices: dict[str, Any] = {}
     duty_checks: list[dict[str, Any]] = []
+    entries: dict[str, list[dict[str, Any]]] = {}

@@ -238,10 +238,26 @@ CREATE TABLE session (
     token_hash TEXT PRIMARY KEY, user TEXT NOT NULL, created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- Registers: what people keep and do, one row a thing (a shift, a check, a hazard ...), its fields as JSON in `data`.
+-- Every change writes the whole row into the audit chain too (subject `kind/id`), so that a row that was altered or
+-- taken away shows.
+CREATE TABLE entry (
+    kind TEXT NOT NULL, id INTEGER NOT NULL,
+    site TEXT NOT NULL,               -- site, or area of what belongs to no site
+    state TEXT NOT NULL,
+    open INTEGER NOT NULL,            -- whether the gateway keeps it at hand
+    from_ms INTEGER NOT NULL, until_ms INTEGER,
+    data TEXT NOT NULL,
+    PRIMARY KEY (kind, id)
+) WITHOUT ROWID;
+CREATE INDEX entry_open ON entry (kind) WHERE open;
+CREATE INDEX entry_site ON entry (kind, site, from_ms);
+
 -- Append-only; hash = SHA-256 over the row and the hash before it.
 CREATE TABLE audit (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
     subject TEXT NOT NULL, detail TEXT NOT NULL, previous TEXT NOT NULL, hash TEXT NOT NULL
 );
+CREATE INDEX audit_subject ON audit (subject);
 CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'audit rows are append-only'); END;
 CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'audit rows are append-only'); END;

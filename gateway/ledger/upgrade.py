@@ -15,7 +15,7 @@ from pathlib import Path
 from contract.errors import StartError
 
 SCHEMA = Path(__file__).with_name("schema.sql")
-VERSION = 2
+VERSION = 3
 """Version of the schema this code writes."""
 STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {}
 """What else is to be done to reach a version, within the same transaction."""

@@ -27,6 +27,9 @@ Hop = Literal["answer", "commit", "judge", "send", "receipt"]
 FIRST_MS = 10_000
 """The first test comes this long after the start of a gateway that has proven nothing yet."""
 TRIES = 2
+ASKS = 4
+"""An agent that has not answered is asked again so often within the timeout: a request that was lost on its way down,
+with a gateway or an agent that died, says nothing about the way up."""
 PROOF = "proof"
 """Point of an agent's own device that carries the token."""
 SCREEN = "screen"
@@ -125,6 +128,7 @@ class Proofs:
         self._next_id = 1
         self._first_ms = 0
         self._changed: dict[int, Proof] = {}
+        self._asked_ms: dict[int, int] = {}
         self._requests: list[tuple[str, str, Request]] = []
         self._due_ms: int | None = None
 
@@ -183,6 +187,8 @@ class Proofs:
             target = f"{AGENT}/{site}/{agent}"
             if self._when(target) <= now_ms:
                 self._start_agent(target, now_ms)
+            else:
+                self._ask(self._latest.get(target), now_ms)
         for target in self._receipts:
             # Without any answer of an agent the ways are still tested, on their own.
             if self._when(target) + 3 * self._timeout_ms <= now_ms:
@@ -239,8 +245,14 @@ class Proofs:
         return proof.asked_ms + self._period_ms
 
     def _start_agent(self, target: str, now_ms: int, tries: int = 1) -> None:
-        proof = self._new(target, now_ms, tries)
-        _, site, agent = target.split("/")
+        self._ask(self._new(target, now_ms, tries), now_ms)
+
+    def _ask(self, proof: Proof | None, now_ms: int) -> None:
+        """Ask the agent, also once more: an answer that comes twice counts once."""
+        if proof is None or proof.state != "open" or now_ms < self._asked_ms.get(proof.id, 0) + self._pause_ms:
+            return
+        self._asked_ms[proof.id] = now_ms
+        _, site, agent = proof.target.split("/")
         self._requests.append((site, agent, Request(kind="prove", token=proof.token)))
 
     def _start_channel(self, target: str, via: str, now_ms: int, tries: int = 1) -> None:
@@ -265,9 +277,11 @@ class Proofs:
     def _settle(self, proof: Proof, now_ms: int, *, late: bool = False) -> None:
         missing = proof.missing()
         if missing is None:
+            self._asked_ms.pop(proof.id, None)
             proof.state, proof.hop, proof.done_ms = "proven", "", now_ms
             self._proven_ms[proof.target] = now_ms
         elif late:
+            self._asked_ms.pop(proof.id, None)
             proof.state, proof.done_ms = "failed", now_ms
             if proof.tries < TRIES:
                 self._again(proof, now_ms)
@@ -285,7 +299,7 @@ class Proofs:
     def _set_due(self, now_ms: int) -> None:
         times = [p.asked_ms + self._timeout_ms for p in self._latest.values() if p.state == "open"]
         times += [self._when(target) for target, p in self._latest.items() if p.state != "open"]
-        times += [self._first_ms]
+        times += [self._first_ms, *(asked_ms + self._pause_ms for asked_ms in self._asked_ms.values())]
         later = [at_ms for at_ms in times if at_ms > now_ms]
         # Agents come and go without telling this: looked at again within a second or a tenth of the period.
         self._due_ms = min([now_ms + max(1000, min(10_000, self._period_ms // 10)), *later])
@@ -293,6 +307,10 @@ class Proofs:
     @property
     def _period_ms(self) -> int:
         return round(self._settings.period_s * 1000)
+
+    @property
+    def _pause_ms(self) -> int:
+        return self._timeout_ms // ASKS
 
     @property
     def _timeout_ms(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.duty import CENTRE, OPEN, SHOWN_MS, UNANSWERED, DutyCheck
+from gateway.duty.checks import CENTRE, OPEN, SHOWN_MS, UNANSWERED, DutyCheck
 from gateway.web.inventory import Inventory
 from gateway.web.texts import Texts
 

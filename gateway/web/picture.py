@@ -47,6 +47,8 @@ class Picture:
         """site/device/address -> the place a panel told of it; kept, because its next line replaces the last."""
         self.standing = Standing()
         self.duty = DutyScreen()
+        self.entries: dict[str, dict[int, dict[str, Any]]] = {}
+        """Open rows of the registers, by kind and number."""
         self.proofs: list[dict[str, Any]] = []
         """Rows of the proof of path, as the gateway tells them."""
         self.notices: dict[str, Any] = {}
@@ -82,6 +84,8 @@ class Picture:
             self._sink("standing", None)
         elif event.event == "duty":
             self._sink("duty", self.duty.apply(event.data))
+        elif event.event == "entry":
+            self._entry(event.data)
         elif event.event == "proof":
             self._proof(dict(event.data))
         elif event.event == "notice":
@@ -132,9 +136,20 @@ class Picture:
         self.snapshots += 1
         self.standing.replace(snapshot)
         self.duty.replace(snapshot.duty_checks)
+        self.entries = {kind: {int(row["id"]): row for row in rows} for kind, rows in snapshot.entries.items()}
         self.proofs, self.notices = list(snapshot.proofs), dict(snapshot.notices)
         self.connected, self.since_ms = True, self._now_ms()
         self._sink("gateway", None)
+
+    def _entry(self, data: dict[str, Any]) -> None:
+        """A row of a register as it is now; one that is over leaves."""
+        kind, row = str(data["kind"]), data["row"]
+        rows = self.entries.setdefault(kind, {})
+        if data["open"]:
+            rows[int(row["id"])] = row
+        else:
+            rows.pop(int(row["id"]), None)
+        self._sink("entry", {"kind": kind, "id": row["id"], "site": row["site"]})
 
     def _proof(self, data: dict[str, Any]) -> None:
         """A row replaces the one of the same target; a test for the duty screens goes on to these."""

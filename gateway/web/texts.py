@@ -22,12 +22,14 @@ LOCALE = Path(__file__).parent / "locale"
 
 
 def load_catalogues(folder: Path = LOCALE) -> dict[Language, dict[str, str]]:
-    """msgid -> text for each language, from the .po files."""
+    """msgid -> text for each language, from the .po files: messages.po, and one for each register's pages."""
     found: dict[Language, dict[str, str]] = {}
     for language in LANGUAGES:
-        with (folder / language / "LC_MESSAGES" / "messages.po").open("rb") as file:
-            catalogue = read_po(file, locale=language)
-        found[language] = {str(m.id): str(m.string) for m in catalogue if m.id and m.string}
+        texts = found[language] = {}
+        for path in sorted((folder / language / "LC_MESSAGES").glob("*.po")):
+            with path.open("rb") as file:
+                catalogue = read_po(file, locale=language)
+            texts.update({str(m.id): str(m.string) for m in catalogue if m.id and m.string})
     return found
 
 

@@ -50,7 +50,8 @@ async def test_the_ledger_is_that_of_an_undisturbed_run_when_the_gateway_is_kill
     # And one short stream, killed before each of its statements.
     every = await campaign(base / "every", "--seeds", "14", "--steps", "6", "--runs", "100000", "--every-write")
     assert statements["found"] + instants["found"] + every["found"] == []
-    assert every["runs"] == every["crashes"] > 100
+    # Time counts statements too (a checkpoint, a wait that ended): a life may end before the last few of another.
+    assert every["crashes"] > max(100, 0.95 * every["runs"])
     assert statements["runs"] + instants["runs"] >= RUNS
     assert statements["crashes"] >= statements["runs"]
     assert min(statements["alarms"], instants["alarms"]) > 100

@@ -1,0 +1,71 @@
+"""What a site file says of its micro fire station: its posts, its crew, its duty checks. Facts of the installation;
+people, rosters and records live in the gateway's registers.
+"""
+
+from __future__ import annotations
+
+from datetime import time
+from typing import Literal
+
+from pydantic import Field
+
+from contract.configfile import Section
+from contract.point import Ident, Text
+
+CertificateKind = Literal["operator", "operator_senior", "technician", "fire_fighter", "driver", "first_aid"]
+"""operator: junior certificate of facility operation (attendants, patrol); operator_senior: testing and maintenance;
+technician: repair (GB 25201-2010 as textbooks give it)."""
+
+
+class Post(Section):
+    """A place that is manned around the clock."""
+
+    id: Ident
+    title: Text
+    crew: int = Field(default=2, ge=1, le=20)
+    """People at this post at any time; a control room has two (GB 25201-2010)."""
+    certificates: list[CertificateKind] = []
+    """What each person at this post must hold."""
+
+
+class DutyChecks(Section):
+    """Random duty checks (查岗) of this station."""
+
+    per_shift: int = Field(default=2, ge=0, le=8)
+    answer_s: float = Field(default=600.0, ge=30, le=3600)
+    """Time to answer."""
+
+
+class Needed(Section):
+    """One line of the list of equipment the station must have."""
+
+    id: Ident
+    title: Text
+    kind: Literal["vehicle", "breathing", "clothing", "radio", "tool", "extinguisher", "hose", "other"]
+    count: int = Field(default=1, ge=1, le=999)
+    check_every_h: float = Field(default=24.0, gt=0, le=8784)
+    """A tick older than this says nothing any more."""
+    devices: list[Ident] = []
+    """Devices of the site that watch it; without any it is ticked by hand."""
+
+
+class Station(Section):
+    """The micro fire station of a site."""
+
+    grade: Literal[1, 2, 3]
+    """Level of the station; local rules name their own (crew and equipment follow from them)."""
+    crew: int = Field(default=6, ge=1, le=200)
+    """People the station has on its list (key unit: at least 6; 公消〔2015〕301号)."""
+    posts: list[Post] = Field(min_length=1)
+    shifts: list[time] = Field(default=[time(8), time(16), time(0)], min_length=2, max_length=6)
+    """When shifts begin, local time; none may last longer than shift_h."""
+    shift_h: float = Field(default=8.0, gt=0, le=24)
+    """Longest shift (GB 25201-2010: 8 h)."""
+    handover_s: float = Field(default=900.0, ge=60, le=7200)
+    """The handover must be signed by both sides within this time."""
+    log_h: float = Field(default=2.0, gt=0, le=24)
+    """The control-room log wants an entry this often."""
+    duty_checks: DutyChecks = DutyChecks()
+    equipment: list[Needed] = []
+    covers: list[Ident] = []
+    """Further sites (their hydrants, water, panels) this station answers for; its own site always."""

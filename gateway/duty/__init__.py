@@ -1,0 +1,1 @@
+"""Duty: people, rosters, shifts, checks, handover, log, equipment of the station, readiness. Pure."""

@@ -1,0 +1,1 @@
+"""Incidents: what a fire sets going, from the first minute to the after-action sheet. Pure."""

@@ -1,0 +1,113 @@
+"""The registers of the gateway together: what people keep and do beside what sensors say. Pure.
+
+    commands, alarms that moved, time  ──> registers ──> rows (table entry, audit chain, screens)
+                                                    └──> own readings of `site/register` ──> rules ──> alarms
+
+So a post that is not manned or a hazard that is overdue is an alarm like any other: with rule, clause, life cycle,
+notification and escalation. Readiness is what the standing alarms of a station take from it (rules: `readiness`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from contract import quality as q
+from contract.messages import Reading, Value
+from contract.site import REGISTER_DEVICE
+from gateway.control.protocol import AlarmView
+from gateway.duty.equipment import Equipment
+from gateway.duty.people import People
+from gateway.duty.readiness import Readiness
+from gateway.duty.roster import Roster
+from gateway.duty.shifts import Shifts
+from gateway.incidents.register import Incidents
+from gateway.installation import Installation
+from gateway.ledger.entries import Pen, Register, SavedEntries
+from gateway.work.hazards import Hazards
+from gateway.work.patrols import Patrols
+
+REPEAT_MS = 3_600_000
+"""What was said is said again this often, so that the history shows no gap where nothing changed."""
+
+
+class Registers:
+    """All of them.
+
+    Args:
+        said: last own readings of registers, `site/register/point` -> (value, observed_ms).
+    """
+
+    def __init__(self, saved: SavedEntries, installation: Installation, said: dict[str, tuple[Value, int]]) -> None:
+        self._said = said
+        self.people = People(saved)
+        self.roster = Roster(saved)
+        self.shifts = Shifts(saved)
+        self.equipment = Equipment(saved)
+        self.incidents = Incidents(saved)
+        self.patrols = Patrols(saved)
+        self.hazards = Hazards(saved)
+        self.readiness = Readiness(saved)
+        self._all: tuple[Register, ...] = (
+            self.people,
+            self.roster,
+            self.shifts,
+            self.equipment,
+            self.incidents,
+            self.patrols,
+            self.hazards,
+            self.readiness,
+        )
+        for register in self._all:
+            register.install(installation)
+
+    def install(self, installation: Installation) -> None:
+        """Other sites or rules are in force."""
+        for register in self._all:
+            register.install(installation)
+
+    def next_due_ms(self) -> int | None:
+        """When time alone next changes something (ms UTC)."""
+        dues = [due for register in self._all if (due := register.next_due_ms()) is not None]
+        if self._said:
+            dues.append(min(at_ms for _, at_ms in self._said.values()) + REPEAT_MS)
+        return min(dues, default=None)
+
+    def advance(self, pen: Pen, moved: Iterable[tuple[AlarmView, str]]) -> None:
+        """Tell every register what moved, and let time pass. Call it in every turn, after the alarms."""
+        for alarm, event in moved:
+            for register in self._all:
+                register.alarm_moved(alarm, event, pen)
+        for register in self._all:
+            due = register.next_due_ms()
+            if due is not None and due <= pen.now_ms:
+                register.advance(pen)
+
+    def news(self, pen: Pen) -> dict[str, list[Reading]]:
+        """Own readings that are news, or were not said for long, by site."""
+        found: dict[str, list[Reading]] = {}
+        told = {f"{site}/{REGISTER_DEVICE}/{point}": value for (site, point), value in pen.take_said().items()}
+        again = {
+            point: value
+            for point, (value, at_ms) in self._said.items()
+            if at_ms + REPEAT_MS <= pen.now_ms and point not in told
+        }
+        for point, value in (told | again).items():
+            last = self._said.get(point)
+            if last is not None and last[0] == value and point not in again:
+                continue
+            self._said[point] = (value, pen.now_ms)
+            site, _, name = point.partition("/")
+            found.setdefault(site, []).append(Reading(name, pen.now_ms, value, q.GOOD))
+        return found
+
+    def view(self) -> dict[str, list[dict[str, Any]]]:
+        """Open rows of every kind that screens get whole."""
+        return {
+            sheet.kind.name: [msgspec.to_builtins(row) for row in sheet.rows.values()]
+            for register in self._all
+            for sheet in register.sheets()
+            if sheet.kind.live
+        }

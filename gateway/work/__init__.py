@@ -1,0 +1,1 @@
+"""Work: dates, patrols, self-checks, hazards and their rectification, drills and training. Pure."""
