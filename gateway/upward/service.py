@@ -12,13 +12,14 @@ from typing import Any
 from contract.errors import ConfigError, RetryLater
 from gateway.control.client import ControlError
 from gateway.control.protocol import Ask
-from gateway.duty import CENTRE
+from gateway.duty.checks import CENTRE
 from gateway.ledger.reader import LedgerReader
 from gateway.ledger.store import Store
 from gateway.pipeline import Pipeline
 from gateway.settings import GatewaySettings
 from gateway.upward.answers import Answers
-from gateway.upward.feeder import Current, Equipment, Feeder, equipment_of
+from gateway.upward.equipment import Equipment, EquipmentOf
+from gateway.upward.feeder import Current, Feeder
 from gateway.upward.link import CentreLink
 from gateway.upward.outbox import UpwardOutbox, forget_others
 from gateway.upward.settings import Centre
@@ -144,8 +145,10 @@ def new_upward(
         devices = equipment(site).profiles
         return any(engine.cause_of(site, device) is not None for device in devices)
 
+    known = EquipmentOf()
+
     def equipment(site: str) -> Equipment:
-        return equipment_of(pipeline.installation.sites[site], dict(pipeline.installation.rules))
+        return known.of(site, pipeline.installation, pipeline.working.approved)
 
     async def duty_asked(centre: str, site: str, minutes: int) -> None:
         args = {"site": site, "origin": f"{CENTRE}{centre}", "minutes": minutes}
