@@ -9,16 +9,14 @@ from typing import NamedTuple
 
 from contract.errors import RetryLater
 from contract.messages import Value
-from contract.profile import Profile
-from contract.site import Site
 from gateway.ingest.clock import corrected
 from gateway.ledger.reader import LedgerReader
 from gateway.ledger.records import InboxRow
+from gateway.upward.equipment import Equipment
 from gateway.upward.numbers import Numbers
 from gateway.upward.outbox import Cursors, UpwardOutbox
 from gateway.upward.settings import Centre
 from gateway.upward.translate import Item, Told, Translator
-from rules.model import Rule
 
 BATCHES = 64
 TRANSITIONS = 500
@@ -33,18 +31,6 @@ class Current(NamedTuple):
     value: Value
     quality: str
     observed_ms: int
-
-
-class Equipment(NamedTuple):
-    """What the translation has to know of an installation: profile of every device of the site, and the rules."""
-
-    profiles: dict[str, Profile]
-    rules: dict[str, Rule]
-
-
-def equipment_of(site: Site, rules: dict[str, Rule]) -> Equipment:
-    """Of one site."""
-    return Equipment({placed.entry.id: placed.profile for placed in site.placed()}, rules)
 
 
 class Feeder:

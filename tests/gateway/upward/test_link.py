@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from contract.messages import Lane, Reading
+from gateway.control.protocol import Ask
 from simulators.gb26875 import frames as g
 from simulators.gb26875.centre import SimulatedCentre
 from tests.gateway.harness import Bench, arrival, batch
@@ -108,17 +109,38 @@ async def test_questions_are_answered_from_what_is_known_when_the_centre_asks(tm
 
 async def test_a_duty_check_is_confirmed_and_handed_on_when_the_centre_asks(tmp_path: Path) -> None:
     """The minutes reach whoever shows them."""
-    asked: list[tuple[str, str, int]] = []
-
-    async def note(centre: str, site: str, minutes: int) -> None:
-        asked.append((centre, site, minutes))
-
-    async with SimulatedCentre() as centre, told(tmp_path, centre.port, duty=note):
+    async with SimulatedCentre() as centre, told(tmp_path, centre.port) as (bench, _):
         await until(lambda: centre.units(21))
         await centre.check_duty(5)
         await until(lambda: centre.answers)
         assert centre.answers[0].command == g.CONFIRM
-        assert asked == [("city", "shuiye", 5)]
+        (check,) = bench.pipeline.working.duty.shown.values()
+        assert (check.site, check.origin, check.until_ms - check.asked_ms) == ("shuiye", "centre/city", 300_000)
+
+
+async def test_fires_of_a_device_are_told_when_it_was_approved_while_running(tmp_path: Path) -> None:
+    """Nothing is told of a stranger; from the approval on it is equipment like any other, its silence too."""
+    async with SimulatedCentre() as centre, told(tmp_path, centre.port) as (bench, _):
+        await until(lambda: centre.units(21))
+        await send(bench, 1, ("panel-99/p002", "fault"))
+        await send(bench, 2, ("panel-01/p001", "fault"))
+        await until(lambda: centre.units(2))
+        assert len(centre.units(2)) == 1
+        approval = {"site": "shuiye", "device": "panel-99", "title_zh": "新", "title_en": "New"}
+        profile = next(
+            p.profile.id for p in bench.pipeline.installation.sites["shuiye"].placed() if p.entry.id == "panel-01"
+        )
+        await bench.pipeline.ask(Ask(id=1, op="device.approve", actor="wang", args={**approval, "profile": profile}))
+        await send(bench, 3, ("panel-99/p001", "fire"))
+        await until(lambda: len(centre.units(2)) == 3)
+        told_of = [status_of(unit)[0] for unit in centre.units(2)[1:]]
+        assert sorted(told_of) == [FIRE, FAULT]
+        await send(bench, 4, ("panel-99/online", False))
+        engine = bench.pipeline.working.engine
+        await until(lambda: engine.cause_of("shuiye", "panel-99") is not None)
+        await centre.say(g.REQUEST, bytes((81, 1, 0)))
+        await until(lambda: centre.answers)
+        assert centre.answers[0].unit[2] & 0b100_0000, "a line fault"
 
 
 async def test_an_object_is_set_aside_when_the_centre_denies_it_every_time(tmp_path: Path) -> None:
