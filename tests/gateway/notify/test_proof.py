@@ -128,6 +128,20 @@ def test_one_lost_message_raises_nothing_when_the_second_try_arrives() -> None:
         assert way.hops == GOOD
 
 
+def test_the_agent_is_asked_again_when_a_request_was_lost_on_its_way_down() -> None:
+    """Four times within the limit, and at once by a gateway that was restarted; the way up is not to blame."""
+    with path() as way:
+        way.broken = {"answer"}
+        way.at(16)
+        assert way.asked == [10.0, 13.0, 16.0]
+        way.start()
+        way.broken = set()
+        way.at(25)
+        assert way.asked[3:] == [17.0]
+        assert way.hops["s", "agent-edge1"] == "ok"
+        assert {row["tries"] for row in way.proofs.view() if row["target"] == AGENT} == {1}
+
+
 def test_a_screen_counts_only_when_its_receipt_came() -> None:
     """That the feed took it proves nothing about a person."""
     with path() as way:
