@@ -162,12 +162,14 @@ class Request(msgspec.Struct, kw_only=True):
     """Gateway to agent. `poll` asks for a read of a device now, before everything that is only due.
 
     `prove` trips the agent's virtual detector: it answers with the reading `agent-<id>/proof` = token, quality test,
-    by its alarm lane, as a device's alarm would go.
+    by its alarm lane, as a device's alarm would go. `duty` asks the person at a transmitter to answer within so many
+    `minutes` (GB/T 26875.3, type 91); the answer is the reading `device/duty_answer`.
     """
 
-    kind: Literal["poll", "prove"]
+    kind: Literal["poll", "prove", "duty"]
     device: str = ""
     token: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    minutes: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
 
 
 M = TypeVar("M")

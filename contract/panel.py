@@ -16,6 +16,8 @@ import msgspec
 
 EVENT = "event"
 """Text point of a panel: the compact JSON of its last event. Alarm lane; two equal texts are two events."""
+DUTY_ANSWER = "duty_answer"
+"""Text point of a transmitter: who answered a duty check. Alarm lane; two equal texts are two answers."""
 MAIN_POWER, STANDBY_POWER, BUS, CONTROLLER = "main_power", "standby_power", "bus", "controller"
 MODE, AUTO, MANUAL = "mode", "auto", "manual"
 """State point of the panel's control mode (控制方式) and its words. An event `other` at this address puts it to manual,

@@ -32,6 +32,7 @@ from contract.mqtt import MqttSettings
 from contract.profile import ONLINE, ProfileLibrary
 from contract.site import AgentEntry, Placed, Site, line_device, load_site
 from edge_agents.clock import AgentClock
+from edge_agents.drivers.gb26875.line import TransmitterLine
 from edge_agents.foreign import report as foreign
 from edge_agents.line_builder import Kept, LineBuilder
 from edge_agents.outbox import Outbox
@@ -210,6 +211,10 @@ class Agent:
         if request.kind == "poll":
             for line in self.lines:
                 line.request(request.device)
+        elif request.kind == "duty":
+            for line in self.lines:
+                if isinstance(line, TransmitterLine):
+                    line.check_duty(request.device, request.minutes)
         elif request.kind == "prove" and request.token:
             # The way of a device's alarm: its lane, disk, uplink. The quality says that it is none.
             at_ms = next_observed_ms(self._proof, self._now_ms())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from contract.messages import Reading, Request, Value, encode_readings
+from contract.panel import DUTY_ANSWER
+from contract.profile import ONLINE
 from contract.topics import is_ident
 from gateway.commands_form import Command, Form, Load, Name, Note, is_known, refuse
 from gateway.ledger.alarm_rows import statement, write_tested
@@ -36,6 +38,12 @@ class _Approve(Form):
 class _Read(Form):
     site: str
     device: str
+
+
+class _CheckDuty(Form):
+    site: str
+    device: str
+    minutes: Annotated[int, msgspec.Meta(ge=1, le=255)]
 
 
 class _Dismiss(Form):
@@ -130,6 +138,23 @@ def _read(args: _Read, actor: str, turn: Turn, _: None) -> Any:
     return {}
 
 
+def _check_duty(args: _CheckDuty, actor: str, turn: Turn, _: None) -> Any:
+    """Pass a duty check to a transmitter; the answer comes as its reading `duty_answer`."""
+    state, name = turn.state, f"{args.site}/{args.device}"
+    agent = state.owners.get((args.site, args.device))
+    if agent is None:
+        raise refuse("not_found", f"device {name}: got no such device.")
+    points = state.engine.points(args.site, agent)
+    if f"{args.device}/{DUTY_ANSWER}" not in points:
+        raise refuse("invalid", f"device {name}: got one that knows no duty checks, want a transmitter.")
+    is_online = points[f"{args.device}/{ONLINE}"].value is True
+    if not is_online or state.engine.cause_of(args.site, args.device) is not None:
+        raise refuse("unavailable", f"device {name}: got no connection to it. Try again when it is back.")
+    turn.requests.append((args.site, agent, Request(kind="duty", device=args.device, minutes=args.minutes)))
+    turn.changes.add_audit(actor, "device.check_duty", name, minutes=args.minutes)
+    return {}
+
+
 def _dismiss(args: _Dismiss, actor: str, turn: Turn, _: None) -> Any:
     found = next((key for key, row_id in turn.state.quarantine.items() if row_id == args.id), None)
     if found is None:
@@ -170,6 +195,7 @@ def _record(args: _Record, actor: str, turn: Turn, _: None) -> Any:
 
 COMMANDS = {
     "device.approve": Command(_Approve, _approve, _kept_of),
+    "device.check_duty": Command(_CheckDuty, _check_duty),
     "device.read": Command(_Read, _read),
     "quarantine.dismiss": Command(_Dismiss, _dismiss),
     "work.record": Command(_Record, _record),

@@ -39,7 +39,8 @@ work.record {site, device, work, at_ms, note} (inspection | maintenance | calibr
 duty.ask {site, origin, minutes} (a monitoring centre asks who is there); duty.answer {id};
 rules.reload {}; path.receipt {token, channel, hop}; notice.receipt {token};
 device.approve {site, device, profile, title_zh, title_en};
-device.read {site, device} (asks the agent to read it now); quarantine.dismiss {id};
+device.read {site, device} (asks the agent to read it now); device.check_duty {site, device, minutes} (passes a duty
+check to a transmitter); quarantine.dismiss {id};
 user.set_password {name, password_hash} (ends a one-time password); user.reset {name, password_hash} (a one-time
 password for 24 h); session.open {token_hash, user, expires_ms}; session.close {token_hash};
 sign_in.failed {name, address}; exported {what, range} (an export was handed out).

@@ -29,6 +29,8 @@ PROVE = frozenset({"duty", "administrator"})
 """Screens that prove the way to people: those of the duty desk."""
 ANSWER_DUTY = frozenset({"duty", "administrator"})
 """Say that somebody is here when a monitoring centre asks (查岗)."""
+CHECK_DUTY = frozenset({"duty", "administrator"})
+"""Ask the person at a transmitter to answer (查岗)."""
 READ_NOW = frozenset({"duty", "maintainer", "administrator"})
 APPROVE = frozenset({"maintainer", "administrator"})
 
@@ -104,6 +106,7 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/api/v1/centres"): SIGNED_IN,
     ("GET", "/api/v1/duty-checks"): SIGNED_IN,
     ("POST", "/api/v1/duty-checks/{check_id}/answer"): ANSWER_DUTY,
+    ("POST", "/api/v1/devices/{site}/{device}/duty-check"): CHECK_DUTY,
     ("GET", "/api/v1/history"): SIGNED_IN,
     ("GET", "/api/v1/stream"): SIGNED_IN,
 }

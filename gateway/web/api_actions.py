@@ -190,6 +190,12 @@ async def answer_duty(request: Request, check_id: int) -> m.DutyCheckAnswer:
     return m.DutyCheckAnswer.model_validate(row)
 
 
+@router.post("/api/v1/devices/{site}/{device}/duty-check", **_API)
+async def check_duty(request: Request, site: str, device: str, body: m.CheckDutyRequest) -> m.Done:
+    """Pass a duty check to a transmitter. The answer comes as its reading `duty_answer`."""
+    return await _do(request, "device.check_duty", site=site, device=device, minutes=body.minutes)
+
+
 @router.post("/api/v1/path-receipt", **_API)
 async def path_receipt(request: Request, body: m.PathReceiptRequest) -> m.Done:
     """A duty screen has painted the test of the path, and its sound is unlocked."""

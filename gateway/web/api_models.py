@@ -215,6 +215,13 @@ class ShelveRequest(Request):
     reason: str = Field(min_length=1, max_length=500)
 
 
+class CheckDutyRequest(Request):
+    """A duty check for the person at a transmitter."""
+
+    minutes: int = Field(default=5, ge=1, le=255)
+    """To be answered within so many."""
+
+
 class TakeOutRequest(Request):
     """Taken out of service until somebody returns it."""
 

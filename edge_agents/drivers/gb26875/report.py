@@ -17,7 +17,7 @@ from contract.gb26875.frame import RESPONSE
 from contract.gb26875.tables import Tables
 from contract.gb26875.time_tag import CHINA_OFFSET_S, TimeTag
 from contract.messages import Reading, Value
-from contract.panel import EVENT, WHOLE, EventClass, encode_event, is_address, raw_hex
+from contract.panel import DUTY_ANSWER, EVENT, WHOLE, EventClass, encode_event, is_address, raw_hex
 from contract.profile import ONLINE
 from edge_agents.drivers.gb26875.picture import Picture, Said, point_of
 from edge_agents.reporting import Reported, Reports, next_observed_ms
@@ -29,7 +29,7 @@ OLDEST_MS = 30 * 86_400_000
 REMEMBERED = 512
 """Objects remembered to tell a resend from a new event."""
 MISSED = q.uncertain("missed_events")
-MODE, DUTY_ANSWER, CLOCK = "mode", "duty_answer", "clock_offset_s"
+MODE, CLOCK = "mode", "clock_offset_s"
 CLOCK_STEP_S = 5.0
 """A change of the clock's offset that is worth a reading; the tag counts whole seconds."""
 
