@@ -15,9 +15,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from rules.horizon import LOOK, REVIEW, Progress
-from rules.memory import Agent, Device, Group, Line, Spans, Watch, World
+from rules.memory import Agent, Device, Group, Line, Watch, World
 from rules.model import AlarmIs, Findings, Rule
 from rules.phases import Block, Phases
+from rules.standings import Standing, Standings, Where, holds
 
 BROKER = "broker"
 RETURN_MS = 15_000
@@ -26,21 +27,6 @@ KEPT = 8
 """Past spans of an alarm that outlive a restart."""
 FINDINGS = 10_000
 """Findings kept of a rule; the oldest go first."""
-
-
-class Standing:
-    """An alarm that others look at: when it stood, and what the gateway said of it."""
-
-    __slots__ = ("device", "noted", "own", "site", "spans", "subject")
-
-    def __init__(self, site: str, device: str | None, subject: str, own: bool) -> None:
-        self.site = site
-        self.device = device
-        self.subject = subject
-        self.own = own
-        """The engine itself judges it; else it only hears of it."""
-        self.spans = Spans()
-        self.noted: frozenset[str] = frozenset()
 
 
 class Finding(NamedTuple):
@@ -60,7 +46,7 @@ class Causes:
         self._world = world
         self._progress = progress
         self._phases = phases
-        self._standing: dict[str, dict[str, Standing]] = {}
+        self._standings = Standings(world)
         self._findings: dict[str, list[Finding]] = {}
         self._looking: dict[str, list[Watch]] = {}
         self._inhibited: dict[str, list[Watch]] = {}
@@ -74,7 +60,7 @@ class Causes:
             named.update(name for leaf in rule.leaves() if isinstance(leaf, AlarmIs) for name in leaf.rules)
         self._named = frozenset(named)
         self._looking, self._inhibited = {}, {}
-        self._standing = {rule: of_rule for rule, of_rule in self._standing.items() if rule in named}
+        self._standings.keep_only(named)
 
     def follow(self, watch: Watch) -> None:
         """Know what the watch looks at and what inhibits it."""
@@ -95,7 +81,7 @@ class Causes:
 
     def end(self, rule: str, subject: str) -> None:
         """That rule does not judge that subject any more: an alarm of it explains and inhibits nothing."""
-        standing = self._standing.get(rule, {}).pop(subject, None)
+        standing = self._standings.pop(rule, subject)
         if standing is not None and standing.spans.end(self._world.now_ms):
             self._spread(rule, standing, self._world.now_ms)
 
@@ -106,32 +92,34 @@ class Causes:
         if watch.rule.id not in self._named:
             return
         device = None if watch.device is None else watch.device.name
-        standing = self._stand(watch.rule.id, watch.subject, watch.site, device)
+        standing = self._standings.stand(watch.rule.id, watch.subject, watch.site, device)
         changed = standing.spans.begin(at_ms) if watch.is_up else standing.spans.end(at_ms)
         if changed:
+            self._standings.moved(watch.rule.id, standing)
             watch.past = list(standing.spans.past)[-KEPT:]  # who catches up later looks back, also over a restart
             self._spread(watch.rule.id, standing, at_ms)
 
     def recall(self, watch: Watch) -> None:
         """After a restart: since when the alarm of the watch stands, and when it stood before."""
         if watch.rule.id in self._named and (watch.is_up or watch.past):
-            standing = self._stand(
-                watch.rule.id, watch.subject, watch.site, None if watch.device is None else watch.device.name
-            )
+            device = None if watch.device is None else watch.device.name
+            standing = self._standings.stand(watch.rule.id, watch.subject, watch.site, device)
             standing.spans.past.extend(watch.past)
             if watch.is_up:
                 standing.spans.begin(watch.up_ms)
+            self._standings.moved(watch.rule.id, standing)
 
     def note_alarm(self, rule: str, subject: str, site: str, device: str | None, states: frozenset[str]) -> None:
         """What the gateway says of the alarms of a rule on a subject."""
         if rule not in self._named:
             return
-        standing, now_ms = self._stand(rule, subject, site, device), self._world.now_ms
+        standing, now_ms = self._standings.stand(rule, subject, site, device), self._world.now_ms
         if states == standing.noted:
             return
         standing.noted = states
         if not standing.own:
             _ = standing.spans.begin(now_ms) if "active" in states else standing.spans.end(now_ms)
+        self._standings.moved(rule, standing)
         self._spread(rule, standing, now_ms)
 
     def note_finding(self, rule: str, subject: str, site: str, device: str | None, finding: str, at_ms: int) -> None:
@@ -146,12 +134,10 @@ class Causes:
                 self._progress.schedule(watch, self._world.now_ms, LOOK)
 
     def alarms(self, watch: Watch, rules: Sequence[str], scope: str, at_ms: int) -> Iterator[frozenset[str]]:
-        """The states of each alarm of these rules within the scope of the watch, as of that moment."""
+        """Which states alarms of these rules within the scope of the watch have, as of that moment."""
+        where = self._where(scope, watch)
         for rule in rules:
-            for standing in self._standing.get(rule, {}).values():
-                if self._is_within(scope, watch, standing.site, standing.device, standing.subject):
-                    active = frozenset(["active"]) if standing.spans.at(at_ms) else frozenset()
-                    yield (standing.noted - {"active"}) | active
+            yield from self._standings.states(rule, watch.site, where, at_ms)
 
     def finding_times(self, watch: Watch, rules: Sequence[str], finding: str, since_ms: int) -> list[int]:
         """When alarms of these rules about the watch's subject were found to be that, after that moment."""
@@ -163,14 +149,6 @@ class Causes:
             and known.finding == finding
             and self._is_within("device", watch, known.site, known.device, known.subject)
         )
-
-    def _stand(self, rule: str, subject: str, site: str, device: str | None) -> Standing:
-        of_rule = self._standing.setdefault(rule, {})
-        standing = of_rule.get(subject)
-        if standing is None:
-            own = (rule, subject) in self._world.watches
-            standing = of_rule[subject] = Standing(site, device, subject, own)
-        return standing
 
     def _spread(self, rule: str, standing: Standing, at_ms: int) -> None:
         for watch in self._inhibited.get(rule, ()):
@@ -197,14 +175,44 @@ class Causes:
         if scope == "line":
             return line is not None and (subject == line.path or (its is not None and its.line is line))
         if scope == "group":
-            return any(_holds(group, subject, device) for group in self._groups(watch))
+            return any(holds(group, subject, device) for group in self._groups(watch))
         if watch.group is not None:
-            return _holds(watch.group, subject, device)
+            return holds(watch.group, subject, device)
         mine = watch.device
         if its is None:  # the subject is a group, a line or an agent: of a group it is about every device in it
             group = next((g for g in self._world.groups.get(site, ()) if g.path == subject), None)
             return group is not None and mine is not None and mine.name in group.devices
         return mine is its
+
+    def _where(self, scope: str, watch: Watch) -> Where:
+        """The same as `_is_within`, for looking up instead of asking each."""
+        site, mine = watch.site, (watch.subject,)
+        line = self._line(watch)
+        if scope == "site":
+            return Where((), (), (("site", site, site),))
+        if scope == "agent":
+            agent = self._agent(watch, line)
+            if agent is None:
+                return Where(mine, (), ())
+            lines = [each.path for each in agent.lines]
+            return Where((*mine, agent.path, *lines), (), (("agent", site, agent.path),))
+        if scope == "line":
+            return Where(mine, (), ()) if line is None else Where((*mine, line.path), (), (("line", site, line.path),))
+        if scope == "group" or watch.group is not None:
+            return Where(mine, (), tuple(("group", site, group.path) for group in self._groups(watch)))
+        if watch.device is None:
+            return Where(mine, (), ())
+        name = watch.device.name
+        groups = tuple(group.path for group in self._world.groups.get(site, ()) if name in group.devices)
+        return Where(mine, groups, (("device", site, watch.device.path),))
+
+    def rearranged(self) -> None:
+        """Devices, lines, agents or groups are others now."""
+        self._standings.rearranged()
+
+    def joined(self, group: Group, device: str, point: str) -> None:
+        """A point, and its device with it, belongs to a group from now on."""
+        self._standings.joined(group, device, point)
 
     def _line(self, watch: Watch) -> Line | None:
         """The line that the subject of the watch hangs on, or is."""
@@ -226,7 +234,7 @@ class Causes:
             return
         device = None if watch.device is None else watch.device.name
         for group in self._world.groups.get(watch.site, ()):
-            if _holds(group, watch.subject, device):
+            if holds(group, watch.subject, device):
                 yield group
 
     # --- what explains an alarm ----------------------------------------------------------------------------------
@@ -234,11 +242,10 @@ class Causes:
     def block(self, watch: Watch, at_ms: int) -> Block | None:
         """What explains or inhibits the alarm at that moment."""
         for inhibit in watch.rule.inhibit_by:
-            for standing in self._standing.get(inhibit.rule, {}).values():
-                if standing.spans.at(at_ms) and self._is_within(
-                    inhibit.scope, watch, standing.site, standing.device, standing.subject
-                ):
-                    return Block(standing.subject, {"inhibited_by": inhibit.rule, "subject": standing.subject})
+            where = self._where(inhibit.scope, watch)
+            standing = self._standings.first_active(inhibit.rule, watch.site, where, at_ms)
+            if standing is not None:
+                return Block(standing.subject, {"inhibited_by": inhibit.rule, "subject": standing.subject})
         if watch.above is None:
             return None
         cause = self._above(watch, at_ms)
@@ -318,12 +325,3 @@ def grace_of(watch: Watch) -> int:
     """How long what was explained has to come back by itself once its cause is over, ms."""
     device = watch.device
     return RETURN_MS if device is None else max(RETURN_MS, device.wait_ms)
-
-
-def _holds(group: Group, subject: str, device: str | None) -> bool:
-    if subject == group.path:
-        return True
-    site, _, rest = subject.partition("/")
-    if site != group.site:
-        return False
-    return rest in group.points or (device is not None and rest == device and device in group.devices)

@@ -5,7 +5,8 @@ agent's clock offset), never later than it was received. A timer is a since-time
 
     memory.py    what is remembered          horizon.py   how far event time is complete, and the order of judging
     phases.py    the phases of an alarm      presence.py  agents, lines, silence
-    causes.py    what stands above an alarm  wiring.py    which rule watches what
+    causes.py    what stands above an alarm  standings.py alarms that others look at, by place
+    wiring.py    which rule watches what
     sight.py     what a condition sees       conditions.py, series.py   whether it holds
 
 The cost of a reading depends on the rules of its point only; a calm value of a calm point costs one dictionary
@@ -85,6 +86,7 @@ class Engine:
                 made = Group(site.site, group.id, group.kind, tuple(group.members))
                 groups.append(made)
                 self._wiring.group(made)
+                self._causes.rearranged()
         for agent in site.agents:
             self._wiring.agent(site.site, agent.id)
         for own in site.own_devices():
@@ -132,6 +134,7 @@ class Engine:
             made.line = self._wiring.line(site, above, line)
             made.line.devices.append(made)
         self._wiring.device(made)
+        self._causes.rearranged()
         of_agent = self.points(site, agent)
         built_in = [] if profile.is_own else [ONLINE] if profile.modbus is None else list(BUILT_IN)
         lanes = {point.name: above.lanes[point.lane] for point in profile.points_for(points)}

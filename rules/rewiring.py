@@ -124,6 +124,7 @@ class Rewiring:
         device = world.devices.pop((site, name), None)
         if device is None:
             return
+        self._causes.rearranged()
         for watch in [watch for watch in world.watches.values() if watch.device is device]:
             self._keep(watch)
             del world.watches[watch.rule.id, watch.subject]

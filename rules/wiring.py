@@ -265,6 +265,7 @@ class Wiring:
             if is_member(group, device.name, name):
                 group.points.add(f"{device.name}/{name}")
                 group.devices.add(device.name)
+                self._causes.joined(group, device.name, name)
                 self._join_group(group, device, name, slot)
 
     def _deep_of(self, profile: Profile) -> list[Plan]:
