@@ -80,7 +80,7 @@ REGISTER_POINTS: tuple[Point, ...] = (
     _word("duty_check", "查岗", "Duty check", "ok", "asked", "unanswered"),
     _word("handover", "交接班", "Handover", "ok", "due", "unsigned"),
     _word("shift", "本班时长", "Length of this shift", "ok", "long"),
-    _word("roster", "排班", "Roster", "ok", "gap", "double", "unqualified"),
+    _word("roster", "排班", "Roster", "ok", "gap", "double", "unqualified", "long"),
     _count("certificate_days", "证书剩余天数", "Days until a certificate expires", -36500),
     _word("log", "值班记录", "Control-room log", "ok", "overdue"),
     _word("equipment", "站内装备", "Equipment of the station", "ok", "unchecked", "expired", "short"),

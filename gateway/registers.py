@@ -18,6 +18,7 @@ from contract import quality as q
 from contract.messages import Reading, Value
 from contract.site import REGISTER_DEVICE
 from gateway.control.protocol import AlarmView
+from gateway.duty.checks import DutyChecks
 from gateway.duty.equipment import Equipment
 from gateway.duty.people import People
 from gateway.duty.readiness import Readiness
@@ -37,13 +38,17 @@ class Registers:
     """All of them.
 
     Args:
+        secret: the ledger's own (gateway/ledger/secret.py); derive from it what a register needs.
         said: last own readings of registers, `site/register/point` -> (value, observed_ms).
     """
 
-    def __init__(self, saved: SavedEntries, installation: Installation, said: dict[str, tuple[Value, int]]) -> None:
+    def __init__(
+        self, saved: SavedEntries, secret: bytes, installation: Installation, said: dict[str, tuple[Value, int]]
+    ) -> None:
         self._said = said
         self.people = People(saved)
-        self.roster = Roster(saved)
+        self.roster = Roster(saved, self.people)
+        self.checks = DutyChecks(saved, secret)
         self.shifts = Shifts(saved)
         self.equipment = Equipment(saved)
         self.incidents = Incidents(saved)
@@ -53,6 +58,7 @@ class Registers:
         self._all: tuple[Register, ...] = (
             self.people,
             self.roster,
+            self.checks,
             self.shifts,
             self.equipment,
             self.incidents,
@@ -67,6 +73,12 @@ class Registers:
         """Other sites or rules are in force."""
         for register in self._all:
             register.install(installation)
+
+    def restore(self, alarms: Iterable[AlarmView], alive_ms: int, now_ms: int) -> None:
+        """After a start: the open alarms, and when a gateway last ran on this ledger (ms UTC; 0: never)."""
+        known = list(alarms)
+        for register in self._all:
+            register.restore(known, alive_ms, now_ms)
 
     def next_due_ms(self) -> int | None:
         """When time alone next changes something (ms UTC)."""
