@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from contract import configfile
 from contract.configfile import Section
 from contract.errors import ConfigError
+from contract.grid import load_grid
 from contract.mqtt import BrokerUser, MqttSettings
 from contract.profile import ProfileLibrary
 from contract.site import Site, load_site
@@ -210,6 +211,11 @@ def _gateway_problems(at: _Locator, gateway: GatewaySettings) -> Iterator[str]:
         key, _, text = str(exc).partition(": ")
         yield f"{at(*key.split('.'))}: {text}" if key.startswith("gateway.") else str(exc)
         return
+    if len(sites) == len(gateway.sites):
+        try:
+            load_grid(gateway.grid, {site.site: (file, site) for file, site in sites})
+        except ConfigError as exc:
+            yield str(exc)
     for file, site in sites:
         yield from (str(found) for found in check_limits(file, site, rules) if found.is_error)
 

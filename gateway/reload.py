@@ -117,7 +117,8 @@ class Reloader:
         self.fault = text
 
     def _look(self) -> Stamp:
-        files = [*self._settings.sites, *_point_maps(self._settings, self._in_force().sites.values())]
+        grid = [] if self._settings.grid is None else [self._settings.grid]
+        files = [*grid, *self._settings.sites, *_point_maps(self._settings, self._in_force().sites.values())]
         files += [path for folder in self._settings.profiles for path in sorted(folder.glob("*.yaml"))]
         stamp = []
         for path in files:

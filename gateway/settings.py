@@ -9,6 +9,7 @@ from pydantic import Field
 from contract.configfile import Section
 from contract.equipment import Limits
 from contract.mqtt import BrokerUser
+from gateway.incidents.settings import ResponseSettings
 from gateway.upward.settings import Centre
 
 
@@ -17,6 +18,8 @@ class GatewaySettings(Section):
 
     sites: list[Path] = Field(min_length=1)
     """Site files, one a station."""
+    grid: Path | None = None
+    """Grid file: areas, their people and units (docs/duty.md); sites name their area in it."""
     data_dir: Path = Path("data")
     """Folder of the ledger, the control socket and the embedded history. One gateway a folder."""
     broker_user: BrokerUser | None = None
@@ -27,6 +30,8 @@ class GatewaySettings(Section):
     """Folders with further rule packs; one with the name of a shipped pack replaces it (docs/rule-lab.md)."""
     rule_overrides: dict[str, Limits] = {}
     """Durations and limits changed for this installation, by rule id."""
+    response: ResponseSettings = ResponseSettings()
+    """The first minutes of a fire."""
     centres: list[Centre] = []
     """Monitoring centres that are told of a station by GB/T 26875.3."""
     commit_ms: int = Field(default=10, ge=0, le=1000)

@@ -73,7 +73,7 @@ def _living(connection: sqlite3.Connection, now_ms: int) -> int:
 
 
 def _insert(connection: sqlite3.Connection, rows: list[tuple[str, str, str, int, int]], now_ms: int) -> None:
-    connection.executemany("INSERT INTO user VALUES (?,?,?,?,?)", rows)
+    connection.executemany("INSERT INTO user VALUES (?,?,?,?,?,'')", rows)
     audit.append(connection, [AuditEntry(now_ms, "gateway", "user.create", row[0], {"role": row[1]}) for row in rows])
 
 

@@ -249,13 +249,13 @@ class LedgerReader:
     def user(self, name: str) -> r.User | None:
         """A person who may sign in."""
         rows = self._all(
-            "SELECT name, role, password_hash, one_time_until_ms, created_ms FROM user WHERE name = ?", (name,)
+            "SELECT name, role, password_hash, one_time_until_ms, created_ms, area FROM user WHERE name = ?", (name,)
         )
         return r.User(*rows[0]) if rows else None
 
     def users(self) -> list[r.User]:
         """Everybody who may sign in."""
-        query = "SELECT name, role, password_hash, one_time_until_ms, created_ms FROM user ORDER BY name"
+        query = "SELECT name, role, password_hash, one_time_until_ms, created_ms, area FROM user ORDER BY name"
         return [r.User(*row) for row in self._all(query)]
 
     def session(self, token_hash: str) -> r.Session | None:

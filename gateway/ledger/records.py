@@ -180,6 +180,8 @@ class User(NamedTuple):
     password_hash: str
     one_time_until_ms: int | None
     created_ms: int
+    area: str = ""
+    """Area of the grid the person is for; '': everything."""
 
 
 class Session(NamedTuple):

@@ -195,15 +195,6 @@ CREATE TABLE upward_state (
     centre TEXT NOT NULL, point TEXT NOT NULL, word TEXT NOT NULL, PRIMARY KEY (centre, point)
 ) WITHOUT ROWID;
 
--- Duty checks (查岗): who asked, by when it is to be answered, who did.
-CREATE TABLE duty_check (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, site TEXT NOT NULL, origin TEXT NOT NULL, -- centre/ID
-    asked_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL,
-    state TEXT NOT NULL,              -- open | answered | late | unanswered
-    answered_ms INTEGER, answered_by TEXT
-);
-CREATE INDEX duty_check_open ON duty_check (state) WHERE state = 'open';
-
 -- Messages that could not be taken: counted by source and reason, the latest sample kept.
 CREATE TABLE quarantine (
     id INTEGER PRIMARY KEY, source TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,
@@ -232,7 +223,8 @@ CREATE TABLE approved_device (
 -- People. A one-time password dies at first use or at one_time_until_ms.
 CREATE TABLE user (
     name TEXT PRIMARY KEY, role TEXT NOT NULL,  -- duty | maintainer | inspector | administrator
-    password_hash TEXT NOT NULL, one_time_until_ms INTEGER, created_ms INTEGER NOT NULL
+    password_hash TEXT NOT NULL, one_time_until_ms INTEGER, created_ms INTEGER NOT NULL,
+    area TEXT NOT NULL DEFAULT ''     -- sees and does what lies in this area of the grid; '': everything
 ) WITHOUT ROWID;
 CREATE TABLE session (
     token_hash TEXT PRIMARY KEY, user TEXT NOT NULL, created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL

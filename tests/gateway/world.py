@@ -34,7 +34,7 @@ def install(folder: Path, site: str | None = None) -> Installation:
         path.write_text(site, "utf-8")
     found = load_installation(GatewaySettings(sites=[path], data_dir=folder))
     rules = {rule.id: rule for rule in found.rules.values() if rule.when.kind in ("state", "threshold")}
-    return Installation(found.sites, rules, found.library)
+    return Installation(found.sites, rules, found.library, found.grid)
 
 
 class World:
@@ -45,7 +45,7 @@ class World:
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
         prepare(self.connection, Path("memory"))
         for name in ("wang", "li"):
-            self.connection.execute("INSERT INTO user VALUES (?, 'duty', 'x', NULL, 0)", (name,))
+            self.connection.execute("INSERT INTO user VALUES (?, 'duty', 'x', NULL, 0, '')", (name,))
         self.installation = installation
         self.now_ms = now_ms
         self.events: list[Event] = []

@@ -86,7 +86,7 @@ class Station:
         """A person with PASSWORD, or with ONE_TIME when it is a one-time password."""
         password = ONE_TIME if one_time_until_ms is not None else PASSWORD
         self.db.execute(
-            "INSERT OR REPLACE INTO user VALUES (?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO user VALUES (?, ?, ?, ?, ?, '')",
             (name, role or name, _HASHER.hash(password), one_time_until_ms, now_ms()),
         )
 
