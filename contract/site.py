@@ -14,6 +14,7 @@ from contract import configfile
 from contract.configfile import Section
 from contract.equipment import Group, PointGroup, is_manual_type, zones_of
 from contract.errors import ConfigError
+from contract.hazard import HazardHandling
 from contract.lines import (
     DeviceEntry,
     Gb26875Line,
@@ -29,6 +30,8 @@ from contract.lines import (
     agent_device,
     line_device,
 )
+from contract.patrol import Opening, PlaceClass, Plan, TrainingPlan
+from contract.patrol_check import patrol_problems
 from contract.point_map import MappedPoint, load_point_map
 from contract.profile import (
     AGENT_PROFILE,
@@ -41,7 +44,7 @@ from contract.profile import (
     ProfileLibrary,
     Text,
 )
-from contract.site_check import group_problems, problems_of
+from contract.site_check import group_problems, places_in, problems_of
 from contract.station import Station
 
 SYSTEM_SITE = "system"
@@ -103,6 +106,16 @@ class Site(Section):
     location: Location | None = None
     station: Station | None = None
     """Its micro fire station, where it has one."""
+    place: PlaceClass = "other"
+    """Class of the place; how often it is patrolled and checked follows from it."""
+    opening: list[Opening] = []
+    """When a public gathering place is open, local time."""
+    patrols: list[Plan] = Field(default=[], max_length=40)
+    """Routes that are walked: fire patrols, self-checks, patrols of the facilities."""
+    trainings: list[TrainingPlan] | None = None
+    """Drills and training; without it the usual ones of a station, and of a key unit."""
+    hazards: HazardHandling = HazardHandling()
+    """How hazards are followed here."""
     groups: list[Group] = []
     """Points that are judged together, beside the zones that a panel's point map names."""
     _library: ProfileLibrary = PrivateAttr()
@@ -187,7 +200,7 @@ def load_site(path: Path, library: ProfileLibrary) -> Site:
             site._titled[entry.id] = library[entry.profile].with_titles(titles)
             digest.update(repr(sorted(points.items())).encode())
     site._content_hash = digest.hexdigest()[:16]
-    problems = list(group_problems(site, path, node))
+    problems = [*group_problems(site, path, node), *patrol_problems(site, places_in(path, node))]
     if problems:
         raise ConfigError("\n".join(problems))
     return site

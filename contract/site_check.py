@@ -38,7 +38,7 @@ At = Callable[..., str]
 
 def problems_of(site: Site, library: ProfileLibrary, path: Path, node: yaml.Node | None) -> Iterator[str]:
     """What is wrong with agents, lines and devices; nothing else of a site may be asked for before this is empty."""
-    at = _places(path, node)
+    at = places_in(path, node)
     yield from _of_site(site, at)
     agents: dict[str, str] = {}
     lines: dict[str, str] = {}
@@ -67,7 +67,7 @@ def problems_of(site: Site, library: ProfileLibrary, path: Path, node: yaml.Node
 
 def group_problems(site: Site, path: Path, node: yaml.Node | None) -> Iterator[str]:
     """What is wrong with the groups of a site whose devices and point maps are known."""
-    at = _places(path, node)
+    at = places_in(path, node)
     placed = list(site.placed())
     devices = {place.entry.id for place in placed}
     mapped = {group.id for group in list(site.all_groups())[len(site.groups) :]}
@@ -85,7 +85,9 @@ def group_problems(site: Site, path: Path, node: yaml.Node | None) -> Iterator[s
                 )
 
 
-def _places(path: Path, node: yaml.Node | None) -> At:
+def places_in(path: Path, node: yaml.Node | None) -> At:
+    """Gives `file:line: key` of a place in the file."""
+
     def at(*loc: int | str) -> str:
         line, key = configfile.locate(node, loc)
         return f"{path}:{line}: {key}"
