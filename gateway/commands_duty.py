@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from gateway.commands_form import Command, Form, Name, refuse
+from gateway.duty.checks import Answered, view
 from gateway.turn import Turn
 
 
@@ -23,7 +24,7 @@ class _Answer(Form):
 def _ask(args: _Ask, actor: str, turn: Turn, _: None) -> Any:  # noqa: ARG001  # the same call for every command
     if args.site not in turn.state.installation.sites:
         raise refuse("not_found", f"site {args.site[:100]!r}: got no such site.")
-    return msgspec.to_builtins(turn.duty.ask(args.site, args.origin, args.minutes))
+    return msgspec.to_builtins(view(turn.state.duty.ask(turn.pen, args.site, args.origin, args.minutes)))
 
 
 def _answer(args: _Answer, actor: str, turn: Turn, _: None) -> Any:
@@ -32,7 +33,7 @@ def _answer(args: _Answer, actor: str, turn: Turn, _: None) -> Any:
         if 0 < args.id < turn.state.duty.next_id:
             raise refuse("conflict", f"duty check {args.id}: was answered already.")
         raise refuse("not_found", f"duty check {args.id}: got no such check.")
-    return msgspec.to_builtins(turn.duty.answer(check, actor))
+    return msgspec.to_builtins(view(turn.state.duty.answer(turn.pen, check, Answered(actor))))
 
 
 COMMANDS = {"duty.ask": Command(_Ask, _ask), "duty.answer": Command(_Answer, _answer)}

@@ -17,7 +17,7 @@ from contract.site import REGISTER_DEVICE
 from gateway.alarms.book import Book
 from gateway.alarms.holding import held, make_holds
 from gateway.control.protocol import AgentView, Snapshot
-from gateway.duty.checks import DutyCheck, DutyChecks, load_duty
+from gateway.duty.checks import DutyChecks, view
 from gateway.ingest.clock import AgentTime, corrected
 from gateway.ingest.door import Door
 from gateway.installation import Installation
@@ -26,6 +26,7 @@ from gateway.ledger.changes import ALIVE, LAST_VALUE_INBOX
 from gateway.ledger.entries import SavedEntries, load_entries
 from gateway.ledger.reader import decode_value
 from gateway.ledger.records import ApprovedDevice, UnknownDevice
+from gateway.ledger.secret import load_secret
 from gateway.notify.names import InstalledNames
 from gateway.notify.state import Notification, NotifyParts, SavedNotification, load_notification, no_parts
 from gateway.registers import Registers
@@ -52,8 +53,8 @@ class Saved(NamedTuple):
     damaged: list[int]
     notification: SavedNotification
     done: Done
-    duty: tuple[list[DutyCheck], int]
     entries: SavedEntries
+    secret: bytes
     alive_ms: int
     series: list[tuple[str, Any]]
     tail: list[Tail]
@@ -97,8 +98,8 @@ def load(connection: sqlite3.Connection) -> Saved:
         damaged,
         load_notification(connection),
         load_work(connection),
-        load_duty(connection),
         load_entries(connection),
+        load_secret(connection),
         _alive_ms(connection),
         [(point, _json.decode(data)) for point, data in ask("SELECT point, data FROM series")],
         tail,
@@ -167,18 +168,23 @@ class WorkingState:
             saved.alive_ms,
         )
         self.done = saved.done
-        self.duty = DutyChecks(*saved.duty)
         said = {
             point: (slot.value, slot.observed_ms)
             for point, slot in self.engine.values()
             if slot.received_ms and point.split("/")[1] == REGISTER_DEVICE
         }
-        self.registers = Registers(saved.entries, installation, said)
+        self.registers = Registers(saved.entries, saved.secret, installation, said)
         tell_dates(self.engine, installation, saved.done)
         self.book.tell(self.engine)
+        self.registers.restore(self.book.open.values(), saved.alive_ms, now_ms)
         self._names: InstalledNames | None = None
         self.notification = Notification(notify or no_parts(), self.names)
         self.notification.restore(saved.notification, self.book.open.values(), now_ms)
+
+    @property
+    def duty(self) -> DutyChecks:
+        """Duty checks that are open or were missed lately."""
+        return self.registers.checks
 
     def install(self, installation: Installation) -> None:
         """Another installation is in force; the engine is the caller's."""
@@ -196,7 +202,7 @@ class WorkingState:
 
     def next_due_ms(self) -> int | None:
         """When something next happens by itself; None: nothing is waiting."""
-        parts = (self.engine, self.book.holds, self.notification, self.duty, self.registers)
+        parts = (self.engine, self.book.holds, self.notification, self.registers)
         times = (part.next_due_ms() for part in parts)
         return min((time for time in times if time is not None), default=None)
 
@@ -222,6 +228,6 @@ class WorkingState:
             **held(self.book.holds),
             proofs=self.notification.proofs.view(),
             notices=self.notification.parts.ways.view(),
-            duty_checks=[msgspec.to_builtins(check) for check in self.duty.shown.values()],
+            duty_checks=[msgspec.to_builtins(view(check)) for check in self.duty.shown.values()],
             entries=self.registers.view(),
         )

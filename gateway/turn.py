@@ -18,7 +18,6 @@ from gateway.alarms.coverage import names_behind
 from gateway.alarms.holding import Before, Holding
 from gateway.alarms.holds import FIRE
 from gateway.control.protocol import AgentView, Event
-from gateway.duty.checks import DutyTurn
 from gateway.ingest.clock import corrected, doubted
 from gateway.ingest.door import Accepted, Arrival, Refusal, Told
 from gateway.ingest.order import judge
@@ -69,7 +68,6 @@ class Turn:
         self.moves = Moves(state.book, state.engine, planner, self.changes, now_ms, partial(names_behind, state))
         self.holding = Holding(self.moves)
         self.pen = Pen(self.changes, now_ms)
-        self.duty = DutyTurn(state.duty, self.changes, now_ms)
         self._unknown_readings = unknown_readings
         self._unknown_devices = unknown_devices
         self._refused: dict[tuple[str, str], tuple[int, int, Refusal]] = {}
@@ -80,7 +78,7 @@ class Turn:
     def begin(self) -> None:
         """End and begin what is held until now. Call once, before all messages and commands."""
         self.holding.advance()
-        self.duty.advance()
+        self.state.registers.checks.advance(self.pen)  # before commands: one answered now may be late
 
     # --- messages ------------------------------------------------------------------------------------------------
 
@@ -332,7 +330,6 @@ class Turn:
         events = [Event(event="alarm", data=alarm) for alarm in self.moves.touched.values()]
         events += self.moves.events
         events += self.pen.events()
-        events += [Event(event="duty", data=msgspec.to_builtins(check)) for check in self.duty.touched.values()]
         events += [Event(event="agent", data=agent) for agent in self.touched_agents.values()]
         if self.readings:
             # The last of each point counts: it is the one the working state holds.

@@ -8,7 +8,7 @@ same transaction.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -96,6 +96,9 @@ class Register:
     def install(self, installation: Installation) -> None:
         """These sites and rules are in force."""
 
+    def restore(self, alarms: Iterable[AlarmView], alive_ms: int, now_ms: int) -> None:
+        """After a start: the open alarms, and when a gateway last ran on this ledger (ms UTC; 0: never)."""
+
     def next_due_ms(self) -> int | None:
         """When time alone next changes something (ms UTC)."""
         return None
@@ -116,6 +119,7 @@ class Pen:
         self._rows: dict[tuple[str, int], tuple[Any, ...]] = {}
         self._live: dict[tuple[str, int], Event] = {}
         self._said: dict[tuple[str, str], Value] = {}
+        self._told: list[Event] = []
 
     def write(self, sheet: Sheet[E], row: E, verb: str, actor: str = GATEWAY, **detail: Any) -> E:
         """Keep a row as it is now. verb: what was done, for the audit trail (`KIND.VERB`); detail: why."""
@@ -143,9 +147,17 @@ class Pen:
         said, self._said = self._said, {}
         return said
 
+    def add(self, step: Callable[[sqlite3.Connection], None]) -> None:
+        """Write something else for the same transaction."""
+        self._changes.steps.append(step)
+
+    def tell(self, event: Event) -> None:
+        """Tell screens something beside the rows."""
+        self._told.append(event)
+
     def events(self) -> list[Event]:
         """What screens are told."""
-        return list(self._live.values())
+        return [*self._live.values(), *self._told]
 
     def _write(self, connection: sqlite3.Connection) -> None:
         connection.executemany("INSERT OR REPLACE INTO entry VALUES (?,?,?,?,?,?,?,?)", self._rows.values())

@@ -245,6 +245,13 @@ CREATE TABLE entry (
 CREATE INDEX entry_open ON entry (kind) WHERE open;
 CREATE INDEX entry_site ON entry (kind, site, from_ms);
 
+-- Who people are. Rows and chain know a person by number only, so that this can be erased. certificates: kind -> number,
+-- JSON. Written by personal.py alone, which leaves nothing of what was there before.
+CREATE TABLE identity (
+    person INTEGER PRIMARY KEY, name TEXT NOT NULL, phone TEXT NOT NULL DEFAULT '',
+    certificates TEXT NOT NULL DEFAULT '{}', pin_hash TEXT
+);
+
 -- Append-only; hash = SHA-256 over the row and the hash before it.
 CREATE TABLE audit (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,

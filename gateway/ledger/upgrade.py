@@ -7,17 +7,44 @@ are missing are added with their defaults. A version that must do more (move or 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 from contract.errors import StartError
+from gateway.ledger import audit
+from gateway.ledger.records import AuditEntry
+from gateway.ledger.secret import SECRET, make_secret
 
 SCHEMA = Path(__file__).with_name("schema.sql")
 VERSION = 3
 """Version of the schema this code writes."""
-STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {}
+
+
+def _move_duty_checks(connection: sqlite3.Connection) -> None:
+    """To version 3: duty checks are rows of a register, and the ledger has a secret of its own."""
+    connection.execute("INSERT INTO meta VALUES (?, ?)", (SECRET, make_secret()))
+    if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'duty_check'").fetchone():
+        return  # version 1 knew none
+    (now_ms,) = connection.execute("SELECT coalesce(max(at_ms), 0) FROM audit").fetchone()
+    rows = connection.execute(
+        "SELECT id, site, origin, asked_ms, until_ms, state, answered_ms, answered_by FROM duty_check"
+    ).fetchall()
+    for number, site, origin, asked_ms, until_ms, state, answered_ms, answered_by in rows:
+        row = {
+            "id": number, "site": site, "state": "missed" if state == "unanswered" else state, "from_ms": asked_ms,
+            "until_ms": until_ms, "origin": origin, "answered_ms": answered_ms, "answered_by": answered_by,
+        }  # fmt: skip
+        values = (number, site, row["state"], state == "open", asked_ms, until_ms, json.dumps(row, ensure_ascii=False))
+        connection.execute("INSERT INTO entry VALUES ('duty_check',?,?,?,?,?,?,?)", values)
+        moved = AuditEntry(now_ms, "gateway", "duty_check.move", f"duty_check/{number}", {"row": row})
+        audit.append(connection, [moved])
+    connection.execute("DROP TABLE duty_check")
+
+
+STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {3: _move_duty_checks}
 """What else is to be done to reach a version, within the same transaction."""
 
 
@@ -31,7 +58,8 @@ def prepare(connection: sqlite3.Connection, path: Path) -> Path | None:
     if not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
         script = SCHEMA.read_text("utf-8")
         connection.executescript(
-            f"BEGIN EXCLUSIVE;\n{script}\nINSERT INTO meta VALUES ('schema','{VERSION}');\nCOMMIT;"
+            f"BEGIN EXCLUSIVE;\n{script}\nINSERT INTO meta VALUES ('schema','{VERSION}'), "
+            f"('{SECRET}','{make_secret()}');\nCOMMIT;"
         )
         return None
     try:

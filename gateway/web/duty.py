@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.duty.checks import CENTRE, OPEN, SHOWN_MS, UNANSWERED, DutyCheck
+from gateway.duty.checks import CENTRE, OPEN, SHOWN_MS, STATION, UNANSWERED, CheckView
 from gateway.web.inventory import Inventory
 from gateway.web.texts import Texts
 
@@ -41,7 +41,7 @@ class DutyScreen:
     """The checks that screens show. Kept from the control socket; times ms UTC."""
 
     def __init__(self) -> None:
-        self._checks: dict[int, DutyCheck] = {}
+        self._checks: dict[int, CheckView] = {}
 
     def replace(self, rows: Iterable[dict[str, Any]]) -> None:
         """Take a snapshot; it has no answered ones, so those known stay."""
@@ -50,18 +50,18 @@ class DutyScreen:
         for row in rows:
             self.apply(row)
 
-    def apply(self, row: dict[str, Any]) -> DutyCheck:
+    def apply(self, row: dict[str, Any]) -> CheckView:
         """Take one event in. Raises msgspec.ValidationError for a row that does not fit the protocol."""
-        check = msgspec.convert(row, DutyCheck)
+        check = msgspec.convert(row, CheckView)
         self._checks[check.id] = check
         return check
 
-    def waiting(self, now_ms: int) -> list[DutyCheck]:
+    def waiting(self, now_ms: int) -> list[CheckView]:
         """Those to be answered: open ones by their time, then those whose time is over, the latest first."""
         found = [c for c in self._shown(now_ms) if c.state in (OPEN, UNANSWERED)]
         return sorted(found, key=lambda c: (c.state != OPEN, c.until_ms if c.state == OPEN else -c.until_ms))
 
-    def answered(self, now_ms: int) -> list[DutyCheck]:
+    def answered(self, now_ms: int) -> list[CheckView]:
         """Those answered a moment ago, the latest first."""
         found = [c for c in self._shown(now_ms) if c.state not in (OPEN, UNANSWERED)]
         return sorted(found, key=lambda c: -(c.answered_ms or 0))
@@ -74,7 +74,7 @@ class DutyScreen:
         """Whether this check is known to be not answered."""
         return number in self._checks and self._checks[number].state in (OPEN, UNANSWERED)
 
-    def _shown(self, now_ms: int) -> list[DutyCheck]:
+    def _shown(self, now_ms: int) -> list[CheckView]:
         # The gateway says nothing when a check leaves the screens: its time does.
         self._checks = {n: c for n, c in self._checks.items() if (gone := _gone_ms(c)) is None or now_ms < gone}
         return list(self._checks.values())
@@ -104,10 +104,10 @@ def origin_text(origin: str, texts: Texts) -> str:
     """Who asks, in words."""
     if origin.startswith(CENTRE):
         return texts("Monitoring centre %(name)s", name=origin.removeprefix(CENTRE))
-    return origin
+    return texts("Random duty check") if origin == STATION else origin
 
 
-def _gone_ms(check: DutyCheck) -> int | None:
+def _gone_ms(check: CheckView) -> int | None:
     if check.state == OPEN:
         return None
     if check.state == UNANSWERED:
