@@ -47,6 +47,7 @@ from gateway.ingest.door import SAMPLE_BYTES, Refusal
 from gateway.ingest.subscriber import Subscriber
 from gateway.installation import load_installation
 from gateway.ledger.mirror_source import InboxSource
+from gateway.ledger.personal import Wiping
 from gateway.ledger.store import Store
 from gateway.notify.check import require
 from gateway.notify.receipts import load_key
@@ -187,6 +188,7 @@ async def open_gateway(
         await enter(_task("history", _supervise("history", lambda: _mirror(history, mirror))))
         await enter(_task("retention", _supervise("retention", retention.run)))
         await enter(_task("passwords", _supervise("passwords", lambda: _watch_passwords(store, settings, now_ms))))
+        await enter(_task("wiping", _supervise("wiping", Wiping(store).run)))
         await enter(_task("own facts", _supervise("own facts", facts.run)))
         await enter(sender)
         await enter(pipeline)

@@ -114,17 +114,15 @@ class Roster(Register):
     def keep(self, pen: Pen, site: str, day: date, duties: tuple[Duty, ...], actor: str, **detail: object) -> RosterDay:
         """Plan a day anew; no duties: nothing is planned for it any more."""
         before = self.day(site, day)
-        span = {
-            "from_ms": min((duty.from_ms for duty in duties), default=before.from_ms if before else pen.now_ms),
-            "until_ms": max((duty.until_ms for duty in duties), default=before.until_ms if before else pen.now_ms),
-        }
+        over_ms = pen.now_ms if before is None or before.until_ms is None else before.until_ms
         row = RosterDay(
             id=before.id if before is not None else self.sheet.take_id(),
             site=site,
             state="planned",
             day=day.isoformat(),
             duties=duties,
-            **span,
+            from_ms=min((d.from_ms for d in duties), default=before.from_ms if before is not None else pen.now_ms),
+            until_ms=max((d.until_ms for d in duties), default=over_ms),
         )
         touched = {
             number for each in (before, row) if each is not None for duty in each.duties for number in duty.people

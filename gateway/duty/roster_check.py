@@ -80,12 +80,13 @@ class Finding(NamedTuple):
 
 def shifts_of_day(station: Station, zone: tzinfo, day: date) -> list[Shift]:
     """The shifts that begin on a local day; each lasts until the next one begins, by the clock on the wall."""
-    times = sorted(station.shifts)
+    times = sorted(set(station.shifts))
     ends = [*((day, begin) for begin in times[1:]), (day + timedelta(days=1), times[0])]
-    return [
+    found = [
         Shift(day, f"{begin:%H:%M}", moment_ms(day, begin, zone), moment_ms(*end, zone))
         for begin, end in zip(times, ends, strict=True)
     ]
+    return [shift for shift in found if shift.from_ms < shift.until_ms]  # not one within a skipped hour
 
 
 def shifts_between(station: Station, zone: tzinfo, from_ms: int, until_ms: int) -> Iterator[Shift]:

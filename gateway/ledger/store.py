@@ -63,6 +63,28 @@ class Store:
         assert self._writer is not None
         return await asyncio.get_running_loop().run_in_executor(self._writer, self._transact, work)
 
+    async def empty_log(self) -> bool:
+        """Bring the whole write-ahead log into the file and cut it; False while a reader holds it.
+
+        Raises:
+            RetryLater: as `run`.
+        """
+        assert self._writer is not None
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._empty_log)
+
+    def _empty_log(self) -> bool:
+        try:
+            connection = self._connection or self._open()
+            # Nobody waits for a reader here: alarms are committed by this thread.
+            wait_ms = connection.execute("PRAGMA busy_timeout").fetchone()[0]
+            connection.execute("PRAGMA busy_timeout=0")
+            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            connection.execute(f"PRAGMA busy_timeout={wait_ms}")
+        except sqlite3.Error as exc:
+            self._drop_connection()
+            raise RetryLater(f"{self.path}: {exc}. Free space or mend the disk; nothing is lost meanwhile.") from exc
+        return not busy
+
     def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
             connection = self._connection or self._open()
