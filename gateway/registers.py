@@ -20,6 +20,7 @@ from contract.site import REGISTER_DEVICE
 from gateway.control.protocol import AlarmView
 from gateway.duty.checks import DutyChecks
 from gateway.duty.equipment import Equipment
+from gateway.duty.freshness import Sight
 from gateway.duty.people import People
 from gateway.duty.readiness import Readiness
 from gateway.duty.roster import Roster
@@ -33,6 +34,9 @@ from gateway.work.patrols import Patrols
 REPEAT_MS = 3_600_000
 """What was said is said again this often, so that the history shows no gap where nothing changed."""
 
+NOT_KNOWN = q.unknown("not_known")
+"""Quality of what a register cannot say now."""
+
 
 class Registers:
     """All of them.
@@ -40,10 +44,16 @@ class Registers:
     Args:
         secret: the ledger's own (gateway/ledger/secret.py); derive from it what a register needs.
         said: last own readings of registers, `site/register/point` -> (value, observed_ms).
+        sight: tells how fresh the data of sites is; None: nothing is ever too old.
     """
 
     def __init__(
-        self, saved: SavedEntries, secret: bytes, installation: Installation, said: dict[str, tuple[Value, int]]
+        self,
+        saved: SavedEntries,
+        secret: bytes,
+        installation: Installation,
+        said: dict[str, tuple[Value, int]],
+        sight: Sight | None = None,
     ) -> None:
         self._said = said
         self.people = People(saved)
@@ -52,9 +62,9 @@ class Registers:
         self.shifts = Shifts(saved)
         self.equipment = Equipment(saved)
         self.incidents = Incidents(saved)
-        self.patrols = Patrols(saved)
+        self.patrols = Patrols(saved, secret)
         self.hazards = Hazards(saved)
-        self.readiness = Readiness(saved)
+        self.readiness = Readiness(saved, sight)
         self._all: tuple[Register, ...] = (
             self.people,
             self.roster,
@@ -112,7 +122,7 @@ class Registers:
                 continue
             self._said[point] = (value, pen.now_ms)
             site, _, name = point.partition("/")
-            found.setdefault(site, []).append(Reading(name, pen.now_ms, value, q.GOOD))
+            found.setdefault(site, []).append(Reading(name, pen.now_ms, value, q.GOOD if value is not None else NOT_KNOWN))
         return found
 
     def view(self) -> dict[str, list[dict[str, Any]]]:
