@@ -8,9 +8,9 @@ from __future__ import annotations
 import sqlite3
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -19,7 +19,9 @@ from contract.messages import Reading
 from gateway.control.protocol import AgentView, AlarmView
 from gateway.ledger import records as r
 from gateway.ledger.alarm_rows import ALARMS, DRILLS, MAINTENANCE, alarm_view, drill_row, maintenance_row
+from gateway.ledger.entries import E, Kind, entries, find_entry
 
+T = TypeVar("T")
 _readings = msgspec.json.Decoder(list[Reading])
 _json = msgspec.json.Decoder()
 _scalar = msgspec.json.Decoder(float | bool | str | None)
@@ -179,6 +181,16 @@ class LedgerReader:
         )
         return [r.WorkRow(*row) for row in self._all(query, (site, site, device, device, limit))]
 
+    # --- registers -----------------------------------------------------------------------------------------------
+
+    def entries(self, kind: Kind[E], **terms: Any) -> list[E]:
+        """Rows of a register that fit, newest first; terms as of `gateway.ledger.entries.entries`."""
+        return self._ask(lambda connection: list(entries(connection, kind, **terms)))
+
+    def entry(self, kind: Kind[E], entry_id: int) -> E | None:
+        """One row of a register, open or not."""
+        return self._ask(lambda connection: find_entry(connection, kind, entry_id))
+
     # --- devices and messages ------------------------------------------------------------------------------------
 
     def quarantine(self) -> list[r.QuarantineRow]:
@@ -315,13 +327,16 @@ class LedgerReader:
         return rows[0][0] if rows else None
 
     def _all(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        return self._ask(lambda connection: connection.execute(query, values).fetchall())
+
+    def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
         with self._lock:
             try:
                 if self._connection is None:
                     self._connection = sqlite3.connect(
                         f"file:{self.path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
                     )
-                return self._connection.execute(query, values).fetchall()
+                return question(self._connection)
             except sqlite3.Error as exc:
                 if self._connection is not None:
                     self._connection.close()

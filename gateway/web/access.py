@@ -121,6 +121,8 @@ class Person(NamedTuple):
     name: str
     role: str
     csrf: str
+    area: str = ""
+    """Area of the grid the person is for; '': everything."""
 
     def may(self, roles: frozenset[str]) -> bool:
         """Whether the person has one of the roles."""
@@ -218,7 +220,7 @@ class Guard:
         session, user = found
         if session.expires_ms <= self._now_ms() or user.one_time_until_ms is not None:
             return None
-        return Person(user.name, user.role, csrf_of(token))
+        return Person(user.name, user.role, csrf_of(token), user.area)
 
     async def _check_csrf(self, request: Request, person: Person | None) -> None:
         given = request.headers.get("x-csrf-token")

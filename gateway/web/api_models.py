@@ -44,6 +44,8 @@ class SessionAnswer(Answer):
     role: str = Field(examples=["duty"])
     csrf: str = Field(examples=["6f0c…"])
     """Send it as X-CSRF-Token with every request that changes something."""
+    area: str = Field(default="", examples=["shuiye-town"])
+    """Area of the grid the person is for; empty: everything."""
 
 
 class AgentAnswer(Answer):

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.staticfiles import StaticFiles
 
 from contract.errors import ConfigError, StartError
+from contract.grid import load_grid
 from contract.profile import ProfileLibrary
 from contract.site import load_site
 from gateway.control.client import SOCKET
@@ -141,7 +142,9 @@ async def _guard(request: Request) -> None:
     """Runs before every route."""
     path = getattr(request.scope.get("route"), "path", "")
     request.state.person = None
-    request.state.person = await web_of(request).guard.check(request, path)
+    web = web_of(request)
+    person = request.state.person = await web.guard.check(request, path)
+    request.state.sites = None if person is None else web.sites_of(person)
 
 
 @contextlib.asynccontextmanager
@@ -180,10 +183,12 @@ def load_inventory(gateway: GatewaySettings) -> Inventory:
     """Sites and rules from the same files the gateway runs on. Raises ConfigError."""
     library = ProfileLibrary(gateway.profiles)
     sites = [load_site(path, library) for path in gateway.sites]
+    files = zip(gateway.sites, sites, strict=True)
     return Inventory(
         sites={site.site: site for site in sites},
         rules=load_packs(gateway.rule_folders, gateway.rule_overrides),
         library=library,
+        grid=load_grid(gateway.grid, {site.site: (path, site) for path, site in files}),
     )
 
 

@@ -65,15 +65,15 @@ async def shelve(web: Web, person: Person, alarm_id: int, until_ms: int, reason:
 async def answer_duty(web: Web, who: Person, check_id: int) -> dict[str, Any]:
     """Answer a duty check; gives its row. One whose time is over is answered late."""
     row: dict[str, Any] = await web.link.ask("duty.answer", who.name, id=check_id)
-    await _until(lambda: not web.picture.duty.waits(check_id))
+    await _until(lambda: not web.all.picture.duty.waits(check_id))
     return row
 
 
 async def do(web: Web, who: Person, op: Op, /, **args: Any) -> Any:
     """Any other command; gives the gateway's result."""
-    changes = web.picture.changes
+    changes = web.all.picture.changes
     result = await web.link.ask(op, who.name, **args)
-    await _until(lambda: web.picture.changes != changes)
+    await _until(lambda: web.all.picture.changes != changes)
     return result
 
 
@@ -86,7 +86,7 @@ def local_ms(text: str, zone: str) -> int:
 
 
 def _is_acknowledged(web: Web, alarm_id: int) -> bool:
-    alarm = web.picture.alarms.get(alarm_id)
+    alarm = web.all.picture.alarms.get(alarm_id)
     return alarm is None or alarm.acknowledged_ms is not None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from contract.errors import RetryLater
 from gateway.history.base import History
 from gateway.ledger.records import Session, User
 from gateway.web.access import Cookies, Guard, Person
+from gateway.web.areas import AreaLedger, inventory_within, picture_within
 from gateway.web.inventory import Inventory
 from gateway.web.ledger import WebLedger
 from gateway.web.link import Link
@@ -48,6 +50,8 @@ class Web:
     catalogues: dict[Language, dict[str, str]]
     pages: jinja2.Environment
     receipts: Brake = field(default_factory=Brake)
+    whole: Web | None = None
+    """The context of all areas, where this is the one of a person of some; commands wait for its picture."""
     ended: set[str] = field(default_factory=set)
     """Hashes of sessions signed out here. One entry a sign-out; gone with the process, as by then the ledger knows."""
 
@@ -65,8 +69,36 @@ class Web:
 
         return None if token_hash in self.ended else await self.read(both)
 
+    def sites_of(self, person: Person) -> frozenset[str] | None:
+        """Sites and areas the person is for, as rows of registers name them; None: all there are.
+
+        An area that is no longer in the grid has none.
+        """
+        if not person.area:
+            return None
+        grid = self.all.inventory.grid
+        return grid.sites_of(person.area) | grid.below(person.area)
+
+    def within(self, sites: frozenset[str]) -> Web:
+        """The context of these sites alone, as it is now."""
+        return dataclasses.replace(
+            self,
+            inventory=inventory_within(self.inventory, sites),
+            ledger=AreaLedger(self.ledger, sites),
+            picture=picture_within(self.picture, sites, self.now_ms),
+            whole=self,
+        )
+
+    @property
+    def all(self) -> Web:
+        """The context of all areas."""
+        return self.whole or self
+
     async def refresh_approvals(self) -> None:
         """Know the devices approved since; a ledger that cannot be read now changes nothing."""
+        if self.whole is not None:
+            await self.whole.refresh_approvals()
+            return
         try:
             self.inventory.approve(await self.read(self.ledger.approved_devices))
         except RetryLater:
@@ -81,9 +113,10 @@ class Web:
 
 
 def web_of(request: Request) -> Web:
-    """The context of the app that serves this request."""
+    """The context of the app that serves this request; of a person of one area, as far as that goes."""
     web: Web = request.app.state.web
-    return web
+    sites: frozenset[str] | None = getattr(request.state, "sites", None)
+    return web if sites is None else web.within(sites)
 
 
 def person_of(request: Request) -> Person:

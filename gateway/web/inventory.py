@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from contract.equipment import Asset
 from contract.errors import WeizhanError
+from contract.grid import Grid, GridFile
 from contract.profile import GATEWAY_PROFILE, ONLINE_POINT, Point, Profile, ProfileLibrary, Text
 from contract.site import GATEWAY_DEVICE, SYSTEM_SITE, OwnDevice, Placed, Site
 from gateway.ledger.records import ApprovedDevice
@@ -50,6 +51,7 @@ class Inventory:
     devices: dict[str, Device] = field(default_factory=dict)
     own: dict[str, Device] = field(default_factory=dict)
     """What reports on itself and is no equipment: lines, agents, the gateway."""
+    grid: Grid = field(default_factory=lambda: Grid(GridFile(), {}))
 
     def __post_init__(self) -> None:
         for site in self.sites.values():
