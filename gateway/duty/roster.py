@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from datetime import date
 from zoneinfo import ZoneInfo
 
@@ -10,12 +10,12 @@ from msgspec.structs import replace
 
 from contract.station import Station
 from gateway.duty.people import People
+from gateway.duty.planning import Draft, Plans
 from gateway.duty.roster_check import (
     HORIZON_MS,
     ROSTER,
     Duty,
     Finding,
-    Held,
     RosterDay,
     judge_roster,
     shifts_between,
@@ -25,8 +25,6 @@ from gateway.installation import Installation
 from gateway.ledger.entries import Pen, Register, SavedEntries, Sheet
 
 DAY_MS = 86_400_000
-HeldBy = Callable[[int], Sequence[Held]]
-"""Every duty somebody is planned for."""
 
 
 class Roster(Register):
@@ -35,15 +33,11 @@ class Roster(Register):
     def __init__(self, saved: SavedEntries, people: People) -> None:
         self.sheet = Sheet(ROSTER, saved)
         self._people = people
-        self._days: dict[str, dict[str, RosterDay]] = {}
-        self._held: dict[int, dict[tuple[str, str], tuple[Held, ...]]] = {}
-        """Person -> (site, day) -> duties."""
-        self._stations: dict[str, tuple[Station, ZoneInfo]] = {}
+        self.plans = Plans(self.sheet.rows.values())
+        self.stations: dict[str, tuple[Station, ZoneInfo]] = {}
         self._again: set[str] = set()
         """Sites to be judged in this turn."""
         self._due_ms: dict[str, int] = {}
-        for row in self.sheet.rows.values():
-            self._index(row)
 
     def sheets(self) -> Iterable[Sheet[RosterDay]]:
         """Its rows."""
@@ -52,8 +46,8 @@ class Roster(Register):
     def install(self, installation: Installation) -> None:
         """Posts, shifts and crews may be others."""
         sites = installation.sites.values()
-        self._stations = {s.site: (s.station, ZoneInfo(s.time_zone)) for s in sites if s.station is not None}
-        self._again = {*self._stations, *self._days}
+        self.stations = {s.site: (s.station, ZoneInfo(s.time_zone)) for s in sites if s.station is not None}
+        self._again = {*self.stations, *self.plans.days}
         self._due_ms = {}
 
     def next_due_ms(self) -> int | None:
@@ -64,10 +58,10 @@ class Roster(Register):
         """Put away the days that are over, and judge the sites where something changed."""
         due = {site for site, due_ms in self._due_ms.items() if due_ms <= pen.now_ms}
         for site in sorted(due | self._again):
-            for row in [row for row in self._days.get(site, {}).values() if _is_over(row, pen.now_ms)]:
-                self._forget(row)
+            for row in [row for row in self.plans.days.get(site, {}).values() if _is_over(row, pen.now_ms)]:
+                self.plans.drop(row.site, row.day)
                 pen.write(self.sheet, replace(row, state="past"), "end")
-            if site in self._stations:
+            if site in self.stations:
                 pen.say(site, "roster", word_of(self.findings(site, pen.now_ms)))
             self._due_ms.pop(site, None)
             if (next_ms := self._next_ms(site, pen.now_ms)) is not None:
@@ -78,38 +72,34 @@ class Roster(Register):
 
     def day(self, site: str, day: date) -> RosterDay | None:
         """The roster of the shifts that begin on a local day."""
-        return self._days.get(site, {}).get(day.isoformat())
-
-    def held(self, person_id: int) -> Sequence[Held]:
-        """Every duty somebody is planned for, anywhere."""
-        return [each for held in self._held.get(person_id, {}).values() for each in held]
+        return self.plans.days.get(site, {}).get(day.isoformat())
 
     def planned(self, site: str, at_ms: int) -> dict[str, tuple[int, ...]]:
         """Who is planned at that moment: post -> people."""
-        rows = self._days.get(site, {}).values()
+        rows = self.plans.days.get(site, {}).values()
         return {d.post: d.people for row in rows for d in row.duties if d.from_ms <= at_ms < d.until_ms}
 
     def findings(self, site: str, now_ms: int) -> list[Finding]:
         """What is wrong with a station's roster of the days to come."""
-        return self.judge(site, now_ms, self._days.get(site, {}), self.held)
-
-    def judge(self, site: str, now_ms: int, days: Mapping[str, RosterDay], held: HeldBy) -> list[Finding]:
-        """The same of a roster that is not kept (yet)."""
-        station, zone = self._stations[site]
+        station, zone = self.stations[site]
         return judge_roster(
             site,
             station,
             zone,
-            days,
+            self.plans.days.get(site, {}),
             find=self._people.find,
             listed=len(self._people.of_site(site)),
-            held=held,
+            held=self.plans.held,
             span_ms=(now_ms, now_ms + HORIZON_MS),
         )
 
+    def draft(self) -> Draft:
+        """What a change would make of it."""
+        return Draft(self.plans, self.stations, self._people.find, lambda site: len(self._people.of_site(site)))
+
     def people_changed(self, person_id: int, *sites: str) -> None:
         """Certificates, site or state of somebody are others: judge again where they are planned, and these sites."""
-        self._again |= {site for site, _ in self._held.get(person_id, {})} | {s for s in sites if s in self._stations}
+        self._again |= {each.site for each in self.plans.held(person_id)} | {s for s in sites if s in self.stations}
 
     def keep(self, pen: Pen, site: str, day: date, duties: tuple[Duty, ...], actor: str, **detail: object) -> RosterDay:
         """Plan a day anew; no duties: nothing is planned for it any more."""
@@ -127,9 +117,7 @@ class Roster(Register):
         touched = {
             number for each in (before, row) if each is not None for duty in each.duties for number in duty.people
         }
-        if before is not None:
-            self._forget(before)
-        self._index(row)
+        self.plans.put(row)
         pen.write(self.sheet, row, "plan", actor, **detail)
         self._again.add(site)
         # Double duty shows at the other site as well.
@@ -137,23 +125,11 @@ class Roster(Register):
             self.people_changed(number)
         return row
 
-    def _index(self, row: RosterDay) -> None:
-        self._days.setdefault(row.site, {})[row.day] = row
-        for duty in row.duties:
-            for number in duty.people:
-                places = self._held.setdefault(number, {})
-                places[row.site, row.day] = (*places.get((row.site, row.day), ()), Held(row.site, duty))
-
-    def _forget(self, row: RosterDay) -> None:
-        self._days.get(row.site, {}).pop(row.day, None)
-        for number in {number for duty in row.duties for number in duty.people}:
-            self._held.get(number, {}).pop((row.site, row.day), None)
-
     def _next_ms(self, site: str, now_ms: int) -> int | None:
         """When a shift ends or the next one comes into sight, or a day is over."""
-        times = [row.until_ms + DAY_MS for row in self._days.get(site, {}).values() if row.until_ms is not None]
-        if site in self._stations:
-            station, zone = self._stations[site]
+        times = [row.until_ms + DAY_MS for row in self.plans.days.get(site, {}).values() if row.until_ms is not None]
+        if site in self.stations:
+            station, zone = self.stations[site]
             ahead_ms = now_ms + HORIZON_MS
             times += [shift.until_ms for shift in shifts_between(station, zone, now_ms, now_ms + 1)]
             times += [

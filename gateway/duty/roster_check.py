@@ -54,9 +54,10 @@ class Shift(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A person's duty somewhere."""
+    """A person's duty somewhere. day: of the roster it stands in."""
 
     site: str
+    day: str
     duty: Duty
 
 
@@ -95,6 +96,11 @@ def shifts_between(station: Station, zone: tzinfo, from_ms: int, until_ms: int) 
     while moment_ms(day, time(), zone) < until_ms:
         yield from (s for s in shifts_of_day(station, zone, day) if s.until_ms > from_ms and s.from_ms < until_ms)
         day += timedelta(days=1)
+
+
+def shift_at(station: Station, zone: tzinfo, at_ms: int) -> Shift:
+    """The shift planned for that moment; at a change it is the one that begins."""
+    return next(shifts_between(station, zone, at_ms, at_ms + 1))
 
 
 def judge_roster(

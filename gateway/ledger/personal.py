@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -24,6 +25,7 @@ WIPE = "wipe"
 """meta key: an erasure of this time is not yet out of the write-ahead log."""
 PAUSE_S = 2.0
 _SETTINGS = ("OFF", "ON", "FAST")
+_encode = msgspec.json.Encoder().encode
 _numbers = msgspec.json.Decoder(dict[str, str])
 
 
@@ -48,17 +50,28 @@ def find_identities(connection: sqlite3.Connection, people: Iterable[int] | None
     }
 
 
-def write_identity(identity: Identity) -> Callable[[sqlite3.Connection], None]:
-    """A step of a transaction: keep who somebody is."""
-    numbers = msgspec.json.encode(identity.certificates).decode()
+def add_identity(identity: Identity) -> Callable[[sqlite3.Connection], None]:
+    """A step of a transaction: keep who somebody new is."""
+    values = (*identity[:3], _encode(identity.certificates).decode(), identity.pin_hash)
+    return partial(_write, "INSERT INTO identity VALUES (?,?,?,?,?)", values)
 
-    def step(connection: sqlite3.Connection) -> None:
-        with _overwriting(connection):
-            connection.execute(
-                "INSERT OR REPLACE INTO identity VALUES (?,?,?,?,?)", (*identity[:3], numbers, identity.pin_hash)
-            )
 
-    return step
+def change_identity(
+    person: int, name: str, phone: str, certificates: dict[str, str]
+) -> Callable[[sqlite3.Connection], None]:
+    """A step of a transaction: somebody's name, phone, numbers of certificates are others."""
+    values = (name, phone, _encode(certificates).decode(), person)
+    return partial(_write, "UPDATE identity SET name = ?, phone = ?, certificates = ? WHERE person = ?", values)
+
+
+def set_pin(person: int, pin_hash: str | None) -> Callable[[sqlite3.Connection], None]:
+    """A step of a transaction: give somebody a PIN, or take it away."""
+    return partial(_write, "UPDATE identity SET pin_hash = ? WHERE person = ?", (pin_hash, person))
+
+
+def _write(query: str, values: tuple[Any, ...], connection: sqlite3.Connection) -> None:
+    with _overwriting(connection):
+        connection.execute(query, values)
 
 
 def erase(table: str, key: str, value: Any, at_ms: int) -> Callable[[sqlite3.Connection], None]:
