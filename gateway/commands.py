@@ -6,6 +6,7 @@ told only after the commit.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -13,8 +14,12 @@ import msgspec
 from gateway import commands_alarms, commands_devices, commands_duty, commands_holds, commands_notify, commands_people
 from gateway.commands_form import Command, Form, Load, refuse
 from gateway.control.client import ControlError
-from gateway.control.protocol import Ask
+from gateway.control.protocol import AlarmView, Ask
 from gateway.turn import Turn
+
+
+KINDS = {"duty": "duty_check"}
+"""Rows of registers that commands name otherwise."""
 
 
 def execute(ask: Ask, turn: Turn, loaded: Any = None) -> Any:
@@ -23,6 +28,7 @@ def execute(ask: Ask, turn: Turn, loaded: Any = None) -> Any:
     loaded: what `needs` asked for.
     """
     command, args = _parse(ask)
+    _check_area(ask, turn, loaded)
     return command.act(args, ask.actor, turn, loaded)
 
 
@@ -33,6 +39,40 @@ def needs(ask: Ask) -> Load | None:
     except ControlError:
         return None
     return None if command.needs is None else command.needs(args)
+
+
+def _check_area(ask: Ask, turn: Turn, loaded: Any) -> None:
+    """What lies in another area does not exist for a person of one area."""
+    area = turn.state.areas.get(ask.actor)
+    if not area:
+        return
+    grid = turn.state.installation.grid
+    mine = grid.sites_of(area) | grid.below(area)
+    for what, site in _named_sites(ask, turn, loaded):
+        if site not in mine:
+            raise refuse("not_found", f"{what}: got nothing of area {area!r}, which is all you may see.")
+
+
+def _named_sites(ask: Ask, turn: Turn, loaded: Any) -> Iterator[tuple[str, str]]:
+    """What a command is about, and the site (or area) that lies in."""
+    state, args = turn.state, ask.args
+    if isinstance(site := args.get("site"), str) and site:
+        yield f"site {site[:100]!r}", site
+    if isinstance(subject := args.get("subject"), str) and subject:
+        yield f"subject {subject[:100]!r}", subject.partition("/")[0]
+    number = args.get("alarm_id")
+    if isinstance(number, int):
+        alarm = state.book.open.get(number) or state.book.closed.get(number)
+        alarm = alarm or (loaded if isinstance(loaded, AlarmView) else None)
+        if alarm is not None:
+            yield f"alarm {number}", alarm.site
+    number, kind = args.get("id"), ask.op.partition(".")[0]
+    if isinstance(number, int):
+        holds = state.book.holds
+        row: Any = {"drill": holds.drills, "maintenance": holds.windows}.get(kind, {}).get(number)
+        row = row or state.registers.find(KINDS.get(kind, kind), number) or loaded
+        if isinstance(site := getattr(row, "site", None), str):
+            yield f"{kind} {number}", site
 
 
 def _parse(ask: Ask) -> tuple[Command, Form]:

@@ -27,7 +27,7 @@ from gateway.duty.roster import Roster
 from gateway.duty.shifts import Shifts
 from gateway.incidents.register import Incidents
 from gateway.installation import Installation
-from gateway.ledger.entries import Pen, Register, SavedEntries
+from gateway.ledger.entries import Entry, Pen, Register, SavedEntries
 from gateway.work.hazards import Hazards
 from gateway.work.patrols import Patrols
 
@@ -89,6 +89,15 @@ class Registers:
         known = list(alarms)
         for register in self._all:
             register.restore(known, alive_ms, now_ms)
+
+    def find(self, kind: str, number: int) -> Entry | None:
+        """The open row of a kind."""
+        for register in self._all:
+            for sheet in register.sheets():
+                if sheet.kind.name == kind and number in sheet.rows:
+                    found: Entry = sheet.rows[number]
+                    return found
+        return None
 
     def next_due_ms(self) -> int | None:
         """When time alone next changes something (ms UTC)."""

@@ -49,6 +49,8 @@ class Saved(NamedTuple):
     approved: list[ApprovedDevice]
     quarantine: dict[tuple[str, str], int]
     users: dict[str, str]
+    areas: dict[str, str]
+    """Users of one area of the grid only, and which."""
     values: dict[str, tuple[int, int, Value, str]]
     damaged: list[int]
     notification: SavedNotification
@@ -94,6 +96,7 @@ def load(connection: sqlite3.Connection) -> Saved:
         ],
         {(row[1], row[2]): row[0] for row in ask("SELECT id, source, reason FROM quarantine")},
         dict(ask("SELECT name, role FROM user").fetchall()),
+        dict(ask("SELECT name, area FROM user WHERE area <> ''").fetchall()),
         values,
         damaged,
         load_notification(connection),
@@ -154,6 +157,7 @@ class WorkingState:
         self.quarantine = saved.quarantine
         self.next_quarantine = max(saved.quarantine.values(), default=0) + 1
         self.users = saved.users
+        self.areas = saved.areas
         self.owners = installation.owners(saved.approved)
         self.times: dict[tuple[str, str], AgentTime] = {}
         self.engine = installation.engine(saved.approved)
