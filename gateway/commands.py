@@ -11,7 +11,17 @@ from typing import Any
 
 import msgspec
 
-from gateway import commands_alarms, commands_devices, commands_duty, commands_holds, commands_notify, commands_people
+from gateway import (
+    commands_alarms,
+    commands_devices,
+    commands_duty,
+    commands_hazards,
+    commands_holds,
+    commands_notify,
+    commands_patrols,
+    commands_people,
+    commands_staff,
+)
 from gateway.commands_form import Command, Form, Load, refuse
 from gateway.control.client import ControlError
 from gateway.control.protocol import AlarmView, Ask
@@ -94,4 +104,7 @@ COMMANDS: dict[str, Command] = {
     **commands_notify.COMMANDS,
     **commands_devices.COMMANDS,
     **commands_people.COMMANDS,
+    **commands_patrols.COMMANDS,
+    **commands_staff.COMMANDS,
+    **commands_hazards.COMMANDS,
 }

@@ -84,8 +84,12 @@ class Patrols(Register):
         if self._changed:
             self._adopt(pen)
         for walk in list(self._rounds.rows.values()):
-            if walk.from_ms + routes.LONGEST_MS <= pen.now_ms:
+            if _ends_ms(walk) > pen.now_ms:
+                continue
+            if walk.state == routes.RUNNING:
                 self.finish(pen, walk, GATEWAY)
+            else:
+                self.judge(pen, walk, GATEWAY, is_accepted=False, note="")
         for key in self._row:
             if self._next.get(key, 0) <= pen.now_ms:
                 self._judge(pen, key)
@@ -107,10 +111,11 @@ class Patrols(Register):
 
     def running(self, site: str | None = None) -> list[Round]:
         """Rounds that are being walked."""
-        return [row for row in self._rounds.rows.values() if site in (None, row.site)]
+        walks = self._rounds.rows.values()
+        return [row for row in walks if row.state == routes.RUNNING and site in (None, row.site)]
 
     def find(self, round_id: int) -> Round | None:
-        """A round that is being walked."""
+        """A round that is being walked, or that waits for another person's word."""
         return self._rounds.rows.get(round_id)
 
     def is_round(self, round_id: int) -> bool:
@@ -288,8 +293,15 @@ class Patrols(Register):
             counts[key] = counts.get(key, 0) + (stand.state == OVERDUE)
         for (site, point), count in counts.items():
             pen.say(site, point, float(count))
-        ends = [walk.from_ms + routes.LONGEST_MS for walk in self._rounds.rows.values()]
+        ends = map(_ends_ms, self._rounds.rows.values())
         self._due_ms = min([*self._next.values(), *ends], default=None)
+
+
+def _ends_ms(walk: Round) -> int:
+    """When a round ends, or is refused, by itself."""
+    if walk.state == routes.RUNNING:
+        return walk.from_ms + routes.LONGEST_MS
+    return (walk.until_ms or walk.from_ms) + routes.JUDGE_MS
 
 
 def _point(stand: Progress) -> str:

@@ -27,6 +27,8 @@ DONE = frozenset({COMPLETE, ACCEPTED})
 """States of a round that does what the plan asks for."""
 LONGEST_MS = 12 * 3_600_000
 """A round that nobody ended by then ends by itself, as it is."""
+JUDGE_MS = 7 * 86_400_000
+"""A round that waits for another person's word longer than this is refused by itself."""
 How = Literal["qr", "typed"]
 Result = Literal["ok", "finding", "unreachable"]
 
@@ -91,7 +93,7 @@ class Visit(Entry, frozen=True, kw_only=True):
     by: str = ""
 
 
-ROUND = Kind("round", Round, frozenset({RUNNING}))
+ROUND = Kind("round", Round, frozenset({RUNNING, IMPLAUSIBLE}))
 VISIT = Kind("visit", Visit, frozenset(), live=False)
 
 
