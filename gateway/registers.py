@@ -131,7 +131,8 @@ class Registers:
                 continue
             self._said[point] = (value, pen.now_ms)
             site, _, name = point.partition("/")
-            found.setdefault(site, []).append(Reading(name, pen.now_ms, value, q.GOOD if value is not None else NOT_KNOWN))
+            quality = NOT_KNOWN if value is None else q.GOOD
+            found.setdefault(site, []).append(Reading(name, pen.now_ms, value, quality))
         return found
 
     def view(self) -> dict[str, list[dict[str, Any]]]:

@@ -18,6 +18,7 @@ from gateway.alarms.book import Book
 from gateway.alarms.holding import held, make_holds
 from gateway.control.protocol import AgentView, Snapshot
 from gateway.duty.checks import DutyChecks, view
+from gateway.duty.freshness import Freshness
 from gateway.ingest.clock import AgentTime, corrected
 from gateway.ingest.door import Door
 from gateway.installation import Installation
@@ -177,7 +178,9 @@ class WorkingState:
             for point, slot in self.engine.values()
             if slot.received_ms and point.split("/")[1] == REGISTER_DEVICE
         }
-        self.registers = Registers(saved.entries, saved.secret, installation, said)
+        self.registers = Registers(
+            saved.entries, saved.secret, installation, said, Freshness(self.engine, self.agents)
+        )
         tell_dates(self.engine, installation, saved.done)
         self.book.tell(self.engine)
         self.registers.restore(self.book.open.values(), saved.alive_ms, now_ms)

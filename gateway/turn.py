@@ -28,6 +28,7 @@ from gateway.ledger.records import UnknownDevice
 from gateway.notify.proof import PROOF
 from gateway.notify.state import NotifyChanges
 from gateway.state import WorkingState
+from rules.keeping import lost_at
 from rules.memory import RuleState, Transition
 
 QUARANTINE_SOURCES = 1000
@@ -285,9 +286,10 @@ class Turn:
             states.update({(state.rule, state.subject): state for state in effects.states})
             for transition in in_order(effects.transitions):
                 self._decide(transition)
+            self.holding.finish()
+            self._tell_presence(effects.states)
             if not self._keep_registers() and not effects.transitions:
                 break
-        self.holding.finish()
         self._notify()
         self.changes.rule_states = states
         self.changes.refusals = list(self._refused.values())
@@ -300,6 +302,13 @@ class Turn:
         for site, readings in news.items():
             self.take_own(site, OWN_AGENT, OWN_EPOCH, readings)
         return bool(news)
+
+    def _tell_presence(self, moved: list[RuleState]) -> None:
+        """Tell readiness from where something came, and what may have been lost."""
+        readiness = self.state.registers.readiness
+        readiness.heard({site for site, _ in self.readings} | {site for site, _ in self.touched_agents})
+        for site in {lost for state in moved if (lost := lost_at(state)) is not None}:
+            readiness.lost(site)
 
     def _decide(self, transition: Transition) -> None:
         alarm = self.moves.decide(transition)

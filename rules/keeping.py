@@ -35,6 +35,19 @@ def _state(node: Place) -> RuleState:
     return RuleState(PRESENCE, f"device {node.path}", "kept", node.since_ms, None, data)
 
 
+def lost_at(state: RuleState) -> str | None:
+    """Site of a device, line or agent that is away or behind, of a state as `states_of` gives it; None: of no other."""
+    if state.rule != PRESENCE:
+        return None
+    kind, _, path = state.subject.partition(" ")
+    detail = state.detail
+    if kind == "agent":
+        is_lost = not detail["online"] or any(behind for behind, _, _ in detail["lanes"].values())
+    else:
+        is_lost = detail["fault"]["since_ms"] is not None
+    return path.partition("/")[0] if is_lost else None
+
+
 def take_up(node: Place, kept: dict[str, RuleState]) -> bool:
     """Go on from what was written down of a node; False when nothing was."""
     kind = "agent" if isinstance(node, Agent) else "line" if isinstance(node, Line) else "device"

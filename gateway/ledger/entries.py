@@ -18,6 +18,7 @@ from contract.messages import Value
 from gateway.control.protocol import AlarmView, Event
 from gateway.installation import Installation
 from gateway.ledger.changes import Changes
+from gateway.ledger.standing import SavedStanding, load_standing
 
 GATEWAY = "gateway"
 
@@ -54,6 +55,8 @@ class SavedEntries(NamedTuple):
 
     open: dict[str, list[str]]
     last: dict[str, int]
+    standing: list[SavedStanding] = []  # of a NamedTuple, never changed
+    """Alarms that stand."""
 
 
 def load_entries(connection: sqlite3.Connection) -> SavedEntries:
@@ -68,7 +71,7 @@ def load_entries(connection: sqlite3.Connection) -> SavedEntries:
         if (kind := row[0]) is None:
             break
         last[kind] = connection.execute("SELECT max(id) FROM entry WHERE kind = ?", (kind,)).fetchone()[0]
-    return SavedEntries(opened, last)
+    return SavedEntries(opened, last, load_standing(connection))
 
 
 class Sheet(Generic[E]):

@@ -33,7 +33,11 @@ def install(folder: Path, site: str | None = None) -> Installation:
     if site is not None:
         path.write_text(site, "utf-8")
     found = load_installation(GatewaySettings(sites=[path], data_dir=folder))
-    rules = {rule.id: rule for rule in found.rules.values() if rule.when.kind in ("state", "threshold")}
+    rules = {
+        rule.id: rule
+        for rule in found.rules.values()
+        if rule.when.kind in ("state", "threshold") and rule.id != "station-data-stale"
+    }
     return Installation(found.sites, rules, found.library, found.grid)
 
 
