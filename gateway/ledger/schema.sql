@@ -252,6 +252,13 @@ CREATE TABLE identity (
     certificates TEXT NOT NULL DEFAULT '{}', pin_hash TEXT
 );
 
+-- What people of the public wrote in the form: words and telephone number stand here alone, so that they can be erased;
+-- the hazard (kind `hazard`) and the audit chain carry the number only. receipt: hash of the code they were given.
+CREATE TABLE public_report (
+    hazard INTEGER PRIMARY KEY, receipt TEXT NOT NULL UNIQUE, text TEXT NOT NULL, place TEXT NOT NULL,
+    phone TEXT NOT NULL DEFAULT '', erased_ms INTEGER
+);
+
 -- Append-only; hash = SHA-256 over the row and the hash before it.
 CREATE TABLE audit (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,

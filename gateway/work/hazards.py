@@ -15,6 +15,7 @@ from contract.site import REGISTER_DEVICE
 from gateway.control.protocol import AlarmView
 from gateway.installation import Installation
 from gateway.ledger.entries import GATEWAY, Pen, Register, SavedEntries, Sheet
+from gateway.work import public
 from gateway.work import rectification as r
 from gateway.work.rectification import DAY_MS, HAZARD, HOUR_MS, Hazard, Source
 
@@ -43,6 +44,7 @@ class Hazards(Register):
         """site/device, site/line-ID or site/agent -> active alarms that say its data cannot be relied on."""
         self._promote: list[tuple[int, int]] = []
         """Heap of (when it becomes a hazard, alarm)."""
+        self._receipts: dict[str, int] = {}
         self._next_ms: int | None = None
         self._changed = True
         self._watch_anew = False
@@ -77,10 +79,9 @@ class Hazards(Register):
         """Open hazards, of one site or of all."""
         return [row for row in self._sheet.rows.values() if row.is_open and site in (None, row.site)]
 
-    @property
-    def reported(self) -> list[Hazard]:
-        """Reports of the public that nobody has looked at."""
-        return [row for row in self._sheet.rows.values() if row.state == "reported"]
+    def reported(self, site: str) -> list[Hazard]:
+        """Reports of the public on a site (empty: on none that is known) that nobody has looked at."""
+        return [row for row in self._sheet.rows.values() if row.state == "reported" and row.site == site]
 
     def is_number(self, hazard_id: int) -> bool:
         """Whether a hazard ever had this number."""
@@ -144,6 +145,33 @@ class Hazards(Register):
             rounds=(r.Round(now_ms),),
         )
         return self._keep(pen, row, "find", by)
+
+    def receive(self, pen: Pen, site: str, words: public.PublicReport, photo: str = "") -> Hazard | None:
+        """A report of the public, to be looked at; None when as many wait already as may.
+
+        The same receipt again is the same report, sent twice.
+
+        Args:
+            site: empty where nobody knows yet. words: its number is of no meaning yet.
+        """
+        known = self._receipts.get(words.receipt)
+        if known is not None:
+            return self._sheet.rows[known]
+        if len(self.reported(site)) >= self.handling(site).public_waiting:
+            return None
+        row = Hazard(
+            id=self._sheet.take_id(),
+            site=site,
+            state="reported",
+            from_ms=pen.now_ms,
+            source="public",
+            by="public",
+            photo=photo,
+            receipt=words.receipt,
+            words=words.digest,
+        )
+        public.keep(pen, words._replace(hazard=row.id))
+        return self._keep(pen, row, "receive", "public")
 
     def step(
         self, pen: Pen, hazard: Hazard, verb: str, actor: str, change: Callable[[Hazard], Hazard], **detail: object
@@ -257,7 +285,7 @@ class Hazards(Register):
         return self._next_ms
 
     def _due_ms(self, row: Hazard) -> int | None:
-        if row.state == "closed":
+        if row.state in ("closed", "dismissed"):
             return self._filed_ms(row)
         dues = []
         if row.is_open and row.due_ms is not None and not row.is_overdue:
@@ -301,8 +329,10 @@ class Hazards(Register):
             self.report(pen, alarm.site, alarm.subject, "rule", text, GATEWAY, alarm_id=alarm.id)
 
     def _let_pass(self, row: Hazard, pen: Pen) -> None:
-        if row.state == "closed":
+        if row.state in ("closed", "dismissed"):
             self._keep(pen, r.file(row), "file", GATEWAY)
+            if row.receipt:
+                public.erase(pen, row.id)
             return
         if row.waits_for_data and not self._is_blind(row) and self._confirmed_ms(row) <= pen.now_ms:
             handling = self.handling(row.site)
@@ -318,8 +348,8 @@ class Hazards(Register):
         pen.write(self._sheet, row, verb, actor, **detail)
         self._changed = True
         self._index(row)
-        if self._installation is not None and row.site in self._installation.sites and row.rounds:
-            self._say(row.site, pen)
+        if self._installation is not None and row.site in self._installation.sites:
+            self._say(row, pen)
         return row
 
     def _index(self, row: Hazard) -> None:
@@ -329,17 +359,25 @@ class Hazards(Register):
                 del self._by_alarm[alarm]
             if self._same.get(words) == row.id:
                 del self._same[words]
-            return
-        if row.rule:
-            self._by_alarm[alarm] = row.id
-        if row.subject and row.text:
-            self._same[words] = row.id
+        else:
+            if row.rule:
+                self._by_alarm[alarm] = row.id
+            if row.subject and row.text:
+                self._same[words] = row.id
+        if row.receipt and row.state != "filed":
+            self._receipts[row.receipt] = row.id
+        else:
+            self._receipts.pop(row.receipt, None)
 
-    def _say(self, site: str, pen: Pen) -> None:
-        rows = self.open(site)
-        pen.say(site, "hazards_open_count", len(rows))
-        pen.say(site, "hazards_overdue_count", sum(row.is_overdue for row in rows))
-        pen.say(site, "hazards_listed_count", sum(row.is_listed for row in rows))
+    def _say(self, row: Hazard, pen: Pen) -> None:
+        site = row.site
+        if row.source == "public":
+            pen.say(site, "reports_waiting_count", len(self.reported(site)))
+        if row.rounds:
+            rows = self.open(site)
+            pen.say(site, "hazards_open_count", len(rows))
+            pen.say(site, "hazards_overdue_count", sum(each.is_overdue for each in rows))
+            pen.say(site, "hazards_listed_count", sum(each.is_listed for each in rows))
 
 
 def _own(alarm: AlarmView) -> bool:

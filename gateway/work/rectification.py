@@ -117,6 +117,10 @@ class Hazard(Entry, frozen=True, kw_only=True):
     seen: int = 1
     """How often it was reported."""
     listing: Listing | None = None
+    receipt: str = ""
+    """Of a report of the public: hash of the code the reporter was given."""
+    words: str = ""
+    """Of a report of the public: digest of what was written (public.py)."""
     rounds: tuple[Round, ...] = ()
     overdue: tuple[Overdue, ...] = ()
 
@@ -141,18 +145,20 @@ class Hazard(Entry, frozen=True, kw_only=True):
         return self.state in MENDED and self.alarm_id is not None and self.clear_ms is not None
 
 
-HAZARD = Kind("hazard", Hazard, frozenset({"reported", *COUNTED, "closed"}))
-"""Closed ones stay at hand until they are filed: until then a fault that returns opens them again."""
+HAZARD = Kind("hazard", Hazard, frozenset({"reported", "dismissed", *COUNTED, "closed"}))
+"""Closed ones stay at hand until they are filed: until then a fault that returns opens them again. Dismissed reports
+stay until what was written is erased."""
 _set = msgspec.structs.replace
 
 
 # --- the steps: each gives the hazard as it is after it, or raises ControlError having changed nothing ------------
 
 
-def take(hazard: Hazard, now_ms: int, handling: HazardHandling) -> Hazard:
-    """A person looked at a report and takes it on: from now on it counts."""
-    _want(hazard, "reported")
-    return _enter(hazard, "found", now_ms + _ms(handling.assign_h), rounds=(Round(now_ms),), from_ms=now_ms)
+def take(hazard: Hazard, now_ms: int, handling: HazardHandling, **words: str) -> Hazard:
+    """A person looked at a report and takes it on, in words of their own: from now on it counts."""
+    _want(hazard, "reported", "dismissed")
+    rounds, due_ms = (Round(now_ms),), now_ms + _ms(handling.assign_h)
+    return _enter(hazard, "found", due_ms, rounds=rounds, from_ms=now_ms, until_ms=None, **words)
 
 
 def dismiss(hazard: Hazard, now_ms: int) -> Hazard:
@@ -243,8 +249,8 @@ def close(hazard: Hazard, by: str, person: int | None, now_ms: int) -> Hazard:
 
 
 def file(hazard: Hazard) -> Hazard:
-    """It did not return; from now on it is history."""
-    _want(hazard, "closed")
+    """It did not return, or was none; from now on it is history."""
+    _want(hazard, "closed", "dismissed")
     return _set(hazard, state="filed")
 
 

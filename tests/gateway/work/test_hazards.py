@@ -1,0 +1,264 @@
+"""Hazards on a gateway's core: what makes one, what it goes through, and that nothing closes without confirmation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.control.client import ControlError
+from gateway.ledger.entries import find_entry
+from gateway.work.public import receipt_hash
+from gateway.work.rectification import HAZARD, Hazard
+from tests.gateway.world import HOUR_MS, World, install
+
+DAY_MS = 24 * HOUR_MS
+SUBJECT = "shuiye/hydrant-01/pressure_kpa"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """The small site."""
+    return World(install(tmp_path))
+
+
+def hazard(world: World, number: int = 1) -> Hazard:
+    """A hazard as the ledger has it."""
+    found = find_entry(world.connection, HAZARD, number)
+    assert found is not None
+    return found
+
+
+def said(world: World, point: str) -> Any:
+    """What the site's register says now."""
+    for name, slot in world.state.engine.values():
+        if name == f"shuiye/register/{point}" and slot.received_ms:
+            return slot.value
+    return None
+
+
+def report(world: World, **more: Any) -> int:
+    """A person reports one; gives its number."""
+    found = world.ask("hazard.report", **{"site": "shuiye", "text": "blocked exit", "place": "stair 2"} | more)
+    return int(found["id"])
+
+
+def assign(world: World, number: int = 1, **more: Any) -> Any:
+    """It is to be fixed within three days."""
+    given = {"id": number, "owner": "li", "measure": "clear it", "days": 3} | more
+    return world.ask("hazard.assign", **given)
+
+
+def low(world: World, *, again: bool = False) -> None:
+    """The pressure of a hydrant is too low for fire fighting."""
+    world.decide("raise", SUBJECT, device="hydrant-01", severity="critical", rule="low")
+    del again
+
+
+def good(world: World) -> None:
+    """It is good again."""
+    world.decide("clear", SUBJECT, device="hydrant-01", severity="critical", rule="low")
+
+
+def test_a_hazard_runs_from_found_to_closed_when_a_second_person_verifies(world: World) -> None:
+    """Each step has its person and time, and the audit trail holds every one of them."""
+    number = report(world)
+    assign(world, interim="a guard", money_fen=120_050, department="security")
+    world.wait(DAY_MS)
+    world.ask("hazard.fix", "li", id=number, note="cleared", photo="a" * 64)
+    world.ask("hazard.verify", "wang", id=number)
+    row = hazard(world)
+    assert (row.state, row.confirmed_by, row.closed_by) == ("closed", "wang", "wang")
+    assert row.order is not None
+    assert (row.order.money_fen, row.order.interim) == (120_050, "a guard")
+    assert row.fix is not None
+    assert row.fix.photo == "a" * 64
+    trail = world.connection.execute("SELECT actor, action FROM audit WHERE subject = 'hazard/1' ORDER BY id")
+    assert trail.fetchall() == [
+        ("wang", "hazard.find"), ("wang", "hazard.assign"), ("li", "hazard.fix"), ("wang", "hazard.verify"),
+    ]  # fmt: skip
+
+
+def test_the_fixer_does_not_verify_the_own_work(world: World) -> None:
+    """A second person must."""
+    number = report(world)
+    world.ask("hazard.fix", "li", id=number, note="moved the boxes")
+    with pytest.raises(ControlError, match="second person"):
+        world.ask("hazard.verify", "li", id=number)
+    assert hazard(world).state == "spot_fixed"
+
+
+def test_a_major_hazard_is_assigned_and_signed_off(world: World) -> None:
+    """Never corrected on the spot, never closed by confirmation alone."""
+    number = report(world, level="major")
+    with pytest.raises(ControlError, match="major"):
+        world.ask("hazard.fix", "li", id=number, note="done")
+    assign(world)
+    world.ask("hazard.fix", "li", id=number, note="done")
+    world.ask("hazard.verify", "wang", id=number)
+    assert hazard(world).state == "verified"
+    with pytest.raises(ControlError, match="second person"):
+        world.ask("hazard.close", "li", id=number)
+    world.ask("hazard.close", "wang", id=number)
+    assert hazard(world).state == "closed"
+
+
+def test_listed_supervision_keeps_a_hazard_open_until_it_is_delisted(world: World) -> None:
+    """The authority's word, only after the confirmation; its date is the hazard's date."""
+    number = report(world)
+    listed_ms = world.now_ms + 2 * DAY_MS
+    world.ask("hazard.list", id=number, number="挂 2026-7", authority="county brigade", deadline_ms=listed_ms)
+    assign(world, days=30)
+    assert (hazard(world).level, hazard(world).due_ms) == ("major", listed_ms)
+    assert said(world, "hazards_listed_count") == 1
+    with pytest.raises(ControlError, match="want verified"):
+        world.ask("hazard.delist", id=number, note="done")
+    world.ask("hazard.fix", "li", id=number, note="done")
+    world.ask("hazard.verify", id=number)
+    with pytest.raises(ControlError, match="listed supervision"):
+        world.ask("hazard.close", id=number)
+    world.ask("hazard.delist", id=number, note="letter of the brigade")
+    world.ask("hazard.close", id=number)
+    assert (hazard(world).state, said(world, "hazards_listed_count")) == ("closed", 0)
+
+
+def test_an_alarm_that_stands_for_a_day_becomes_a_hazard_once(world: World) -> None:
+    """At that moment, not before; restarts neither lose nor repeat it."""
+    low(world)
+    world.wait(DAY_MS - 1)
+    assert world.state.registers.hazards.open() == []
+    world.restart()
+    world.wait(1)
+    world.restart()
+    world.wait(10 * DAY_MS)
+    assert [(h.source, h.subject, h.alarm_id) for h in world.state.registers.hazards.open()] == [("rule", SUBJECT, 1)]
+
+
+def test_the_data_confirms_when_the_alarm_stays_clear_for_a_day_after_the_fix(world: World) -> None:
+    """Not before, and nobody has to say so."""
+    low(world)
+    report(world, alarm_id=1, text="")
+    assign(world)
+    with pytest.raises(ControlError, match="want assigned|does not stand|still stands"):
+        world.ask("hazard.verify", "wang", id=1)
+    good(world)
+    world.wait(2 * DAY_MS)
+    world.ask("hazard.fix", "li", id=1, note="valve opened")
+    world.wait(DAY_MS - 1)
+    assert hazard(world).state == "fixed"
+    world.wait(1)
+    assert (hazard(world).state, hazard(world).confirmed_by) == ("closed", "data")
+
+
+def test_nobody_verifies_what_the_alarm_says_is_still_there(world: World) -> None:
+    """A person's word does not stand against the data."""
+    low(world)
+    report(world, alarm_id=1)
+    assign(world)
+    world.ask("hazard.fix", "li", id=1, note="done")
+    with pytest.raises(ControlError, match="still stands"):
+        world.ask("hazard.verify", "wang", id=1)
+    world.wait(20 * DAY_MS)
+    assert hazard(world).state == "fixed"
+
+
+@pytest.mark.parametrize("days", [0.5, 20])
+def test_a_fault_that_returns_opens_its_hazard_again(world: World, days: float) -> None:
+    """Before the data confirmed it, it goes back to its owner; after it was closed it is found anew."""
+    low(world)
+    report(world, alarm_id=1)
+    assign(world)
+    world.ask("hazard.fix", "li", id=1, note="done")
+    good(world)
+    world.wait(int(days * DAY_MS))
+    world.restart()
+    low(world)
+    row = hazard(world)
+    assert (row.state, row.reopened, row.alarm_id) == ("assigned" if days < 1 else "found", 1, 2)
+    assert len(row.rounds) == (1 if days < 1 else 2)
+    assert said(world, "hazards_open_count") == 1
+
+
+def test_a_fault_that_comes_after_the_time_of_return_is_a_new_hazard(world: World) -> None:
+    """The old one is filed."""
+    low(world)
+    report(world, alarm_id=1)
+    assign(world)
+    world.ask("hazard.fix", "li", id=1, note="done")
+    good(world)
+    world.wait(32 * DAY_MS)
+    assert hazard(world).state == "filed"
+    low(world)
+    world.wait(DAY_MS)
+    assert (hazard(world).state, hazard(world, 2).state) == ("filed", "found")
+
+
+def test_what_is_late_is_said_and_an_extension_ends_it(world: World) -> None:
+    """The overdue time stands on the row to the millisecond, also when nothing ran at that moment."""
+    number = report(world)
+    assign(world)
+    due_ms = hazard(world).due_ms
+    assert due_ms is not None
+    world.wait(4 * DAY_MS)
+    assert (said(world, "hazards_overdue_count"), hazard(world).overdue[0].since_ms) == (1, due_ms)
+    world.ask("hazard.extend", id=number, days=5, note="parts are late")
+    row = hazard(world)
+    assert (row.overdue[0].until_ms, row.extensions, said(world, "hazards_overdue_count")) == (world.now_ms, 1, 0)
+
+
+def test_the_same_words_about_the_same_thing_are_one_hazard(world: World) -> None:
+    """A patrol that finds it every two hours finds it again."""
+    for _ in range(3):
+        report(world, subject="shuiye/hydrant-01")
+    assert [row.seen for row in world.state.registers.hazards.open()] == [3]
+
+
+def test_a_report_of_the_public_counts_only_when_a_person_took_it_on(world: World) -> None:
+    """Before that it is no hazard: no count, no deadline; and its words stand outside the audit chain."""
+    given = {"receipt": receipt_hash("abc"), "text": "Smoke 13800138000", "site": "shuiye", "phone": "13800138000"}
+    number = world.ask("hazard.receive", "public", **given)["id"]
+    assert (hazard(world).state, said(world, "hazards_open_count"), said(world, "reports_waiting_count")) == (
+        "reported", None, 1,
+    )  # fmt: skip
+    world.wait(10 * DAY_MS)
+    assert hazard(world).overdue == ()
+    world.ask("hazard.take", id=number, site="shuiye", text="stairwell full of boxes")
+    assert (said(world, "hazards_open_count"), said(world, "reports_waiting_count")) == (1, 0)
+    chain = world.connection.execute("SELECT group_concat(detail) FROM audit").fetchone()[0]
+    assert "13800138000" not in chain
+
+
+def test_the_same_receipt_twice_is_one_report(world: World) -> None:
+    """Sent again by an impatient thumb, or after the answer was lost; in the ledger once."""
+    given = {"receipt": receipt_hash("abc"), "text": "smoke"}
+    numbers = [world.ask("hazard.receive", "public", **given)["id"] for _ in range(2)]
+    world.restart()
+    numbers.append(world.ask("hazard.receive", "public", **given)["id"])
+    world.ask("hazard.dismiss", id=1, note="a barbecue")
+    world.wait(40 * DAY_MS)
+    numbers.append(world.ask("hazard.receive", "public", **given)["id"])
+    assert numbers == [1, 1, 1, 1]
+    assert world.connection.execute("SELECT count(*) FROM public_report").fetchone()[0] == 1
+
+
+def test_no_more_reports_wait_than_may_and_what_was_taken_stays(world: World) -> None:
+    """A flood is refused in words; nothing that was accepted is lost."""
+    for at in range(200):
+        world.ask("hazard.receive", "public", receipt=receipt_hash(str(at)), text="smoke")
+    with pytest.raises(ControlError, match="Try again later"):
+        world.ask("hazard.receive", "public", receipt=receipt_hash("one more"), text="smoke")
+    world.restart()
+    assert len(world.state.registers.hazards.reported("")) == 200
+
+
+def test_what_the_public_wrote_is_erased_when_it_is_over(world: World) -> None:
+    """After the time in which the report may still be taken on; on request before."""
+    for code in ("one", "two"):
+        world.ask("hazard.receive", "public", receipt=receipt_hash(code), text=f"words {code}", phone="139")
+        world.ask("hazard.dismiss", id=1 if code == "one" else 2, note="nothing there")
+    world.ask("hazard.erase", id=2)
+    rows = "SELECT text, phone FROM public_report ORDER BY hazard"
+    assert world.connection.execute(rows).fetchall() == [("words one", "139"), ("", "")]
+    world.wait(31 * DAY_MS)
+    assert world.connection.execute(rows).fetchall() == [("", ""), ("", "")]
