@@ -79,7 +79,8 @@ def _named_sites(ask: Ask, turn: Turn, loaded: Any) -> Iterator[tuple[str, str]]
     number, kind = args.get("id"), ask.op.partition(".")[0]
     if isinstance(number, int):
         holds = state.book.holds
-        row: Any = {"drill": holds.drills, "maintenance": holds.windows}.get(kind, {}).get(number)
+        held: dict[str, dict[int, Any]] = {"drill": {**holds.drills}, "maintenance": {**holds.windows}}
+        row = held.get(kind, {}).get(number)
         row = row or state.registers.find(KINDS.get(kind, kind), number) or loaded
         if isinstance(site := getattr(row, "site", None), str):
             yield f"{kind} {number}", site

@@ -17,6 +17,12 @@ class _SetPassword(Form):
     password_hash: Annotated[str, msgspec.Meta(pattern=r"^\$argon2id\$", max_length=300)]
 
 
+class _SetArea(Form):
+    name: str
+    area: Annotated[str, msgspec.Meta(max_length=60)]
+    """'' for everything."""
+
+
 class _OpenSession(Form):
     token_hash: Annotated[str, msgspec.Meta(min_length=16, max_length=128)]
     user: str
@@ -65,6 +71,18 @@ def _reset_password(args: _SetPassword, actor: str, turn: Turn, _: None) -> Any:
     return {}
 
 
+def _set_area(args: _SetArea, actor: str, turn: Turn, _: None) -> Any:
+    _must_exist(turn, args.name)
+    grid = turn.state.installation.grid
+    if args.area and args.area not in grid.areas:
+        known = ", ".join(list(grid.areas)[:20]) or "none (there is no grid file)"
+        raise refuse("not_found", f"area: got {args.area!r}, want one of {known}.")
+    turn.state.areas[args.name] = args.area
+    turn.changes.steps.append(statement("UPDATE user SET area = ? WHERE name = ?", args.area, args.name))
+    turn.changes.add_audit(actor, "user.set_area", args.name, area=args.area)
+    return {}
+
+
 def _open_session(args: _OpenSession, actor: str, turn: Turn, _: None) -> Any:
     _must_exist(turn, args.user)
     turn.changes.steps.append(
@@ -100,6 +118,7 @@ def _must_exist(turn: Turn, name: str) -> None:
 COMMANDS = {
     "user.set_password": Command(_SetPassword, _set_password),
     "user.reset": Command(_SetPassword, _reset_password),
+    "user.set_area": Command(_SetArea, _set_area),
     "session.open": Command(_OpenSession, _open_session),
     "session.close": Command(_CloseSession, _close_session),
     "sign_in.failed": Command(_SignInFailed, _sign_in_failed),

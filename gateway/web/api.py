@@ -215,11 +215,11 @@ async def stream(
     device: Annotated[str | None, Query(description="Readings of this site/device only; empty for none")] = None,
 ) -> Response:
     """Server-sent events: alarm, agent, reading, gateway, unknown_device, heartbeat every two seconds."""
-    hub = web_of(request).hub
+    hub, sites = web_of(request).hub, web_of(request).sites_of(person_of(request))
     if hub.full:
         raise Refused(503, msgid("Too many screens are open. Close one, or raise web.stream_clients."))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(hub.follow(device), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(hub.follow(device, sites), media_type="text/event-stream", headers=headers)
 
 
 _STEP = frozenset(m.TransitionAnswer.model_fields)

@@ -114,17 +114,22 @@ class Picture:
             self.connected, self.since_ms = False, self._now_ms()
             self._sink("gateway", None)
 
-    def waiting_fires(self) -> list[int]:
-        """Ids of the fires that nobody has acknowledged, whether they still hold or not: the siren sounds for them."""
+    def waiting_fires(self, sites: frozenset[str] | None = None) -> list[int]:
+        """Ids of the fires that nobody has acknowledged, whether they still hold or not: the siren sounds for them.
+
+        sites: of these only.
+        """
         return [
             alarm.id
             for alarm in self.alarms.values()
             if alarm.severity == "fire" and alarm.state in WAITING and not silent("fire", alarm.hold)
+            and (sites is None or alarm.site in sites)
         ]
 
-    def waiting_duty(self) -> list[tuple[int, int]]:
-        """(id, until_ms) of the duty checks that nobody has answered: screens sound for them."""
-        return [(check.id, check.until_ms) for check in self.duty.waiting(self._now_ms())]
+    def waiting_duty(self, sites: frozenset[str] | None = None) -> list[tuple[int, int]]:
+        """(id, until_ms) of the duty checks that nobody has answered: screens sound for them. sites: of these only."""
+        waiting = self.duty.waiting(self._now_ms())
+        return [(check.id, check.until_ms) for check in waiting if sites is None or check.site in sites]
 
     def _replace(self, snapshot: Snapshot) -> None:
         self.values = {point: Current(*row[:3]) for point, row in snapshot.values.items()}

@@ -17,19 +17,28 @@ from typing import Any
 
 import msgspec
 
+from contract.site import SYSTEM_SITE
+
 QUEUE = 256
 """Frames a screen may lag behind."""
 GATHER_S = 0.5
 HEARTBEAT_S = 2.0
 
+Sites = frozenset[str] | None
 _encode = msgspec.json.Encoder().encode
 
 
 class Screen:
-    """One open stream. `device` (site/device) narrows the readings to those of one device; "" wants none."""
+    """One open stream.
 
-    def __init__(self, device: str | None) -> None:
+    Args:
+        device: (site/device) narrows the readings to those of one device; "" wants none.
+        sites: what the person may see; None: everything.
+    """
+
+    def __init__(self, device: str | None, sites: frozenset[str] | None = None) -> None:
         self.device = device
+        self.sites = sites
         self.frames: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE)
         self.cut = False
 
@@ -44,14 +53,16 @@ class Screen:
 
     def wants(self, point: str) -> bool:
         """Whether readings of that point go to this screen."""
+        if self.sites is not None and point.partition("/")[0] not in self.sites:
+            return False
         return self.device is None or (self.device != "" and point.startswith(self.device + "/"))
 
 
 class Hub:
     """All open streams.
 
-    For heartbeats `state()` gives (connected, since_ms), `fires()` those nobody acknowledged, `duty()` (id, until_ms)
-    of duty checks nobody answered, `changes()` counts what a page would draw anew.
+    For heartbeats `state()` gives (connected, since_ms), `fires(sites)` those nobody acknowledged, `duty(sites)`
+    (id, until_ms) of duty checks nobody answered, `changes()` counts what a page would draw anew.
     """
 
     def __init__(self, limit: int, now_ms: Callable[[], int]) -> None:
@@ -60,8 +71,8 @@ class Hub:
         self._screens: set[Screen] = set()
         self._waiting: dict[str, list[Any]] = {}
         self.state: Callable[[], tuple[bool, int]] = lambda: (False, 0)
-        self.fires: Callable[[], list[int]] = list
-        self.duty: Callable[[], list[tuple[int, int]]] = list
+        self.fires: Callable[[Sites], list[int]] = lambda _: []
+        self.duty: Callable[[Sites], list[tuple[int, int]]] = lambda _: []
         self.changes: Callable[[], int] = lambda: 0
         self.dropped = 0
 
@@ -83,8 +94,9 @@ class Hub:
             self._waiting.update((row[0], row) for row in data)
             return
         if name == "gateway":
-            data = self._gateway()
-        self._send(frame(name, data))
+            self._send_each(name, self._gateway)
+            return
+        self._send(frame(name, data), _site(data))
 
     async def run(self) -> None:
         """Send gathered readings and heartbeats until cancelled."""
@@ -94,16 +106,16 @@ class Hub:
             self._flush()
             if loop.time() >= beat_at:
                 beat_at = loop.time() + HEARTBEAT_S
-                self._send(self._heartbeat())
+                self._send_each("heartbeat", self._gateway)
             await asyncio.sleep(GATHER_S)
 
-    async def follow(self, device: str | None) -> AsyncIterator[bytes]:
+    async def follow(self, device: str | None, sites: Sites = None) -> AsyncIterator[bytes]:
         """Frames for one screen, beginning with a heartbeat, until it is cut off or the hub closes."""
-        screen = Screen(device)
+        screen = Screen(device, sites)
         self._screens.add(screen)
         try:
             # The browser tries again after this many ms.
-            yield b"retry: 1000\n\n" + self._heartbeat()
+            yield b"retry: 1000\n\n" + frame("heartbeat", self._gateway(sites))
             while not screen.cut:
                 chunk = await screen.frames.get()
                 if chunk is None:
@@ -126,15 +138,25 @@ class Hub:
         rows, self._waiting = list(self._waiting.values()), {}
         everything: bytes | None = None
         for screen in tuple(self._screens):
-            if screen.device is None:
+            if screen.device is None and screen.sites is None:
                 everything = everything or frame("reading", rows)
                 self._put(screen, everything)
             elif mine := [row for row in rows if screen.wants(row[0])]:
                 self._put(screen, frame("reading", mine))
 
-    def _send(self, chunk: bytes) -> None:
+    def _send(self, chunk: bytes, site: str | None) -> None:
+        """To every screen that may see the site; None: to all."""
         for screen in tuple(self._screens):
-            self._put(screen, chunk)
+            if site is None or screen.sites is None or site in screen.sites:
+                self._put(screen, chunk)
+
+    def _send_each(self, name: str, make: Callable[[Sites], Any]) -> None:
+        """Something that differs with what a person may see, made once for each."""
+        made: dict[Sites, bytes] = {}
+        for screen in tuple(self._screens):
+            if screen.sites not in made:
+                made[screen.sites] = frame(name, make(screen.sites))
+            self._put(screen, made[screen.sites])
 
     def _put(self, screen: Screen, chunk: bytes) -> None:
         screen.put(chunk)
@@ -143,19 +165,22 @@ class Hub:
             self._screens.discard(screen)
             self.dropped += 1
 
-    def _gateway(self) -> dict[str, Any]:
+    def _gateway(self, sites: Sites) -> dict[str, Any]:
         connected, since_ms = self.state()
         return {
             "now_ms": self._now_ms(),
             "connected": connected,
             "since_ms": since_ms,
-            "fires": self.fires(),
-            "duty": self.duty(),
+            "fires": self.fires(sites),
+            "duty": self.duty(sites),
             "changes": self.changes(),
         }
 
-    def _heartbeat(self) -> bytes:
-        return frame("heartbeat", self._gateway())
+
+def _site(data: Any) -> str | None:
+    """The site something is of; None for what is of none in particular or of the gateway itself."""
+    site = data.get("site") if isinstance(data, dict) else getattr(data, "site", None)
+    return site if isinstance(site, str) and site != SYSTEM_SITE else None
 
 
 def frame(name: str, data: Any) -> bytes:
