@@ -7,7 +7,14 @@ from functools import partial
 
 import pytest
 
-from contract.profile import AGENT_PROFILE, GATEWAY_PROFILE, LINE_PROFILE, Profile, ProfileLibrary
+from contract.profile import (
+    AGENT_PROFILE,
+    GATEWAY_PROFILE,
+    LINE_PROFILE,
+    REGISTER_PROFILE,
+    Profile,
+    ProfileLibrary,
+)
 from rules.cases import Case, load_cases, run_case
 from rules.model import PACKS, Rule, load_packs, pack_files
 
@@ -53,7 +60,7 @@ def test_every_rule_says_what_to_do_in_both_languages(rule: str) -> None:
 
 def test_every_basis_is_a_standard_or_called_practice() -> None:
     """Nobody has to guess whether a limit is the law or a habit."""
-    known = re.compile(r"(GB|GB/T) \d{4,5}(\.\d+)?|practice")
+    known = re.compile(r"(GB|GB/T) \d{4,5}(\.\d+)?|Order 61|practice")
 
     assert [rule.id for rule in RULES.values() if not known.search(rule.basis.en)] == []
     assert [rule.id for rule in RULES.values() if "practice" in rule.basis.en and "惯例" not in rule.basis.zh] == []
@@ -61,7 +68,7 @@ def test_every_basis_is_a_standard_or_called_practice() -> None:
 
 def test_every_rule_watches_something_of_the_shipped_profiles() -> None:
     """A pattern that fits no profile would be a rule that never speaks."""
-    profiles = [*LIBRARY, LINE_PROFILE, AGENT_PROFILE, GATEWAY_PROFILE]
+    profiles = [*LIBRARY, LINE_PROFILE, AGENT_PROFILE, GATEWAY_PROFILE, REGISTER_PROFILE]
 
     blind = [rule.id for rule in RULES.values() if rule.applies_to and not any(map(partial(_watches, rule), profiles))]
 
