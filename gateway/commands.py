@@ -15,6 +15,7 @@ from gateway import (
     commands_alarms,
     commands_devices,
     commands_duty,
+    commands_equipment,
     commands_hazards,
     commands_holds,
     commands_notify,
@@ -26,7 +27,6 @@ from gateway.commands_form import Command, Form, Load, refuse
 from gateway.control.client import ControlError
 from gateway.control.protocol import AlarmView, Ask
 from gateway.turn import Turn
-
 
 KINDS = {"duty": "duty_check"}
 """Rows of registers that commands name otherwise."""
@@ -102,6 +102,7 @@ COMMANDS: dict[str, Command] = {
     **commands_alarms.COMMANDS,
     **commands_holds.COMMANDS,
     **commands_duty.COMMANDS,
+    **commands_equipment.COMMANDS,
     **commands_notify.COMMANDS,
     **commands_devices.COMMANDS,
     **commands_people.COMMANDS,

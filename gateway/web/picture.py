@@ -122,7 +122,9 @@ class Picture:
         return [
             alarm.id
             for alarm in self.alarms.values()
-            if alarm.severity == "fire" and alarm.state in WAITING and not silent("fire", alarm.hold)
+            if alarm.severity == "fire"
+            and alarm.state in WAITING
+            and not silent("fire", alarm.hold)
             and (sites is None or alarm.site in sites)
         ]
 
