@@ -50,10 +50,9 @@ def assign(world: World, number: int = 1, **more: Any) -> Any:
     return world.ask("hazard.assign", **given)
 
 
-def low(world: World, *, again: bool = False) -> None:
+def low(world: World) -> None:
     """The pressure of a hydrant is too low for fire fighting."""
     world.decide("raise", SUBJECT, device="hydrant-01", severity="critical", rule="low")
-    del again
 
 
 def good(world: World) -> None:
@@ -140,7 +139,7 @@ def test_the_data_confirms_when_the_alarm_stays_clear_for_a_day_after_the_fix(wo
     low(world)
     report(world, alarm_id=1, text="")
     assign(world)
-    with pytest.raises(ControlError, match="want assigned|does not stand|still stands"):
+    with pytest.raises(ControlError, match="want spot_fixed or fixed"):
         world.ask("hazard.verify", "wang", id=1)
     good(world)
     world.wait(2 * DAY_MS)
