@@ -52,6 +52,8 @@ class Web:
     receipts: Brake = field(default_factory=Brake)
     whole: Web | None = None
     """The context of all areas, where this is the one of a person of some; commands wait for its picture."""
+    decoding: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a photo is decoded: one at a time is in memory."""
     ended: set[str] = field(default_factory=set)
     """Hashes of sessions signed out here. One entry a sign-out; gone with the process, as by then the ledger knows."""
 

@@ -65,6 +65,10 @@ class SecurityHeaders:
 
 BODY_BYTES = 64 * 1024
 """Largest request body; every form and every API request is far below."""
+UPLOAD_BYTES = 8 * 1024 * 1024 + BODY_BYTES
+"""Largest request body of a form that takes a photo."""
+UPLOADS = ("/patrols/", "/training", "/hazards", "/report", "/api/v1/photos")
+"""Beginnings of the paths that take photos."""
 
 
 class BodyLimit:
@@ -77,8 +81,9 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = UPLOAD_BYTES if scope["path"].startswith(UPLOADS) else BODY_BYTES
         announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if not announced.isdigit() or int(announced) > BODY_BYTES:
+        if not announced.isdigit() or int(announced) > limit:
             await PlainTextResponse("too large\n", 413)(scope, receive, send)
             return
         taken = 0
@@ -87,7 +92,7 @@ class BodyLimit:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > BODY_BYTES:
+            if taken > limit:
                 raise HTTPException(413)
             return message
 
