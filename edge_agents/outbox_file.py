@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS refused (
   lane TEXT NOT NULL, seq INTEGER NOT NULL, epoch TEXT NOT NULL, reason TEXT NOT NULL, set_aside_ms INTEGER NOT NULL,
   body BLOB NOT NULL, PRIMARY KEY (epoch, lane, seq)) WITHOUT ROWID;
 """
+_KEEP = "INSERT OR REPLACE INTO kept VALUES "
 _STAMP_COLUMNS = ("boot TEXT NOT NULL DEFAULT ''", "shift_ms INTEGER NOT NULL DEFAULT 0")
 """What a file of version 0.1 lacks; its rows get the defaults, which say that their clock is not known."""
 _count = msgspec.json.Decoder(list[msgspec.Raw])
@@ -110,8 +111,7 @@ class OutboxFile:
                 for part, body in bodies:
                     self._seal(lane, part, body, loss, self._stamp if stamp is None else stamp)
                     loss = None
-                for key, value in keep.items():
-                    self.db.execute("INSERT OR REPLACE INTO kept VALUES (?,?,?)", (key, value, _crc_kept(key, value)))
+                self._keep(keep)
 
     def peek(self, lane: Lane, after: int, limit: int) -> list[Row]:
         """Up to `limit` undamaged rows of a lane beyond seq `after`; damaged or vanished rows become gaps first.
@@ -253,6 +253,16 @@ class OutboxFile:
             )
         )
         self._set_meta(f"seq.{lane}", str(seq))
+
+    def _keep(self, keep: Mapping[str, bytes]) -> None:
+        """Many rows a statement: each step gives the interpreter away and has to win it back from a busy loop."""
+        rows = [(key, value, _crc_kept(key, value)) for key, value in keep.items()]
+        at = 0
+        for size in (64, 8, 1):
+            query = _KEEP + ",".join(["(?,?,?)"] * size)
+            while len(rows) - at >= size:
+                self.db.execute(query, [value for row in rows[at : at + size] for value in row])
+                at += size
 
     def _thinnable(self, limit: int) -> list[Row]:
         raw = self.db.execute(

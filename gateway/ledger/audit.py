@@ -18,7 +18,9 @@ import msgspec
 
 from contract.errors import RetryLater
 from gateway.ledger.records import AuditEntry
+from gateway.ledger.rows import write_rows
 
+_encode = msgspec.json.Encoder().encode
 ROOT = "0" * 64
 """`previous` of the first row."""
 
@@ -39,7 +41,7 @@ class Broken(NamedTuple):
 
 def link(row_id: int, at_ms: int, actor: str, action: str, subject: str, detail: str, previous: str) -> str:
     """The hash of a row."""
-    return hashlib.sha256(msgspec.json.encode([row_id, at_ms, actor, action, subject, detail, previous])).hexdigest()
+    return hashlib.sha256(_encode([row_id, at_ms, actor, action, subject, detail, previous])).hexdigest()
 
 
 def append(connection: sqlite3.Connection, entries: Iterable[AuditEntry]) -> Head:
@@ -48,11 +50,11 @@ def append(connection: sqlite3.Connection, entries: Iterable[AuditEntry]) -> Hea
     rows = []
     for entry in entries:
         row_id += 1
-        detail = msgspec.json.encode(entry.detail).decode()
+        detail = _encode(entry.detail).decode()
         digest = link(row_id, entry.at_ms, entry.actor, entry.action, entry.subject, detail, previous)
         rows.append((row_id, *entry[:4], detail, previous, digest))
         previous = digest
-    connection.executemany("INSERT INTO audit VALUES (?,?,?,?,?,?,?,?)", rows)
+    write_rows(connection, "INSERT INTO audit", rows)
     return Head(row_id, previous)
 
 

@@ -16,6 +16,7 @@ from gateway.ingest.door import Refusal
 from gateway.ingest.order import Lost
 from gateway.ledger import audit
 from gateway.ledger.records import AuditEntry
+from gateway.ledger.rows import write_rows
 from rules.memory import RuleState
 
 _encode = msgspec.json.Encoder().encode
@@ -23,11 +24,16 @@ LAST_VALUE_INBOX = "last_value_inbox_id"
 """meta key: the inbox row up to which last_value was written."""
 ALIVE = "alive_ms"
 """meta key: when the gateway is known to have run."""
-_INSERT_INBOX = "INSERT INTO inbox (site, agent, epoch, lane, seq, received_ms, readings, crc, correction_ms) VALUES "
+_INSERT_INBOX = "INSERT INTO inbox (site, agent, epoch, lane, seq, received_ms, readings, crc, correction_ms)"
+_INSERT_TRANSITION = (
+    "INSERT INTO transition (alarm_id, event, from_state, to_state, event_ms, recorded_ms, actor, note, inputs)"
+)
 _WRITE_ALARM = (
     "INSERT INTO alarm (id, rule, rule_version, subject, site, device, severity, retrospective, raised_ms, "
     "recorded_ms, state, active, cleared_ms, acknowledged_ms, acknowledged_by, inputs, assignee, hold, hold_until_ms, "
-    "cause, count, finding, drill, notes, suppressed) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
+    "cause, count, finding, drill, notes, suppressed)"
+)
+_RENEW_ALARM = (
     "ON CONFLICT (id) DO UPDATE SET state = excluded.state, active = excluded.active, "
     "retrospective = excluded.retrospective, "
     "cleared_ms = excluded.cleared_ms, acknowledged_ms = excluded.acknowledged_ms, "
@@ -102,7 +108,7 @@ class Changes:
         # Steps first: an approved device's kept readings move before new ones of it are added.
         for step in self.steps:
             step(connection)
-        self._write_inbox(connection)
+        write_rows(connection, _INSERT_INBOX, self.inbox)
         if self.watermarks:
             many(
                 "INSERT INTO watermark VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE "
@@ -126,8 +132,8 @@ class Changes:
                 ],
             )
         if self.last_values is not None:
-            many("INSERT OR REPLACE INTO last_value VALUES (?,?,?,?,?)", self.last_values)
-            many("INSERT OR REPLACE INTO series VALUES (?,?)", self.series)
+            write_rows(connection, "INSERT OR REPLACE INTO last_value", self.last_values)
+            write_rows(connection, "INSERT OR REPLACE INTO series", self.series)
             connection.execute(
                 "INSERT OR REPLACE INTO meta "
                 "SELECT ?, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'inbox'), 0)",
@@ -136,32 +142,16 @@ class Changes:
         if self.audit:
             audit.append(connection, self.audit)
 
-    def _write_inbox(self, connection: sqlite3.Connection) -> None:
-        """Many rows a statement: each step of a statement gives the interpreter away and has to win it back."""
-        at = 0
-        for rows in (64, 8, 1):
-            query = _INSERT_INBOX + ",".join(["(?,?,?,?,?,?,?,?,?)"] * rows)
-            while len(self.inbox) - at >= rows:
-                connection.execute(query, [value for row in self.inbox[at : at + rows] for value in row])
-                at += rows
-
     def _write_alarms(self, connection: sqlite3.Connection) -> None:
-        connection.executemany(
-            _WRITE_ALARM, [_alarm_row(alarm, self.rule_versions.get(alarm.id, "")) for alarm in self.alarms.values()]
-        )
-        connection.executemany(
-            "INSERT INTO transition (alarm_id, event, from_state, to_state, event_ms, recorded_ms, actor, note, "
-            "inputs) VALUES (?,?,?,?,?,?,?,?,?)",
-            self.transitions,
-        )
-        for state in self.rule_states.values():
-            if state.phase == "rest":
-                connection.execute("DELETE FROM rule_state WHERE rule = ? AND subject = ?", (state.rule, state.subject))
-            else:
-                connection.execute(
-                    "INSERT OR REPLACE INTO rule_state VALUES (?,?,?,?,?,?)",
-                    (*state[:5], _encode(state.detail).decode()),
-                )
+        versions = self.rule_versions
+        rows = [_alarm_row(alarm, versions.get(alarm.id, "")) for alarm in self.alarms.values()]
+        write_rows(connection, _WRITE_ALARM, rows, _RENEW_ALARM)
+        write_rows(connection, _INSERT_TRANSITION, self.transitions)
+        states = self.rule_states.values()
+        resting = [(state.rule, state.subject) for state in states if state.phase == "rest"]
+        write_rows(connection, "DELETE FROM rule_state WHERE (rule, subject) IN (", resting, ")")
+        busy = [(*state[:5], _encode(state.detail).decode()) for state in states if state.phase != "rest"]
+        write_rows(connection, "INSERT OR REPLACE INTO rule_state", busy)
 
     def _write_strangers(self, connection: sqlite3.Connection) -> None:
         connection.executemany(
@@ -173,9 +163,9 @@ class Changes:
                 for row_id, count, r in self.refusals
             ],
         )
-        connection.executemany(
-            "INSERT INTO unknown_reading (site, device, point, observed_ms, received_ms, value, quality) "
-            "VALUES (?,?,?,?,?,?,?)",
+        write_rows(
+            connection,
+            "INSERT INTO unknown_reading (site, device, point, observed_ms, received_ms, value, quality)",
             self.unknown_readings,
         )
         connection.executemany(

@@ -8,10 +8,12 @@ serial number: one event by its identity.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from gateway.ledger.rows import write_rows
 from gateway.ledger.store import Store
 from gateway.upward.numbers import Number
 from gateway.upward.translate import Item, Urgency
@@ -76,14 +78,10 @@ class UpwardOutbox:
 
         def write(connection: sqlite3.Connection) -> None:
             put(connection, self._centre, items, now_ms)
-            connection.executemany(
-                "INSERT OR REPLACE INTO upward_number VALUES (?,?,?,?,?,?)",
-                [(self._centre, key, *number) for key, number in numbers.items()],
-            )
-            connection.executemany(
-                "INSERT OR REPLACE INTO upward_state VALUES (?,?,?)",
-                [(self._centre, key, word) for key, word in words.items()],
-            )
+            given = [(self._centre, key, *number) for key, number in numbers.items()]
+            write_rows(connection, "INSERT OR REPLACE INTO upward_number", given)
+            said = [(self._centre, key, word) for key, word in words.items()]
+            write_rows(connection, "INSERT OR REPLACE INTO upward_state", said)
             _note_cursors(connection, self._centre, cursors)
 
         await self._store.run(write)
@@ -112,11 +110,14 @@ class UpwardOutbox:
         """The centre has these. Fires keep their row, so that it can be shown when the centre knew."""
 
         def write(connection: sqlite3.Connection) -> None:
-            connection.executemany(
-                "UPDATE upward SET done_ms = ? WHERE id = ? AND urgency = ?",
-                [(now_ms, i, int(Urgency.FIRE)) for i in ids],
+            numbers = json.dumps(ids)
+            connection.execute(
+                "UPDATE upward SET done_ms = ? WHERE id IN (SELECT value FROM json_each(?)) AND urgency = ?",
+                (now_ms, numbers, int(Urgency.FIRE)),
             )
-            connection.executemany("DELETE FROM upward WHERE id = ? AND done_ms IS NULL", [(i,) for i in ids])
+            connection.execute(
+                "DELETE FROM upward WHERE id IN (SELECT value FROM json_each(?)) AND done_ms IS NULL", (numbers,)
+            )
 
         await self._store.run(write)
 
@@ -134,10 +135,8 @@ class UpwardOutbox:
 
 def put(connection: sqlite3.Connection, centre: str, items: Iterable[Item], now_ms: int) -> None:
     """Add objects within the caller's transaction."""
-    connection.executemany(
-        "INSERT INTO upward (centre, urgency, type, object, created_ms) VALUES (?,?,?,?,?)",
-        [(centre, int(i.urgency), i.unit_type, i.body, now_ms) for i in items],
-    )
+    rows = [(centre, int(i.urgency), i.unit_type, i.body, now_ms) for i in items]
+    write_rows(connection, "INSERT INTO upward (centre, urgency, type, object, created_ms)", rows)
 
 
 def _note_cursors(connection: sqlite3.Connection, centre: str, cursors: Cursors) -> None:
