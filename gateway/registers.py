@@ -55,11 +55,12 @@ class Registers:
         said: dict[str, tuple[Value, int]],
         sight: Sight | None = None,
     ) -> None:
+        self.secret = secret
         self._said = said
         self.people = People(saved)
         self.roster = Roster(saved, self.people)
         self.checks = DutyChecks(saved, secret)
-        self.shifts = Shifts(saved)
+        self.shifts = Shifts(saved, self.people)
         self.equipment = Equipment(saved)
         self.incidents = Incidents(saved)
         self.patrols = Patrols(saved, secret)
@@ -134,6 +135,11 @@ class Registers:
             quality = NOT_KNOWN if value is None else q.GOOD
             found.setdefault(site, []).append(Reading(name, pen.now_ms, value, quality))
         return found
+
+    def rows(self, kind: str) -> list[Entry]:
+        """Open rows of a kind."""
+        sheets = (sheet for register in self._all for sheet in register.sheets() if sheet.kind.name == kind)
+        return [row for sheet in sheets for row in sheet.rows.values()]
 
     def view(self) -> dict[str, list[dict[str, Any]]]:
         """Open rows of every kind that screens get whole."""

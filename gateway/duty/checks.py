@@ -12,7 +12,7 @@ a proof that the person stands at the post: their PIN, or the code that hangs th
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -22,8 +22,9 @@ from contract.gb26875.status import TRANSMITTER_OPERATION, mask_of
 from contract.gb26875.time_tag import tag_from_ms
 from contract.station import Station
 from gateway.control.protocol import Event
-from gateway.duty.draws import GAP_MS, draw_checks
-from gateway.duty.planned import planned_span
+from gateway.duty.draws import GAP_MS, Span, draw_checks
+from gateway.duty.proof import Proof
+from gateway.duty.roster_check import shift_at
 from gateway.installation import Installation
 from gateway.ledger.entries import GATEWAY, Entry, Kind, Pen, Register, SavedEntries, Sheet
 from gateway.ledger.secret import derive
@@ -42,7 +43,6 @@ ASKED_LATE_MS = 60_000
 at a start, it would not be random any more."""
 LOOK_BACK_MS = 40 * 86_400_000
 """Checks that a gateway did not ask because it was away longer than this are not noted one by one."""
-Proof = Literal["login", "pin", "qr"]
 
 
 class DutyCheck(Entry, frozen=True, kw_only=True):
@@ -231,16 +231,16 @@ class DutyChecks(Register):
         station, zone = self._watched[site]
         if not station.duty_checks.per_shift:
             return None
-        span = planned_span(station, zone, done.from_ms)
+        shift = shift_at(station, zone, done.from_ms)
         while True:
-            times = draw_checks(self._secret, site, span, station.duty_checks.per_shift)
+            times = draw_checks(self._secret, site, Span(shift.from_ms, shift.until_ms), station.duty_checks.per_shift)
             for number, at_ms in enumerate(times, 1):
                 # The last one may have been drawn under other shifts, before a reload.
                 if at_ms > done.from_ms and at_ms >= done.last_ms + GAP_MS:
-                    return at_ms, span.from_ms, number
-            if not times and span.from_ms > done.from_ms + LOOK_BACK_MS:
+                    return at_ms, shift.from_ms, number
+            if not times and shift.from_ms > done.from_ms + LOOK_BACK_MS:
                 return None  # shifts too short to be checked at random
-            span = planned_span(station, zone, span.until_ms)
+            shift = shift_at(station, zone, shift.until_ms)
 
     # --- telling -------------------------------------------------------------------------------------------------
 
