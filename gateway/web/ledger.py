@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from gateway.ledger.personal import Identity, find_identities
 from gateway.ledger.reader import LedgerReader
 
 
@@ -57,3 +58,7 @@ class WebLedger(LedgerReader):
         """How many alarms each rule raised since then; tests of drills are not counted."""
         query = "SELECT rule, count(*) FROM alarm WHERE raised_ms >= ? AND drill IS NULL GROUP BY rule"
         return dict(self._all(query, (since_ms,)))
+
+    def identities(self) -> dict[int, Identity]:
+        """Who the people of the registers are, by number; those erased are not in it."""
+        return self._ask(find_identities)
