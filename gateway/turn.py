@@ -318,7 +318,9 @@ class Turn:
             self._lose_agent(transition)
 
     def _notify(self) -> None:
-        """Plan the messages that follow from the alarms of this turn, and from the time."""
+        """Plan the messages that follow from the alarms and calls of this turn, and from the time."""
+        for ask in self.pen.take_calls():
+            self.state.notification.planner.take_call(ask, self.now_ms)
         online = (key for key, agent in self.state.agents.items() if agent.online)
         self.planned = self.state.notification.advance(self.now_ms, online)
         self.requests += self.planned.proofs.requests

@@ -18,6 +18,7 @@ from contract.messages import Value
 from gateway.control.protocol import AlarmView, Event
 from gateway.installation import Installation
 from gateway.ledger.changes import Changes
+from gateway.notify.calls import Call, End
 from gateway.ledger.standing import SavedStanding, load_standing
 
 GATEWAY = "gateway"
@@ -123,6 +124,7 @@ class Pen:
         self._live: dict[tuple[str, int], Event] = {}
         self._said: dict[tuple[str, str], Value] = {}
         self._told: list[Event] = []
+        self._calls: list[Call | End] = []
 
     def write(self, sheet: Sheet[E], row: E, verb: str, actor: str = GATEWAY, **detail: Any) -> E:
         """Keep a row as it is now. verb: what was done, for the audit trail (`KIND.VERB`); detail: why."""
@@ -149,6 +151,15 @@ class Pen:
         """What was said since the last call: (site, point) -> value."""
         said, self._said = self._said, {}
         return said
+
+    def call(self, ask: Call | End) -> None:
+        """Have another station called to a fire, or a call ended."""
+        self._calls.append(ask)
+
+    def take_calls(self) -> list[Call | End]:
+        """What was asked of the notification since the last call."""
+        calls, self._calls = self._calls, []
+        return calls
 
     def add(self, step: Callable[[sqlite3.Connection], None]) -> None:
         """Write something else for the same transaction."""

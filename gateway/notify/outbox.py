@@ -66,6 +66,8 @@ class Escalation(msgspec.Struct):
     """Acknowledged or held: no further step or repeat."""
     late: bool = False
     """It came late; when it is over already it is told without haste."""
+    called: str | None = None
+    """The site whose people are called to a fire elsewhere."""
 
 
 class Box(msgspec.Struct):

@@ -17,7 +17,10 @@ from datetime import datetime
 from typing import cast
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from gateway.control.protocol import AlarmView
+from gateway.notify.calls import Call, End
 from gateway.notify.outbox import Box, Escalation, Lane, Notice, Plans, SavedPlans
 from gateway.notify.settings import Chain, NotifySettings, Person
 from gateway.notify.texts import RANK, Facts, Kind, Message, Writer, facts_of
@@ -25,7 +28,7 @@ from gateway.notify.texts import RANK, Facts, Kind, Message, Writer, facts_of
 BACK_MS = 2000
 """A clock that went back by more than this moves every time in wait with it."""
 QUIET_CHECK_MS = 60_000
-URGENCY = {"escalation": 0, "alarm": 1, "late": 2, "repeat": 3, "clear": 4}
+URGENCY = {"escalation": 0, "call": 0, "alarm": 1, "late": 2, "repeat": 3, "clear": 4}
 
 
 class Planner:
@@ -92,6 +95,23 @@ class Planner:
             self._stop(alarm.id, row, f"held: {alarm.hold}")
         elif row.stopped:
             self._resume(alarm.id, row, now_ms)
+
+    def take_call(self, ask: Call | End, now_ms: int) -> None:
+        """Call a station to a fire elsewhere, or end such a call; call it before `advance` of the same turn."""
+        row = self._running.get(ask.number)
+        if isinstance(ask, Call):
+            chain = self._settings.chain_for("fire", ask.called)
+            if row is None and chain is not None:
+                device = ask.subject.split("/")[1] if "/" in ask.subject else None
+                facts = Facts(ask.alarm or 0, ask.rule, ask.subject, ask.site, device, "fire", ask.since_ms, True)
+                row = Escalation(facts, chain.id, "fire", now_ms, told={}, waiting={}, called=ask.called)
+                row.repeat_ms = None if chain.repeat_s is None else now_ms + round(chain.repeat_s * 1000)
+                self._running[ask.number] = self._fresh[ask.number] = row
+        elif row is not None and ask.over_ms is None:
+            self._stop(ask.number, row, "answered")
+        elif row is not None:
+            row.facts = msgspec.structs.replace(row.facts, active=False, cleared_ms=ask.over_ms)
+            self._end(ask.number, row, now_ms)
 
     def advance(self, now_ms: int) -> None:
         """Let time pass: steps, repeats, and messages about faults that are due."""
@@ -170,7 +190,8 @@ class Planner:
 
     def _step(self, number: int, row: Escalation, now_ms: int) -> None:
         """Enter every step that is due, repeat to those told before, and set the next time."""
-        chain = self._chains.get(row.chain) or self._settings.chain_for(row.facts.severity, row.facts.site)
+        told_site = row.called or row.facts.site
+        chain = self._chains.get(row.chain) or self._settings.chain_for(row.facts.severity, told_site)
         if chain is None:
             self._forget(number, row)
             return
@@ -208,8 +229,10 @@ class Planner:
             return
         for old in row.told.get(person_id, []):
             self._plans.stops.append((old, "a later message says the same"))
+        if row.called is not None and kind != "repeat":
+            kind = "call"
         message = self._writer.one(row.facts, kind)
-        row.told[person_id] = self._send(person, "fire", kind, row.facts.severity, [number], message, now_ms)
+        row.told[person_id] = self._send(person, "fire", kind, row.facts.severity, _about(row), message, now_ms)
 
     def _tell_late(self, number: int, row: Escalation, now_ms: int) -> None:
         """It was over before it was known: recorded, told without haste, never repeated."""
@@ -266,7 +289,7 @@ class Planner:
             self._plans.limits += [(old, until_ms) for old in ids]
             if (person := self._people.get(person_id)) is not None:
                 message = self._writer.one(row.facts, "clear")
-                self._send(person, "fire", "clear", row.facts.severity, [number], message, now_ms, until_ms, ids)
+                self._send(person, "fire", "clear", row.facts.severity, _about(row), message, now_ms, until_ms, ids)
         self._forget(number, row)
 
     # --- faults: gathered, merged, within a budget ---------------------------------------------------------------
@@ -427,6 +450,11 @@ class Planner:
 
 def _pages(alarm: AlarmView) -> bool:
     return alarm.active and alarm.state == "unacknowledged" and alarm.hold is None
+
+
+def _about(row: Escalation) -> list[int]:
+    """The alarm a message is about; none where somebody saw the fire."""
+    return [row.facts.id] if row.facts.id else []
 
 
 def _step_ms(chain: Chain, row: Escalation) -> int:

@@ -18,8 +18,10 @@ import msgspec
 from contract.profile import Text
 from gateway.control.protocol import AlarmView
 
-Kind = Literal["alarm", "escalation", "repeat", "clear", "late", "proof", "test"]
-"""late: an alarm that was over before the gateway heard of it; test: sent by hand."""
+Kind = Literal["alarm", "escalation", "repeat", "clear", "late", "call", "proof", "test"]
+"""late: an alarm that was over before the gateway heard of it; call: to a fire elsewhere; test: sent by hand."""
+SEEN = Text(zh="人工报告的火情", en="Fire that somebody saw")
+"""What stands for the rule where no alarm tells of the fire."""
 RANK = {"fire": 0, "critical": 1, "warning": 2, "info": 3}
 SEVERITY = {
     "fire": ("火警", "FIRE"),
@@ -33,6 +35,7 @@ KIND = {
     "repeat": ("仍未确认·", "Not acknowledged: "),
     "clear": ("已恢复·", "Over: "),
     "late": ("补报·", "Late report: "),
+    "call": ("请求增援·", "Assistance wanted: "),
 }
 KINDS_OF_DIGEST = 5
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
@@ -94,11 +97,12 @@ class Writer:
     def one(self, facts: Facts, kind: Kind) -> Message:
         """A message about one alarm."""
         names = self._names()
-        place, rule, advice = names.place(facts), names.rule(facts.rule), names.advice(facts.rule)
+        place, advice = names.place(facts), names.advice(facts.rule)
+        rule = names.rule(facts.rule) if facts.rule else SEEN
         lines: list[tuple[str, str]] = [(f"发生 {self._at(facts.raised_ms)}", f"Since {self._at(facts.raised_ms)}")]
         if facts.cleared_ms is not None:
             lines.append((f"恢复 {self._at(facts.cleared_ms)}", f"Over {self._at(facts.cleared_ms)}"))
-        if kind in ("alarm", "escalation", "repeat"):
+        if kind in ("alarm", "escalation", "repeat", "call"):
             lines += [(f"· {step.zh}", f"- {step.en}") for step in advice[:2]]
         severity, mark = SEVERITY[facts.severity], KIND[kind]
         drill = ("【演练】", "[TEST] ") if facts.drill else ("", "")

@@ -72,7 +72,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "per": ("point", "device", "group", "line", "agent"),
     "alarm_is": ("active", "unacknowledged", "returned_unacknowledged"),
     "day": ("mon", "tue", "wed", "thu", "fri", "sat", "sun"),
-    "notice": ("alarm", "late", "escalation", "repeat", "clear", "proof", "test"),
+    "notice": ("alarm", "late", "escalation", "repeat", "clear", "call", "proof", "test"),
     "notice_state": ("planned", "sending", "sent", "delivered", "read", "failed", "expired", "stopped"),
     "hop": ("answer", "commit", "judge", "send", "receipt"),
     "channel": ("screen", "apprise", "webhook"),
