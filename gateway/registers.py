@@ -128,7 +128,7 @@ class Registers:
         }
         for point, value in (told | again).items():
             last = self._said.get(point)
-            if last is not None and last[0] == value and point not in again:
+            if last is not None and last[0] == value and pen.now_ms < last[1] + REPEAT_MS:
                 continue
             self._said[point] = (value, pen.now_ms)
             site, _, name = point.partition("/")

@@ -89,22 +89,22 @@ class Draft:
 
     def take(self, cells: Sequence[Cell], now_ms: int) -> None:
         """Put cells in; those that cannot be are among the problems."""
-        places: dict[tuple[str, date, str, str], int] = {}
+        places: dict[tuple[str, str, str, str], int] = {}
         shifts: dict[int, Shift] = {}
         for number, cell in enumerate(cells):
             shift = self._place(number, cell, now_ms)
             if shift is None:
                 continue
-            place = (cell.site, cell.day, cell.shift, cell.post)
+            place = (cell.site, cell.day.isoformat(), cell.shift, cell.post)
             if place in places:
                 self._say(number, "post", "again", cell.post)
                 continue
             if self._people(number, cell):
                 places[place], shifts[number] = number, shift
-        for place, number in places.items():
-            self._put(cells[number], shifts[number], place)
+        for number in places.values():
+            self._put(cells[number], shifts[number])
         for finding in self._findings(cells, shifts):
-            number = places.get((finding.site, date.fromisoformat(finding.day), finding.shift, finding.post), -1)
+            number = places.get((finding.site, finding.day, finding.shift, finding.post), -1)
             if number >= 0 and finding.kind == "double":
                 self._say(number, "people", "double", str(finding.person), finding.also)
             elif number >= 0 and finding.kind == "unqualified":
@@ -146,15 +146,15 @@ class Draft:
                 self._say(number, "people", "person_again", str(person))
         return len(self.problems) == said
 
-    def _put(self, cell: Cell, shift: Shift, place: tuple[str, date, str, str]) -> None:
-        duties = self.days.get(place[:2])
+    def _put(self, cell: Cell, shift: Shift) -> None:
+        duties = self.days.get((cell.site, cell.day))
         if duties is None:
             row = self._plans.days.get(cell.site, {}).get(cell.day.isoformat())
             duties = row.duties if row is not None else ()
         kept = [duty for duty in duties if (duty.shift, duty.post) != (cell.shift, cell.post)]
         if cell.people:
             kept.append(Duty(cell.post, cell.shift, shift.from_ms, shift.until_ms, cell.people))
-        self.days[place[:2]] = tuple(sorted(kept, key=lambda duty: (duty.from_ms, duty.post)))
+        self.days[cell.site, cell.day] = tuple(sorted(kept, key=lambda duty: (duty.from_ms, duty.post)))
 
     def _findings(self, cells: Sequence[Cell], shifts: Mapping[int, Shift]) -> Iterable[Finding]:
         """What would be wrong at the hours of the cells."""
