@@ -18,8 +18,8 @@ from contract.messages import Value
 from gateway.control.protocol import AlarmView, Event
 from gateway.installation import Installation
 from gateway.ledger.changes import Changes
-from gateway.notify.calls import Call, End
 from gateway.ledger.standing import SavedStanding, load_standing
+from gateway.notify.calls import Call, End
 
 GATEWAY = "gateway"
 
