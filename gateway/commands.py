@@ -18,6 +18,7 @@ from gateway import (
     commands_equipment,
     commands_hazards,
     commands_holds,
+    commands_incidents,
     commands_notify,
     commands_patrols,
     commands_people,
@@ -109,4 +110,5 @@ COMMANDS: dict[str, Command] = {
     **commands_patrols.COMMANDS,
     **commands_staff.COMMANDS,
     **commands_hazards.COMMANDS,
+    **commands_incidents.COMMANDS,
 }
