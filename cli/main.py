@@ -16,6 +16,7 @@ from cli.gb26875_listen import listen
 from cli.line import line
 from cli.notify import app as notify
 from cli.panel import panel
+from cli.readiness import app as readiness
 from cli.rules import rules
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ gateway = typer.Typer(no_args_is_help=True, help="The gateway: decides and remem
 web = typer.Typer(no_args_is_help=True, help="The pages.")
 history = typer.Typer(no_args_is_help=True, help="The time series.")
 audit = typer.Typer(no_args_is_help=True, help="The audit chain.")
+ledger = typer.Typer(no_args_is_help=True, help="The ledger.")
 user = typer.Typer(no_args_is_help=True, help="The people who sign in.")
 for group, name in (
     (edge, "edge"),
@@ -36,6 +38,8 @@ for group, name in (
     (web, "web"),
     (history, "history"),
     (audit, "audit"),
+    (ledger, "ledger"),
+    (readiness, "readiness"),
     (user, "user"),
     (line, "line"),
     (gb26875, "gb26875"),
@@ -192,6 +196,24 @@ def audit_verify(
         settings = load_checked(config, "web")
         assert settings.gateway is not None
         print(verify_audit(settings.gateway.data_dir, head))
+
+
+@ledger.command("verify")
+def ledger_verify(
+    head: Annotated[
+        str | None, typer.Option(help="A head printed earlier (ID:HASH): finds a tail that was cut.")
+    ] = None,
+    config: Config = DEFAULT,
+) -> None:
+    """Check the audit chain and every row that it holds: alarms, their transitions, versions of rules, rows of the
+    registers; names the rows that were altered, taken out or put in."""
+    from cli.ledger import verify_ledger
+    from cli.settings import load_checked
+
+    with errors():
+        settings = load_checked(config, "web")
+        assert settings.gateway is not None
+        print(verify_ledger(settings.gateway.data_dir, head))
 
 
 @user.command("reset")

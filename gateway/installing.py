@@ -15,6 +15,8 @@ import msgspec
 from contract.site import Site
 from gateway.alarms.book import GATEWAY
 from gateway.installation import Installation
+from gateway.ledger.changes import Changes
+from gateway.ledger.digests import RULES_KEPT, digest
 from gateway.turn import Turn
 from gateway.work.dates import tell_dates
 from rules.engine import Engine
@@ -53,22 +55,28 @@ def compare(old: Installation, new: Installation) -> Changed:
     return Changed(rules, devices, old.hash == new.hash and not any(devices.values()))
 
 
-def keep_versions(installation: Installation, now_ms: int) -> Callable[[sqlite3.Connection], None]:
-    """Writes every version of every rule in force down, whole, within a transaction; those known already stay."""
-    rows = {(rule.id, rule.version): rule for rule in installation.versions()}
+def keep_versions(installation: Installation, changes: Changes) -> Callable[[sqlite3.Connection], None]:
+    """Writes every version of every rule in force down, whole, within a transaction; those known already stay. The
+    audit chain gets a digest of each that is new."""
+    records = {(rule.id, rule.version): rule.model_dump_json(by_alias=True) for rule in installation.versions()}
 
     def step(connection: sqlite3.Connection) -> None:
+        known = set(connection.execute("SELECT id, version FROM rule_version").fetchall())
+        new = {key: record for key, record in records.items() if key not in known}
         connection.executemany(
-            "INSERT OR IGNORE INTO rule_version VALUES (?,?,?,?)",
-            [(*key, now_ms, rule.model_dump_json(by_alias=True)) for key, rule in rows.items()],
+            "INSERT INTO rule_version VALUES (?,?,?,?)",
+            [(*key, changes.at_ms, record) for key, record in new.items()],
         )
+        if new:
+            kept = {f"{rule} {version}": digest([record]) for (rule, version), record in new.items()}
+            changes.add_audit(GATEWAY, RULES_KEPT, "gateway", records=kept)
 
     return step
 
 
 def begin(turn: Turn) -> None:
     """At a start: write the rules in force down, and clear what nothing watches any more."""
-    turn.changes.steps.append(keep_versions(turn.state.installation, turn.now_ms))
+    turn.changes.steps.append(keep_versions(turn.state.installation, turn.changes))
     _forget_unwatched(turn)
 
 
@@ -86,7 +94,7 @@ def install(asked: Install, turn: Turn) -> dict[str, Any]:
     state.install(new)
     tell_dates(state.engine, new, state.done)
     turn.installation = new
-    turn.changes.steps.append(keep_versions(new, turn.now_ms))
+    turn.changes.steps.append(keep_versions(new, turn.changes))
     _forget_unwatched(turn)
     turn.changes.add_audit(
         asked.actor, "configuration.reload", "gateway", configuration=new.hash, before=before, **changed.to_data()

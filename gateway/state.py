@@ -104,13 +104,13 @@ def load(connection: sqlite3.Connection) -> Saved:
         load_work(connection),
         load_entries(connection),
         load_secret(connection),
-        _alive_ms(connection),
+        last_alive_ms(connection),
         [(point, _json.decode(data)) for point, data in ask("SELECT point, data FROM series")],
         tail,
     )
 
 
-def _alive_ms(connection: sqlite3.Connection) -> int:
+def last_alive_ms(connection: sqlite3.Connection) -> int:
     """When a gateway is last known to have run on this ledger, ms UTC; 0 when none did."""
     row = connection.execute(
         "SELECT max((SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM meta WHERE key = ?), "

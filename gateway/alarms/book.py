@@ -16,7 +16,8 @@ from gateway.alarms import lifecycle
 from gateway.alarms.holds import Holds
 from gateway.control.protocol import AlarmView, Event
 from gateway.ledger.alarm_rows import AlarmRows, Found
-from gateway.ledger.changes import Changes
+from gateway.ledger.changes import Changes, alarm_row
+from gateway.ledger.digests import digest
 from rules.memory import Transition
 
 RULE = "rule"
@@ -241,19 +242,11 @@ class Moves:
             inputs = {**inputs, "hold": hold}
         self.book.keep(alarm)
         self.changes.alarms[alarm.id] = self.touched[alarm.id] = alarm
-        self.changes.transitions.append(
-            (
-                alarm.id,
-                event,
-                from_state,
-                state,
-                at_ms,
-                self.now_ms,
-                actor,
-                note,
-                msgspec.json.encode(inputs).decode(),
-            )
-        )
+        encoded = msgspec.json.encode(inputs).decode()
+        step = (alarm.id, event, from_state, state, at_ms, self.now_ms, actor, note, encoded)
+        self.changes.transitions.append(step)
+        row = alarm_row(alarm, self.changes.rule_versions.get(alarm.id, ""))
+        raised = {"version": row[2]} if event == "raise" else {}
         self.changes.add_audit(
             actor,
             f"alarm.{event}",
@@ -263,6 +256,9 @@ class Moves:
             state=state,
             event_ms=at_ms,
             note=note,
+            step=digest(step),
+            row=digest(row[:2] + row[3:]),
+            **raised,
         )
         if self._planner is not None:
             self._planner.alarm_moved(alarm, event, self.now_ms)

@@ -144,7 +144,7 @@ class Changes:
 
     def _write_alarms(self, connection: sqlite3.Connection) -> None:
         versions = self.rule_versions
-        rows = [_alarm_row(alarm, versions.get(alarm.id, "")) for alarm in self.alarms.values()]
+        rows = [alarm_row(alarm, versions.get(alarm.id, "")) for alarm in self.alarms.values()]
         write_rows(connection, _WRITE_ALARM, rows, _RENEW_ALARM)
         write_rows(connection, _INSERT_TRANSITION, self.transitions)
         states = self.rule_states.values()
@@ -180,7 +180,8 @@ def encode_value(value: Value) -> str:
     return _encode(value).decode()
 
 
-def _alarm_row(alarm: AlarmView, rule_version: str) -> tuple[Any, ...]:
+def alarm_row(alarm: AlarmView, rule_version: str) -> tuple[Any, ...]:
+    """An alarm as its table keeps it, in the order of _WRITE_ALARM."""
     return (
         alarm.id,
         alarm.rule,
