@@ -11,12 +11,12 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from contract.errors import RetryLater
-from contract.messages import Lane, Reading
+from contract.messages import LANES, Lane, Reading
 from edge_agents.outbox import Outbox
 from edge_agents.outbox_row import Loss
 from edge_agents.reporting import Reported, Reports
@@ -86,9 +86,9 @@ class Recorder:
         """Alarm readings not yet on disk; while there are some, nothing that depends on them is acknowledged."""
         return len(self._waiting["alarm"])
 
-    async def durable(self) -> None:
-        """Wait until everything recorded so far is on disk; for ever while the disk takes nothing."""
-        marks = dict(self._taken)
+    async def durable(self, lanes: Iterable[Lane] = LANES) -> None:
+        """Wait until everything recorded so far on these lanes is on disk; for ever while the disk takes nothing."""
+        marks = {lane: self._taken[lane] for lane in lanes}
         while self.fault is not None or any(self._done[lane] < mark for lane, mark in marks.items()):
             progress = self._progress
             await progress.wait()

@@ -26,7 +26,7 @@ class InfoObject(msgspec.Struct, frozen=True):
     """Base of every object. BITS: what the field `status` or `op` means, where there is one."""
 
     WIRE: ClassVar[str] = ""
-    BITS: ClassVar[Bits] = ()
+    BITS: ClassVar[Bits] = Bits()
 
 
 class SystemStatus(InfoObject, frozen=True):

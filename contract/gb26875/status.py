@@ -10,6 +10,7 @@ What to hold in mind when judging them:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -23,13 +24,21 @@ class Bit(NamedTuple):
     is_reserved: bool = False
 
 
-Bits = tuple[Bit, ...]
+class Bits(tuple[Bit, ...]):
+    """A table of bits, lowest first. reserved: their mask."""
+
+    reserved: int
+
+    def __new__(cls, bits: Iterable[Bit] = ()) -> Bits:
+        made = super().__new__(cls, bits)
+        made.reserved = sum(bit.mask for bit in made if bit.is_reserved)
+        return made
 
 
 def _bits(width: int, *named: tuple[str, str, str]) -> Bits:
     bits = [Bit(1 << place, *names) for place, names in enumerate(named)]
     bits += [Bit(1 << n, f"reserved{n}", f"保留{n}", f"reserved {n}", True) for n in range(len(named), width)]
-    return tuple(bits)
+    return Bits(bits)
 
 
 _SHARED = (
@@ -98,4 +107,4 @@ def mask_of(table: Bits, *names: str) -> int:
 
 def reserved_bits(table: Bits, value: int) -> int:
     """The reserved bits that are set, as a value; 0 when none is."""
-    return sum(bit.mask for bit in table if bit.is_reserved and value & bit.mask)
+    return value & table.reserved

@@ -53,10 +53,6 @@ class Heartbeat(Section):
     answer_command: Code
     answer_unit: str = ""
 
-    def fits(self, frame: Frame) -> bool:
-        """Whether the frame is this heartbeat."""
-        return frame.command == self.command and self.unit in (None, frame.unit.hex())
-
 
 class TagReports(Section):
     """Where a private report of tags (units.read_tag_report) may stand in a unit of type 2."""
@@ -121,6 +117,9 @@ class Tables:
         self._known = [read_dialect(name) for name in reversed(self.dialects)]
         self.object_bytes = {code: size for known in reversed(self._known) for code, size in known.object_bytes.items()}
         self.heartbeats = [beat for known in self._known for beat in known.heartbeats]
+        self._beats: dict[tuple[int, bytes | None], Heartbeat] = {}
+        for beat in self.heartbeats:
+            self._beats.setdefault((beat.command, None if beat.unit is None else bytes.fromhex(beat.unit)), beat)
         self.tag_reports = [report for known in self._known for report in known.tag_reports]
 
     def name(self, kind: str, code: int) -> Name:
@@ -143,7 +142,8 @@ class Tables:
 
     def heartbeat(self, frame: Frame) -> Heartbeat | None:
         """The heartbeat this frame is, None when it is none."""
-        return next((beat for beat in self.heartbeats if beat.fits(frame)), None)
+        beats, command = self._beats, frame.command
+        return beats.get((command, frame.unit)) or beats.get((command, None))
 
     def _find(self, kind: str, code: int) -> Name | None:
         for source in (*self._known, self._standard):

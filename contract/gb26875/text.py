@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import msgspec
 
@@ -21,33 +22,36 @@ class Text(msgspec.Struct, frozen=True):
     @property
     def text(self) -> str | None:
         """Text up to the first NUL without trailing spaces; "" when blank, None when the bytes are no text."""
-        return self._read()[0]
+        return _read(self.raw)[0]
 
     @property
     def is_cut(self) -> bool:
         """Whether the field ends in the middle of a character, which is then left out of `text`."""
-        return self._read()[1]
+        return _read(self.raw)[1]
 
     @property
     def leftover(self) -> bytes:
         """Bytes after the first NUL that are neither NUL nor space: rubbish of an earlier text, or vendor data."""
         return self.raw.partition(b"\0")[2].strip(b"\0 ")
 
-    def _read(self) -> tuple[str | None, bool]:
-        head, nul, _ = self.raw.partition(b"\0")
-        is_cut = False
+
+@lru_cache(2048)
+def _read(raw: bytes) -> tuple[str | None, bool]:
+    """Text, and whether its last character is cut. Remembered: a component is described alike each time."""
+    head, nul, _ = raw.partition(b"\0")
+    is_cut = False
+    try:
+        text = head.decode("gb18030")
+    except UnicodeDecodeError as exc:
+        # A sender that fills the field to its last byte may cut a character in two; anything else is no text.
+        is_cut = not nul and exc.start > 0 and len(head) - exc.start < _LONGEST_CHARACTER and exc.end == len(head)
+        if not is_cut:
+            return None, False
         try:
-            text = head.decode("gb18030")
-        except UnicodeDecodeError as exc:
-            # A sender that fills the field to its last byte may cut a character in two; anything else is no text.
-            is_cut = not nul and exc.start > 0 and len(head) - exc.start < _LONGEST_CHARACTER and exc.end == len(head)
-            if not is_cut:
-                return None, False
-            try:
-                text = head[: exc.start].decode("gb18030")
-            except UnicodeDecodeError:
-                return None, False
-        return (None, False) if _CONTROL.search(text) else (text.rstrip(" "), is_cut)
+            text = head[: exc.start].decode("gb18030")
+        except UnicodeDecodeError:
+            return None, False
+    return (None, False) if _CONTROL.search(text) else (text.rstrip(" "), is_cut)
 
 
 def text_field(text: str, size: int = DESCRIPTION_BYTES) -> Text:

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from contract.gb26875 import objects as o
 from contract.gb26875.codec import Message
-from contract.gb26875.status import Bits
+from contract.gb26875.status import Bits, bits_set
 from contract.gb26875.tables import Tables
 from contract.gb26875.time_tag import TimeTag
 from contract.panel import BUS, CONTROLLER, MAIN_POWER, NORMAL, PRIORITY, STANDBY_POWER, EventClass, PanelEvent, clean
@@ -36,6 +36,7 @@ _CONDITIONS: dict[str, tuple[str, EventClass]] = {
 }
 """Bit -> the condition its subject is in, and the class of the event."""
 _CLASS = dict(_CONDITIONS.values())
+_RANK = {word: rank for rank, word in enumerate(PRIORITY)}
 _PARTS = {"mainPowerFault": MAIN_POWER, "backupPowerFault": STANDBY_POWER, "busFault": BUS, "lineFault": BUS}
 """Bit -> the part of the system that is in fault."""
 _PART_CLASS = {
@@ -108,6 +109,10 @@ class Picture:
     def states(self) -> dict[str, str]:
         """Every point heard of and its state word."""
         return {point: self._word(point) for point in self._standing}
+
+    def word(self, point: str) -> str | None:
+        """The state word of one point; None when it was not heard of."""
+        return self._word(point) if point in self._standing else None
 
     @property
     def systems(self) -> list[tuple[int, int]]:
@@ -305,8 +310,8 @@ class Picture:
         return any("fire" in standing and point.startswith(f"c{number}p") for point, standing in self._standing.items())
 
     def _word(self, point: str) -> str:
-        standing = self._standing.get(point, set())
-        return next((word for word in PRIORITY if word in standing), NORMAL)
+        standing = self._standing.get(point)
+        return min(standing, key=_RANK.__getitem__) if standing else NORMAL
 
 
 def point_of(item: object) -> str | None:
@@ -319,7 +324,7 @@ def point_of(item: object) -> str | None:
 
 
 def _names(bits: Bits, word: int) -> set[str]:
-    return {bit.name for bit in bits if word & bit.mask and not bit.is_reserved}
+    return {bit.name for bit in bits_set(bits, word) if not bit.is_reserved}
 
 
 def _system(sys_type: int, sys_addr: int) -> int:
@@ -332,7 +337,7 @@ def _of(point: str, number: int | None) -> bool:
 
 
 def _ordered(words: set[str]) -> list[str]:
-    return [word for word in PRIORITY if word in words]
+    return sorted(words, key=_RANK.__getitem__) if len(words) > 1 else list(words)
 
 
 def _states(changed: dict[str, str]) -> tuple[State, ...]:

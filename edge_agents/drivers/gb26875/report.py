@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from contract import quality as q
 from contract.gb26875.codec import Message
 from contract.gb26875.frame import RESPONSE
 from contract.gb26875.tables import Tables
-from contract.gb26875.time_tag import CHINA_OFFSET_S, TimeTag
+from contract.gb26875.time_tag import TimeTag
 from contract.messages import Reading, Value
 from contract.panel import DUTY_ANSWER, EVENT, WHOLE, EventClass, encode_event, is_address, raw_hex
 from contract.profile import ONLINE
@@ -73,10 +72,10 @@ class TransmitterReport:
         self._hear(message, now_ms, out)
         self.counts["messages"] += 1
         said_twice = self._strike_repeats(message)
-        before = self.picture.states
+        # What was asked for is a state; only what it changed is an event.
+        before = self.picture.states if message.frame.command == RESPONSE else None
         for place, said in enumerate(self.picture.apply(message, now_ms, raw_hex(raw))):
-            if message.frame.command == RESPONSE:
-                # What was asked for is a state; only what it changed is an event.
+            if before is not None:
                 changed = {state.point for state in said.states if before.get(state.point) != state.word}
                 said = said._replace(events=tuple(e for e in said.events if (e.address or "") in changed))
                 self._trust(message.unit.objects[place], now_ms, out)
@@ -146,7 +145,7 @@ class TransmitterReport:
             address = event.address
             if event.event not in WHOLE and address is not None and address in self._last:
                 # Told again: good from here on, also where nothing changed.
-                self._judge(address, self.picture.states.get(address), q.GOOD, at_ms, out)
+                self._judge(address, self.picture.word(address), q.GOOD, at_ms, out)
         for point, value in said.values:
             self._report(point, value, q.GOOD, at_ms, out, is_alarm=False)
         if said.mode is not None:
@@ -162,8 +161,9 @@ class TransmitterReport:
     def _trust(self, item: object, now_ms: int, out: Reports) -> None:
         """What was read now is good, also where it says what was known."""
         point = point_of(item)
-        if point is not None and point in self.picture.states:
-            self._judge(point, self.picture.states[point], q.GOOD, now_ms, out)
+        word = self.picture.word(point) if point is not None else None
+        if point is not None and word is not None:
+            self._judge(point, word, q.GOOD, now_ms, out)
 
     def _placed(self, tag: TimeTag | None, now_ms: int) -> int:
         """When it happened, by our clock (ms UTC)."""
@@ -217,7 +217,4 @@ class TransmitterReport:
 
 def tag_ms(tag: TimeTag | None) -> int | None:
     """Instant of a time tag, ms UTC, in China's time zone; None when it is no usable time."""
-    if tag is None or tag.state != "ok" or tag.iso is None:
-        return None
-    wall = datetime.fromisoformat(tag.iso).replace(tzinfo=UTC)
-    return int(wall.timestamp() - CHINA_OFFSET_S) * 1000
+    return None if tag is None else tag.utc_ms()
