@@ -31,8 +31,13 @@ ANSWER_DUTY = frozenset({"duty", "administrator"})
 """Say that somebody is here when a monitoring centre asks (查岗)."""
 CHECK_DUTY = frozenset({"duty", "administrator"})
 """Ask the person at a transmitter to answer (查岗)."""
+PRINT_CODES = frozenset({"administrator"})
+"""Print the codes that hang at the posts."""
 READ_NOW = frozenset({"duty", "maintainer", "administrator"})
 APPROVE = frozenset({"maintainer", "administrator"})
+ADMINISTER = frozenset({"administrator"})
+COOKIELESS = frozenset({"/report", "/report/{code}"})
+"""The form for the public: whoever asks is nobody, signed in or not, and what is sent needs no token of a session."""
 
 ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/healthz"): ANYONE,
@@ -61,6 +66,25 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/service/return"): MAINTAIN,
     ("GET", "/duty"): ANSWER_DUTY,
     ("POST", "/duty/{check_id}/answer"): ANSWER_DUTY,
+    ("GET", "/shift"): SIGNED_IN,
+    ("GET", "/shift/handovers/{number}"): SIGNED_IN,
+    ("GET", "/shift/codes"): PRINT_CODES,
+    ("GET", "/shift/answer/{check_id}"): ANSWER_DUTY,
+    ("POST", "/shift/sign-on"): ANSWER_DUTY,
+    ("POST", "/shift/sign-off"): ANSWER_DUTY,
+    ("POST", "/shift/sign"): ANSWER_DUTY,
+    ("POST", "/shift/log"): ANSWER_DUTY,
+    ("GET", "/here/{site}/{post}/{code}"): ANYONE,
+    ("POST", "/here/{site}/{post}/{code}"): ANYONE,
+    ("GET", "/api/v1/shifts/{site}"): SIGNED_IN,
+    ("GET", "/api/v1/shifts/{site}/sheet"): SIGNED_IN,
+    ("GET", "/api/v1/shifts/{site}/handovers"): SIGNED_IN,
+    ("GET", "/api/v1/shifts/{site}/checks"): SIGNED_IN,
+    ("GET", "/api/v1/shifts/{site}/log"): SIGNED_IN,
+    ("POST", "/api/v1/shifts/{site}/log"): ANSWER_DUTY,
+    ("POST", "/api/v1/shifts/{site}/sign-on"): ANSWER_DUTY,
+    ("POST", "/api/v1/shifts/{site}/sign-off"): ANSWER_DUTY,
+    ("POST", "/api/v1/shifts/{site}/sign"): ANSWER_DUTY,
     ("GET", "/drills"): SIGNED_IN,
     ("POST", "/drills"): MAINTAIN,
     ("GET", "/drills/{drill_id}"): SIGNED_IN,
@@ -75,6 +99,29 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/rules/{rule_id}"): SIGNED_IN,
     ("GET", "/r/{token}"): ANYONE,
     ("POST", "/r/{token}"): ANYONE,
+    ("GET", "/report"): ANYONE,
+    ("POST", "/report"): ANYONE,
+    ("GET", "/report/{code}"): ANYONE,
+    ("GET", "/hazards"): SIGNED_IN,
+    ("POST", "/hazards"): HANDLE,
+    ("GET", "/hazards/new"): HANDLE,
+    ("GET", "/hazards/links"): MAINTAIN,
+    ("GET", "/hazards/{hazard_id}"): SIGNED_IN,
+    ("POST", "/hazards/{hazard_id}/steps"): HANDLE,
+    ("GET", "/api/v1/hazards"): SIGNED_IN,
+    ("POST", "/api/v1/hazards"): HANDLE,
+    ("GET", "/api/v1/hazards/{hazard_id}"): SIGNED_IN,
+    ("GET", "/api/v1/hazards/{hazard_id}/history"): SIGNED_IN,
+    ("POST", "/api/v1/hazards/{hazard_id}/steps"): HANDLE,
+    ("GET", "/api/v1/hazard-counts"): SIGNED_IN,
+    ("GET", "/people"): SIGNED_IN,
+    ("POST", "/people"): ADMINISTER,
+    ("GET", "/people/{person_id}"): SIGNED_IN,
+    ("POST", "/people/{person_id}"): ADMINISTER,
+    ("POST", "/people/{person_id}/leave"): ADMINISTER,
+    ("POST", "/people/{person_id}/return"): ADMINISTER,
+    ("POST", "/people/{person_id}/erase"): ADMINISTER,
+    ("POST", "/people/{person_id}/pin"): SIGNED_IN,
     ("GET", "/api/v1/openapi.json"): SIGNED_IN,
     ("GET", "/api/v1/session"): SIGNED_IN,
     ("GET", "/api/v1/status"): SIGNED_IN,
@@ -107,6 +154,29 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/api/v1/duty-checks"): SIGNED_IN,
     ("POST", "/api/v1/duty-checks/{check_id}/answer"): ANSWER_DUTY,
     ("POST", "/api/v1/devices/{site}/{device}/duty-check"): CHECK_DUTY,
+    ("GET", "/photos/{name}"): SIGNED_IN,
+    ("GET", "/patrols"): SIGNED_IN,
+    ("POST", "/patrols/start"): HANDLE,
+    ("GET", "/patrols/rounds/{round_id}"): SIGNED_IN,
+    ("GET", "/patrols/rounds/{round_id}/stops/{spot}"): HANDLE,
+    ("GET", "/patrols/at/{token}"): SIGNED_IN,
+    ("POST", "/patrols/rounds/{round_id}/tick"): HANDLE,
+    ("POST", "/patrols/rounds/{round_id}/finish"): HANDLE,
+    ("POST", "/patrols/rounds/{round_id}/judge"): HANDLE,
+    ("GET", "/patrols/labels/{site}"): HANDLE,
+    ("GET", "/training"): SIGNED_IN,
+    ("POST", "/training"): HANDLE,
+    ("GET", "/api/v1/patrols"): SIGNED_IN,
+    ("GET", "/api/v1/patrols/completion"): SIGNED_IN,
+    ("GET", "/api/v1/patrols/rounds"): SIGNED_IN,
+    ("POST", "/api/v1/patrols/rounds"): HANDLE,
+    ("GET", "/api/v1/patrols/rounds/{round_id}"): SIGNED_IN,
+    ("POST", "/api/v1/patrols/rounds/{round_id}/tick"): HANDLE,
+    ("POST", "/api/v1/patrols/rounds/{round_id}/finish"): HANDLE,
+    ("POST", "/api/v1/patrols/rounds/{round_id}/judge"): HANDLE,
+    ("GET", "/api/v1/trainings"): SIGNED_IN,
+    ("POST", "/api/v1/trainings"): HANDLE,
+    ("POST", "/api/v1/photos"): HANDLE,
     ("GET", "/api/v1/history"): SIGNED_IN,
     ("GET", "/api/v1/stream"): SIGNED_IN,
 }
@@ -196,8 +266,8 @@ class Guard:
         roles = ROUTES.get((method, path))
         if roles is None:
             raise Refused(403, msgid("This address is not open to anybody."))
-        if path == "/healthz":
-            # Asked by machines, and must answer when the ledger does not.
+        if path == "/healthz" or path in COOKIELESS:
+            # The first is asked by machines, and must answer when the ledger does not.
             return None
         person = await self.person(request)
         if roles is not ANYONE:

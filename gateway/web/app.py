@@ -48,6 +48,8 @@ from gateway.web.inventory import Inventory
 from gateway.web.ledger import WebLedger
 from gateway.web.link import Link
 from gateway.web.picture import Picture
+from gateway.web.registers import patrols, patrols_api, people, photos, shifts, shifts_api, training
+from gateway.web.registers.report_desk import ReportDesk
 from gateway.web.render import STATIC, make_environment
 from gateway.web.settings import WebSettings
 from gateway.web.sign_in import SignIn
@@ -114,6 +116,7 @@ def create_app(
         guard=Guard(cookies, lambda token_hash: web.session(token_hash), now_ms),
         catalogues=load_catalogues(),
         pages=make_environment(),
+        reports=ReportDesk(settings.report_form, monotonic),
     )
     app = FastAPI(
         title="Weizhan",
@@ -129,8 +132,14 @@ def create_app(
     app.state.keep_inventory = partial(_keep_inventory, web, changed, reload)
     for module in (auth_pages, pages, alarm_pages, drill_pages, duty_pages, report_pages, receipt_pages):
         app.include_router(module.router, include_in_schema=False)
+    app.include_router(shifts.router, include_in_schema=False)
+    for register in (patrols, photos, training):
+        app.include_router(register.router, include_in_schema=False)
+    app.include_router(people.router, include_in_schema=False)
     app.include_router(api.router)
     app.include_router(api_actions.router)
+    app.include_router(shifts_api.router)
+    app.include_router(patrols_api.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     errors.install(app)
     app.add_middleware(BodyLimit)
@@ -154,6 +163,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with web.link:
         tasks = [
             asyncio.create_task(web.hub.run(), name="web-stream"),
+            asyncio.create_task(web.reports.run(web.link), name="web-reports"),
             asyncio.create_task(app.state.keep_inventory(), name="web-inventory"),
         ]
         try:

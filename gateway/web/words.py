@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import get_args
 
 from contract.panel import EventClass
+from contract.patrol import Cycle, PlanKind, TrainingKind
+from contract.station import CertificateKind
 from gateway.alarms import lifecycle
+from gateway.duty.handover import ItemKind
+from gateway.duty.log import Topic
+from gateway.duty.proof import Proof
+from gateway.work.routes import How, Result
 
 WORDS: dict[str, tuple[str, ...]] = {
     "severity": ("fire", "critical", "warning", "info"),
@@ -57,6 +63,15 @@ WORDS: dict[str, tuple[str, ...]] = {
         "judge",
         "send",
         "receipt",
+        "absent",
+        "short",
+        "unqualified",
+        "asked",
+        "unanswered",
+        "due",
+        "unsigned",
+        "long",
+        "overdue",
     ),
     "alarm_state": get_args(lifecycle.State),
     "event": get_args(lifecycle.Event),
@@ -109,6 +124,23 @@ WORDS: dict[str, tuple[str, ...]] = {
     "panel_event": tuple(EventClass),
     "headline": ("fire", "fire_over", "critical", "unknown", "critical_over", "warning", "held", "normal"),
     "role": ("duty", "maintainer", "inspector", "administrator"),
+    "station_role": ("leader", "deputy", "fighter", "attendant", "driver"),
+    "certificate": ("operator", "operator_senior", "technician", "fire_fighter", "driver", "first_aid"),
+    "person_state": ("active", "left", "erased"),
+    "person_step": ("add", "change", "leave", "return", "erase", "set_pin", "pin_failed"),
     "line": ("modbus_tcp", "modbus_rtu", "modbus_rtu_tcp", "printer", "panel_serial", "panel_tcp", "mqtt"),
     "reason": ("oversized", "undecodable", "topic", "identity", "value", "fault", "history"),
+    "check": ("open", "answered", "unanswered", "late", "missed", "skipped"),
+    "proof": get_args(Proof),
+    "handed_over": get_args(ItemKind),
+    "topic": get_args(Topic),
+    "certificate": get_args(CertificateKind),
+    "plan_kind": (*get_args(PlanKind), *get_args(TrainingKind)),
+    "cycle": tuple(cycle for cycle in get_args(Cycle) if cycle != "open_hours"),
+    "patrol": (
+        *("overdue", "due", "done", "ahead"),
+        *("complete", "late", "partial", "implausible", "refused", "missed", "running", "accepted"),
+    ),
+    "stop": get_args(Result),
+    "proof_by": get_args(How),
 }

@@ -15,8 +15,9 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from fastapi import APIRouter, UploadFile
+from fastapi import APIRouter
 from PIL import Image, ImageOps
+from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
