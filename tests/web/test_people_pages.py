@@ -1,0 +1,68 @@
+"""People and rosters on pages and API, with the gateway behind them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from contract.mqtt import MqttSettings
+from gateway.app import Gateway, open_gateway
+from gateway.history.settings import EmbeddedSettings
+from tests.gateway.staff import STATION
+from tests.web.station import SITE, Browser, Station, serving
+
+NEW = "three short horns at noon"
+
+
+class Desk:
+    """The whole product on one machine, and browsers signed in by role."""
+
+    def __init__(self, station: Station, gateway: Gateway, address: str, stack: AsyncExitStack) -> None:
+        self.station = station
+        self.gateway = gateway
+        self._address = address
+        self._stack = stack
+
+    async def browser(self, role: str) -> Browser:
+        """A browser with that role signed in."""
+        browser = await self._stack.enter_async_context(Browser(self._address))
+        await browser.sign_in(role, self.gateway.one_time_passwords[role])
+        await browser.submit("/first-password", "/first-password", password=NEW, again=NEW)
+        return browser
+
+
+@asynccontextmanager
+async def open_desk(folder: Path, port: int) -> AsyncIterator[Desk]:
+    station = Station.__new__(Station)
+    station.data_dir, station.site_file = folder / "d", folder / "shuiye.yaml"
+    station.site_file.write_text(f"{SITE}\n{STATION}", "utf-8")
+    async with AsyncExitStack() as stack:
+        gateway = await stack.enter_async_context(
+            open_gateway(station.settings(), EmbeddedSettings(), MqttSettings(port=port))
+        )
+        address = await stack.enter_async_context(serving(station))
+        yield Desk(station, gateway, address, stack)
+
+
+async def test_people_are_added_masked_changed_left_and_erased(tmp_path: Path, free_port: int) -> None:
+    """An administrator sees numbers, the duty desk masks; who is erased is a number, also in the files."""
+    async with open_desk(tmp_path, free_port) as desk:
+        admin, duty = await desk.browser("administrator"), await desk.browser("duty")
+        person = {"site": "shuiye", "name": "Wang Xiaoming", "phone": "138 0013 8000", "role_attendant": "1"}
+        person |= {"has_operator": "1", "number_operator": "1234567890123456", "until_operator": "2031-05-01"}
+        answer = await admin.submit("/people", "/people", **person, user="duty")
+        assert answer.headers["location"] == "/people/1"
+        assert "13800138000" in (await admin.get("/people")).text
+        seen = (await duty.get("/people/1")).text
+        assert ("138****8000" in seen, "13800138000" in seen, "1234567890123456" in seen) == (True, False, False)
+        assert (await duty.submit("/people/1", "/people", **person)).status_code == 403
+        # Their own PIN is theirs to choose; one for others is made and shown once.
+        assert (await duty.submit("/people/1", "/people/1/pin", pin="111111")).status_code == 422
+        assert (await duty.submit("/people/1", "/people/1/pin", pin="493817")).status_code == 200
+        assert (await admin.submit("/people/1", "/people/1/pin", pin="493817")).status_code == 403
+        assert "The PIN is " in (await admin.submit("/people/1", "/people/1/pin")).text
+        assert (await admin.submit("/people/1", "/people/1/erase", sure="yes")).status_code == 409  # is still there
+        assert (await admin.submit("/people/1", "/people/1/leave", reason="moved away")).status_code == 303
+        assert (await admin.submit("/people/1", "/people/1/erase", sure="yes")).status_code == 303
+        assert "Person no. 1" in (await admin.get("/people/1")).text
