@@ -17,6 +17,7 @@ from gateway.alarms.book import GATEWAY
 from gateway.installation import Installation
 from gateway.ledger.changes import Changes
 from gateway.ledger.digests import RULES_KEPT, digest
+from gateway.ledger.records import AuditEntry
 from gateway.turn import Turn
 from gateway.work.dates import tell_dates
 from rules.engine import Engine
@@ -69,7 +70,8 @@ def keep_versions(installation: Installation, changes: Changes) -> Callable[[sql
         )
         if new:
             kept = {f"{rule} {version}": digest([record]) for (rule, version), record in new.items()}
-            changes.add_audit(GATEWAY, RULES_KEPT, "gateway", records=kept)
+            # First of this transaction: everything else in it rests on these rules.
+            changes.audit.insert(0, AuditEntry(changes.at_ms, GATEWAY, RULES_KEPT, "gateway", {"records": kept}))
 
     return step
 

@@ -304,7 +304,7 @@ async def test_started_and_stopped_stand_in_the_audit_when_the_gateway_ran(tmp_p
         await bench.take(arrival(batch(1)))
     with ledger(tmp_path) as reader:
         actions = [row.action for row in reader.audit()]
-        assert actions == ["gateway.stop", "agent.epoch", "gateway.start"]
+        assert actions == ["gateway.stop", "agent.epoch", "gateway.start", "rules.kept"]
 
 
 class FragileEngine(Engine):
