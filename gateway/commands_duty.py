@@ -78,6 +78,10 @@ class _Post(Form):
     post: str
 
 
+class _Scanned(_Post):
+    code: Annotated[str, msgspec.Meta(max_length=64)]
+
+
 # --- duty checks ----------------------------------------------------------------------------------------------------
 
 
@@ -102,11 +106,7 @@ def _proven(check: DutyCheck, args: _Answer, actor: str, turn: Turn) -> Answered
     person = _find(args, actor, turn)
     proof: Proof = args.proof
     if args.code:
-        station = _station(turn, check.site)
-        if args.post not in {post.id for post in station.posts}:
-            raise refuse("not_found", f"post {args.post[:60]!r}: got no such post at {check.site}.")
-        if not is_signed(turn.state.registers.secret, _purpose(check.site, args.post), args.code):
-            raise refuse("invalid", "code: is not the one of this post. Scan the code that hangs there.")
+        _check_code(check.site, args.post, args.code, turn)
         proof = "qr"
     if not check.origin.startswith(CENTRE):
         if proof == "login":
@@ -122,6 +122,22 @@ def _code(args: _Post, actor: str, turn: Turn, _: None) -> Any:  # noqa: ARG001 
     if args.post not in {post.id for post in _station(turn, args.site).posts}:
         raise refuse("not_found", f"post {args.post[:60]!r}: got no such post at {args.site}.")
     return {"code": sign(turn.state.registers.secret, _purpose(args.site, args.post))}
+
+
+def _scanned(args: _Scanned, actor: str, turn: Turn, _: None) -> Any:  # noqa: ARG001  # the same call for every command
+    """What somebody is told who scanned the code of a post: who is on duty there and what is asked now."""
+    _check_code(args.site, args.post, args.code, turn)
+    checks = [view(check) for check in turn.state.duty.shown.values() if check.site == args.site]
+    people = sorted({number for crew in turn.state.registers.shifts.present(args.site).values() for number in crew})
+    return {"checks": msgspec.to_builtins(checks), "people": people}
+
+
+def _check_code(site: str, post: str, code: str, turn: Turn) -> None:
+    """Raises ControlError for a code that is not the one of that post; why is nobody's business."""
+    station = turn.state.registers.shifts.station(site)
+    known = station is not None and post in {each.id for each in station.posts}
+    if not known or not is_signed(turn.state.registers.secret, _purpose(site, post), code):
+        raise refuse("not_found", "code: is not that of a post. Scan the code that hangs there.")
 
 
 def _purpose(site: str, post: str) -> str:
@@ -283,6 +299,7 @@ COMMANDS = {
     "duty.ask": Command(_Ask, _ask),
     "duty.answer": Command(_Answer, _answer),
     "duty.code": Command(_Post, _code),
+    "duty.scanned": Command(_Scanned, _scanned),
     "shift.sign_on": Command(_SignOn, _sign_on),
     "shift.sign_off": Command(_SignOff, _sign_off),
     "handover.look": Command(_Site, _look, _needs_unsent),

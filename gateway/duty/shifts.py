@@ -302,8 +302,10 @@ class Shifts(Register):
         pen.say(site, "shift", "long" if is_long else "ok")
         pen.say(site, "handover", self._handover_word(site, now_ms))
         pen.say(site, "log", "overdue" if 0 <= self._log_due_ms(site) <= now_ms else "ok")
-        self._due[site] = min((at_ms for at_ms in self._times(site) if at_ms > now_ms), default=2**62)
-        self._due_ms = min(self._due.values())
+        self._due.pop(site, None)
+        if ahead := [at_ms for at_ms in self._times(site) if at_ms > now_ms]:
+            self._due[site] = min(ahead)
+        self._due_ms = min(self._due.values(), default=None)
 
     def _handover_word(self, site: str, now_ms: int) -> str:
         row = self._open.get(site)

@@ -49,6 +49,7 @@ from gateway.web.ledger import WebLedger
 from gateway.web.link import Link
 from gateway.web.picture import Picture
 from gateway.web.registers import patrols, patrols_api, people, photos, shifts, shifts_api, training
+from gateway.web.registers import hazards, hazards_api, report_form
 from gateway.web.registers.report_desk import ReportDesk
 from gateway.web.render import STATIC, make_environment
 from gateway.web.settings import WebSettings
@@ -136,8 +137,11 @@ def create_app(
     for register in (patrols, photos, training):
         app.include_router(register.router, include_in_schema=False)
     app.include_router(people.router, include_in_schema=False)
+    for module in (hazards, report_form):
+        app.include_router(module.router, include_in_schema=False)
     app.include_router(api.router)
     app.include_router(api_actions.router)
+    app.include_router(hazards_api.router)
     app.include_router(shifts_api.router)
     app.include_router(patrols_api.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -62,9 +62,9 @@ async def shelve(web: Web, person: Person, alarm_id: int, until_ms: int, reason:
     await do(web, person, "alarm.shelve", alarm_id=alarm_id, until_ms=until_ms, reason=reason.strip())
 
 
-async def answer_duty(web: Web, who: Person, check_id: int) -> dict[str, Any]:
-    """Answer a duty check; gives its row. One whose time is over is answered late."""
-    row: dict[str, Any] = await web.link.ask("duty.answer", who.name, id=check_id)
+async def answer_duty(web: Web, who: Person, check_id: int, **proof: Any) -> dict[str, Any]:
+    """Answer a duty check; gives its row. One whose time is over is answered late. proof: of who stands there."""
+    row: dict[str, Any] = await web.link.ask("duty.answer", who.name, id=check_id, **proof)
     await _until(lambda: not web.all.picture.duty.waits(check_id))
     return row
 

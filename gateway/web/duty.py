@@ -18,7 +18,10 @@ URGENT_MS = 60_000
 
 
 class DutyLine(NamedTuple):
-    """A duty check in the reader's words. who: asks. gone_ms: when it leaves the screens; None while it is open."""
+    """A duty check in the reader's words. who: asks. gone_ms: when it leaves the screens; None while it is open.
+
+    wants_proof: a click is no answer to it, a PIN is.
+    """
 
     id: int
     state: str
@@ -30,6 +33,7 @@ class DutyLine(NamedTuple):
     answered_by: str
     gone_ms: int | None
     left_ms: int
+    wants_proof: bool
 
     @property
     def is_urgent(self) -> bool:
@@ -95,6 +99,7 @@ def duty_lines(screen: DutyScreen, inventory: Inventory, texts: Texts, now_ms: i
             check.answered_by or "",
             _gone_ms(check),
             max(0, check.until_ms - now_ms),
+            check.origin == STATION,
         )
         for check in found
     ]

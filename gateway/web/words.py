@@ -6,8 +6,8 @@ from typing import get_args
 
 from contract.panel import EventClass
 from contract.patrol import Cycle, PlanKind, TrainingKind
-from contract.station import CertificateKind
 from gateway.alarms import lifecycle
+from gateway.work import rectification
 from gateway.duty.handover import ItemKind
 from gateway.duty.log import Topic
 from gateway.duty.proof import Proof
@@ -123,6 +123,35 @@ WORDS: dict[str, tuple[str, ...]] = {
     ),
     "panel_event": tuple(EventClass),
     "headline": ("fire", "fire_over", "critical", "unknown", "critical_over", "warning", "held", "normal"),
+    "hazard_state": get_args(rectification.State),
+    "hazard_source": get_args(rectification.Source),
+    "hazard_level": ("general", "major"),
+    "hazard_step": (
+        "find",
+        "see",
+        "receive",
+        "take",
+        "dismiss",
+        "assign",
+        "extend",
+        "fix",
+        "spot_fix",
+        "clear",
+        "watch",
+        "verify",
+        "confirm",
+        "reject",
+        "return",
+        "close",
+        "file",
+        "list",
+        "delist",
+        "note",
+        "overdue",
+        "erase",
+    ),
+    "hazard_show": ("open", "overdue", "reported", "closed"),
+    "report_state": ("received", "taken", "fixed", "done", "dismissed"),
     "role": ("duty", "maintainer", "inspector", "administrator"),
     "station_role": ("leader", "deputy", "fighter", "attendant", "driver"),
     "certificate": ("operator", "operator_senior", "technician", "fire_fighter", "driver", "first_aid"),
@@ -134,7 +163,6 @@ WORDS: dict[str, tuple[str, ...]] = {
     "proof": get_args(Proof),
     "handed_over": get_args(ItemKind),
     "topic": get_args(Topic),
-    "certificate": get_args(CertificateKind),
     "plan_kind": (*get_args(PlanKind), *get_args(TrainingKind)),
     "cycle": tuple(cycle for cycle in get_args(Cycle) if cycle != "open_hours"),
     "patrol": (

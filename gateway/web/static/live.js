@@ -165,6 +165,7 @@ function connect() {
   on("agent", () => refresh());
   on("unknown_device", () => refresh(2000));
   on("standing", () => refresh());
+  on("entry", () => refresh());
   on("proof", () => refresh(1000));
   on("notice", () => refresh(1000));
   on("path", prove);

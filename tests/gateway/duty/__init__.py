@@ -1,0 +1,1 @@
+"""Shifts, duty checks, handover, log."""
