@@ -168,8 +168,8 @@ def _close(args: _Close, actor: str, turn: Turn, _: None) -> Any:
     if burning:
         raise refuse(
             "conflict",
-            f"incident {row.id}: fire alarm {burning[0]} still stands. Reset the panel once it is safe, or put a "
-            "detector that is at fault out of service.",
+            f"incident {row.id}: fire alarm {burning[0]} still stands. Reset the panel once it is safe; shelve the "
+            "alarm of a detector that is at fault.",
         )
     if lacks := missing(row):
         raise refuse("conflict", f"incident {row.id}: lacks {', '.join(lacks)}. Fill in the sheet first.")
