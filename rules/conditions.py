@@ -23,7 +23,7 @@ from rules.conditions_points import (
     WindowNode,
     pressure_at_20c,
 )
-from rules.conditions_view import Needs, Node, Truth, View, earliest, joined
+from rules.conditions_view import Calm, Needs, Node, Truth, View, earliest, joined
 from rules.model import (
     AlarmIs,
     AllOf,
@@ -92,6 +92,7 @@ class _All:
     def __init__(self, parts: list[Node]) -> None:
         self._parts = parts
         self.needs = joined(part.needs for part in parts)
+        self.knows_calm = any(part.knows_calm for part in parts)
 
     def judge(self, view: View, at_ms: int) -> Truth:
         truths: list[Truth] = []
@@ -103,11 +104,19 @@ class _All:
         violated = all(truth.violated for truth in truths)
         return Truth(violated, False, _because(truths), earliest((t.again_ms for t in truths), at_ms))
 
+    def calm(self, view: View, at_ms: int) -> Calm | None:
+        for part in self._parts:  # while one part does not hold the others do not matter
+            calm = part.calm(view, at_ms)
+            if calm is not None:
+                return calm
+        return None
+
 
 class _Any:
     def __init__(self, parts: list[Node]) -> None:
         self._parts = parts
         self.needs = joined(part.needs for part in parts)
+        self.knows_calm = all(part.knows_calm for part in parts)
 
     def judge(self, view: View, at_ms: int) -> Truth:
         truths: list[Truth] = []
@@ -119,17 +128,35 @@ class _Any:
         over = all(truth.over for truth in truths)
         return Truth(False, over, _because(truths), earliest((t.again_ms for t in truths), at_ms))
 
+    def calm(self, view: View, at_ms: int) -> Calm | None:
+        whole = Calm({}, at_ms)
+        for part in self._parts:
+            calm = part.calm(view, at_ms)
+            if calm is None:
+                return None
+            limits = dict(whole.limits)
+            for point, (low, high) in calm.limits.items():
+                known = limits.get(point, (low, high))
+                limits[point] = max(known[0], low), min(known[1], high)
+            until_ms = earliest((whole.until_ms, calm.until_ms), at_ms)
+            whole = Calm(limits, max(whole.from_ms, calm.from_ms), until_ms)
+        return whole
+
 
 class _Not:
     def __init__(self, part: Node) -> None:
         self._part = part
         self.needs = part.needs
+        self.knows_calm = False
 
     def judge(self, view: View, at_ms: int) -> Truth:
         truth = self._part.judge(view, at_ms)
         return Truth(
             truth.over, truth.violated, {"because": [{**leaf, "not": True} for leaf in _leaves(truth)]}, truth.again_ms
         )
+
+    def calm(self, _view: View, _at_ms: int) -> Calm | None:
+        return None
 
 
 class _Due:
@@ -139,6 +166,7 @@ class _Due:
         self._leaf = leaf
         self._ahead_ms = round(leaf.ahead_s * 1000)
         self.needs = Needs(dates=True)
+        self.knows_calm = True
 
     def judge(self, view: View, at_ms: int) -> Truth:
         due_ms = view.due_ms(self._leaf.of)
@@ -148,12 +176,19 @@ class _Due:
         from_ms = due_ms - self._ahead_ms
         return Truth(at_ms >= from_ms, at_ms < from_ms, inputs, earliest([from_ms], at_ms))
 
+    def calm(self, view: View, at_ms: int) -> Calm | None:
+        due_ms = view.due_ms(self._leaf.of)
+        if due_ms is None:
+            return Calm({}, at_ms)
+        return Calm({}, at_ms, due_ms - self._ahead_ms) if at_ms < due_ms - self._ahead_ms else None
+
 
 class _AlarmIs:
     def __init__(self, leaf: AlarmIs) -> None:
         self._leaf = leaf
         self._states = frozenset[str](leaf.states)
         self.needs = Needs(alarm_rules=frozenset(leaf.rules))
+        self.knows_calm = False
 
     def judge(self, view: View, _at_ms: int) -> Truth:
         leaf = self._leaf
@@ -161,12 +196,16 @@ class _AlarmIs:
         inputs = {"kind": "alarm", "rules": list(leaf.rules), "scope": leaf.scope, "states": list(leaf.states)}
         return Truth(violated, not violated, inputs, None)
 
+    def calm(self, _view: View, _at_ms: int) -> Calm | None:
+        return None
+
 
 class _Findings:
     def __init__(self, leaf: Findings) -> None:
         self._leaf = leaf
         self._within_ms = round(leaf.within_s * 1000)
         self.needs = Needs(finding_rules=frozenset(leaf.rules))
+        self.knows_calm = False
 
     def judge(self, view: View, at_ms: int) -> Truth:
         leaf = self._leaf
@@ -175,6 +214,9 @@ class _Findings:
         if len(times) > leaf.more_than:
             return Truth(True, False, inputs, times[-leaf.more_than - 1] + self._within_ms)
         return Truth(False, True, inputs, None)
+
+    def calm(self, _view: View, _at_ms: int) -> Calm | None:
+        return None
 
 
 class _Clock:
@@ -186,16 +228,26 @@ class _Clock:
         days = frozenset(DAYS.index(day) for day in leaf.days) or frozenset(range(7))
         self._span = Span(time.fromisoformat(leaf.from_), time.fromisoformat(leaf.to), days)
         self.needs = Needs(clock=True)
+        self.knows_calm = True
 
     def judge(self, view: View, at_ms: int) -> Truth:
+        inside, change_ms = self._tell(view, at_ms)
+        inputs = {"kind": "time", "from": self._leaf.from_, "to": self._leaf.to}
+        return Truth(inside, not inside, inputs, earliest([change_ms], at_ms))
+
+    def calm(self, view: View, at_ms: int) -> Calm | None:
+        inside, change_ms = self._tell(view, at_ms)
+        return None if inside or change_ms <= at_ms else Calm({}, at_ms, change_ms)
+
+    def _tell(self, view: View, at_ms: int) -> tuple[bool, int]:
+        """Whether that moment lies within the hours, and when that changes."""
         local = view.local(at_ms)
         from_ms, change_ms, inside = self._told.get(local.tzinfo, (0, 0, False))
         if not from_ms <= at_ms < change_ms:
             inside, found_ms = self._span.at(local)
             change_ms = at_ms if found_ms is None else found_ms
             self._told[local.tzinfo] = (at_ms, change_ms, inside)
-        inputs = {"kind": "time", "from": self._leaf.from_, "to": self._leaf.to}
-        return Truth(inside, not inside, inputs, earliest([change_ms], at_ms))
+        return inside, change_ms
 
 
 def _leaves(truth: Truth) -> list[dict[str, Any]]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from contract.messages import Reading
 from contract.quality import kind as word_of
 from rules.board import Board, Sum, board_of
-from rules.conditions_view import Needs, Truth, View, earliest, is_known
+from rules.conditions_view import Calm, Needs, Truth, View, earliest, is_known
 from rules.model import Count, Quality, Since, State, Tally, Threshold, Window
 from rules.series import EntryKeep, WindowKeep
 from rules.series_window import QUANTUM, Look, WindowTrack
 
 ATMOSPHERE_KPA = 101.325
 ZERO_C_K = 273.15
+_INF = math.inf
 
 
 class ThresholdNode:
@@ -23,6 +25,7 @@ class ThresholdNode:
         self._leaf = leaf
         points = [leaf.point] if leaf.at_20c is None else [leaf.point, leaf.at_20c]
         self.needs = Needs(points=frozenset(points))
+        self.knows_calm = leaf.at_20c is None
 
     def judge(self, view: View, _at_ms: int) -> Truth:
         return self.judge_point(view, self._leaf.point, self._leaf.at_20c)
@@ -45,6 +48,15 @@ class ThresholdNode:
         violated, over = _beyond(leaf, number)
         return Truth(violated, over, inputs, None)
 
+    def calm(self, view: View, at_ms: int) -> Calm | None:
+        leaf, last = self._leaf, view.last(self._leaf.point)
+        limits = (-_INF if leaf.below is None else leaf.below, _INF if leaf.above is None else leaf.above)
+        if leaf.at_20c is not None:
+            return None
+        if last is not None and last.value.__class__ is float and not limits[0] <= float(last.value) <= limits[1]:
+            return None
+        return Calm({leaf.point: limits}, at_ms)
+
 
 class StateNode:
     """A truth or state word that is one of these."""
@@ -53,6 +65,7 @@ class StateNode:
         self._leaf = leaf
         self._words = frozenset(leaf.equals)
         self.needs = Needs(points=frozenset([leaf.point]))
+        self.knows_calm = True
 
     def judge(self, view: View, _at_ms: int) -> Truth:
         return self.judge_point(view, self._leaf.point, None)
@@ -62,6 +75,10 @@ class StateNode:
         last = view.last(point)
         violated, over = self.meets(last)
         return Truth(violated, over, _inputs("state", point, last), None)
+
+    def calm(self, view: View, at_ms: int) -> Calm | None:
+        violated, _ = self.meets(view.last(self._leaf.point))
+        return None if violated else Calm({self._leaf.point: (-_INF, _INF)}, at_ms)  # a number is no word
 
     def meets(self, last: Reading | None) -> tuple[bool, bool]:
         """Whether a reading is in one of the states, and whether it is in none of them; neither: not known."""
@@ -78,6 +95,7 @@ class QualityNode:
     def __init__(self, leaf: Quality) -> None:
         self._leaf = leaf
         self.needs = Needs(points=frozenset([leaf.point]))
+        self.knows_calm = False
 
     def judge(self, view: View, _at_ms: int) -> Truth:
         leaf, last = self._leaf, view.last(self._leaf.point)
@@ -87,6 +105,9 @@ class QualityNode:
         counts = last.quality in leaf.is_ or word_of(last.quality) in leaf.is_
         violated = counts and last.quality not in leaf.except_for
         return Truth(violated, not violated, inputs, None)
+
+    def calm(self, _view: View, _at_ms: int) -> Calm | None:
+        return None
 
 
 class WindowNode:
@@ -101,6 +122,7 @@ class WindowNode:
         # The mean is compared by its integral over the window, in whole numbers.
         self._levels = [round(level * QUANTUM) * self._keep.window_ms for level in (limit, leaf.clear)]
         self.needs = Needs(points=frozenset([leaf.point]), keeps={leaf.point: frozenset([self._keep])})
+        self.knows_calm = True
 
     def judge(self, view: View, at_ms: int) -> Truth:
         leaf, series = self._leaf, view.series(self._leaf.point)
@@ -119,6 +141,12 @@ class WindowNode:
         if not look.covered:
             violated, over = violated and leaf.of in ("rise", "fall"), False
         return Truth(violated, over, inputs, self._again(track, look, changes_ms))
+
+    def calm(self, view: View, at_ms: int) -> Calm | None:
+        leaf, series = self._leaf, view.series(self._leaf.point)
+        track = series.window(self._keep) if series is not None else None
+        found = None if track is None else track.calm(at_ms, leaf.of, leaf.below, leaf.above)
+        return None if found is None else Calm({leaf.point: found.limits}, found.from_ms, found.until_ms)
 
     def _figure(self, track: WindowTrack, look: Look) -> tuple[float, int | None]:
         """The figure, and when it changes with nothing but time passing."""
@@ -164,6 +192,7 @@ class CountNode:
         self._within_ms = round(leaf.within_s * 1000)
         self._keep = EntryKeep(frozenset(leaf.equals), most=leaf.at_least)
         self.needs = Needs(points=frozenset([leaf.point]), keeps={leaf.point: frozenset([self._keep])})
+        self.knows_calm = False
 
     def judge(self, view: View, at_ms: int) -> Truth:
         leaf, series = self._leaf, view.series(self._leaf.point)
@@ -180,6 +209,9 @@ class CountNode:
         over = track.is_in is not None and covered_ms <= at_ms
         return Truth(False, over, inputs, earliest([covered_ms], at_ms))
 
+    def calm(self, _view: View, _at_ms: int) -> Calm | None:
+        return None
+
 
 class SinceNode:
     """How long ago the point was last in a state: due at exactly that long, as every duration of a rule is.
@@ -193,6 +225,7 @@ class SinceNode:
         self._longer_ms = round(leaf.longer_than_s * 1000)
         self._keep = EntryKeep(frozenset(leaf.equals))
         self.needs = Needs(points=frozenset([leaf.point]), keeps={leaf.point: frozenset([self._keep])})
+        self.knows_calm = False
 
     def judge(self, view: View, at_ms: int) -> Truth:
         leaf, series = self._leaf, view.series(self._leaf.point)
@@ -209,6 +242,9 @@ class SinceNode:
         if at_ms < due_ms:
             return Truth(False, True, inputs, due_ms)
         return Truth(track.is_in is False, False, inputs, None)
+
+    def calm(self, _view: View, _at_ms: int) -> Calm | None:
+        return None
 
 
 class TallyNode:
@@ -228,6 +264,7 @@ class TallyNode:
         keeps = frozenset[EntryKeep]() if self.entry_keep is None else frozenset([self.entry_keep])
         beside = frozenset([self.beside]) if self.beside is not None else frozenset[str]()
         self.needs = Needs(tally=True, tally_keeps=keeps, beside=beside)
+        self.knows_calm = False
 
     def judge(self, view: View, at_ms: int) -> Truth:
         leaf, board, again_ms = self._leaf, board_of(view, self), None
@@ -246,6 +283,9 @@ class TallyNode:
         violated = found.manual or found.counted >= leaf.at_least
         over = not violated and found.known > 0 and found.maybe < leaf.at_least and not found.maybe_manual
         return Truth(violated, over, inputs, again_ms)
+
+    def calm(self, _view: View, _at_ms: int) -> Calm | None:
+        return None
 
     def _expires(self, board: Board, found: Sum) -> int | None:
         """When the count falls below what it takes if nothing more happens."""

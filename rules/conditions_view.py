@@ -25,6 +25,25 @@ class Truth(NamedTuple):
     again_ms: int | None
 
 
+class Calm(NamedTuple):
+    """A condition that does not hold cannot come to hold: not before `until_ms` (None: time alone never does it), and
+    not by good numbers of the points in `limits` within (lowest, highest), nor by good values of other points.
+
+    Valid for readings from `from_ms` on.
+    """
+
+    limits: Mapping[str | None, tuple[float, float]]
+    from_ms: int
+    until_ms: int | None = None
+
+    def covers(self, point: str | None, value: Value, at_ms: int) -> bool:
+        """Whether a good value at that moment leaves the condition as it is: not holding."""
+        if at_ms < self.from_ms or (self.until_ms is not None and at_ms >= self.until_ms):
+            return False
+        limits = self.limits.get(point)
+        return limits is None or (value.__class__ is float and limits[0] <= value <= limits[1])
+
+
 class Needs(NamedTuple):
     """What a condition looks at, so that nothing else need wake it.
 
@@ -91,8 +110,15 @@ class Node(Protocol):
     def needs(self) -> Needs:
         """What it looks at."""
 
+    @property
+    def knows_calm(self) -> bool:
+        """Whether `calm` ever tells."""
+
     def judge(self, view: View, at_ms: int, /) -> Truth:
         """Whether it holds at `at_ms`, as far as the view tells."""
+
+    def calm(self, view: View, at_ms: int, /) -> Calm | None:
+        """For how long, and within which values, it goes on not to hold; None: it may hold, or nobody can say."""
 
 
 def is_known(value: Value, quality: str) -> bool:

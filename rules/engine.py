@@ -320,14 +320,18 @@ class Engine:
             feed.trace.add(reading, at_ms)
         if feed.node is not None:
             self._presence.told(feed.node, reading, at_ms)
-        for watch in feed.quick:
-            self._phases.judge(watch, reading, at_ms)
-        if not feed.deep:
-            return
-        value, is_good = reading.value, reading.quality == GOOD
-        for watch, gate in zip(feed.deep, feed.gates, strict=True):
-            if gate is None or watch.phase != "rest" or not is_good or gate(value):
-                self._phases.look(watch, at_ms)
+        value, is_good, slot = reading.value, reading.quality == GOOD, feed.slot
+        if feed.quick and not (slot.quiet and is_good and slot.is_harmless(value)):
+            for watch in feed.quick:
+                self._phases.judge(watch, reading, at_ms)
+        for watch, gate, name in feed.looks:
+            if is_good and watch.phase == "rest":
+                calm = watch.calm
+                if calm is not None and calm.covers(name, value, at_ms):
+                    continue
+                if gate is not None and not gate(value) and (calm is not None or not watch.knows_calm):
+                    continue
+            self._phases.look(watch, at_ms)
 
     def agent_heard(
         self,

@@ -10,7 +10,7 @@ from contract.messages import Reading, Value
 from contract.profile import Profile
 from contract.site import Site
 from rules.board import Trace
-from rules.conditions_view import Node
+from rules.conditions_view import Calm, Node
 from rules.decisions import COURSE, Effects, Event, RuleState, Transition
 from rules.gate import Gate
 from rules.model import Rule, State, Threshold
@@ -140,7 +140,9 @@ class Device:
 class LastValue:
     """The current picture of one point, and where its readings are judged."""
 
-    __slots__ = ("alarming", "calm", "device", "feeds", "high", "holding", "key", "lane", "last", "low", "received_ms")
+    __slots__ = (
+        "alarming", "calm", "device", "feeds", "high", "holding", "key", "lane", "last", "low", "quiet", "received_ms",
+    )  # fmt: skip
 
     def __init__(self, key: str, device: Device, lane: Lane) -> None:
         self.key = key
@@ -153,13 +155,22 @@ class LastValue:
         """Readings of it that are held back."""
         # A number within [low, high], and a word not in `alarming`, changes nothing while the point is calm.
         self.calm = True
+        self.quiet = True
+        """Every rule that judges each reading by itself is at rest."""
         self.low = -_INF
         self.high = _INF
         self.alarming: frozenset[bool | str] = frozenset()
 
     def settle(self) -> None:
         """Work out whether a harmless value may be passed over."""
-        self.calm = not self.holding and not any(feed.is_busy for feed in self.feeds)
+        self.quiet = not any(watch.phase != "rest" for feed in self.feeds for watch in feed.quick)
+        self.calm = self.quiet and not self.holding and not any(feed.is_busy for feed in self.feeds)
+
+    def is_harmless(self, value: Value) -> bool:
+        """Whether a good value changes nothing for the rules that judge each reading by itself, while they rest."""
+        if value.__class__ is float:
+            return self.low <= value <= self.high
+        return value not in self.alarming
 
     def set_limits(self) -> None:
         """Work out which values are harmless."""
@@ -191,25 +202,23 @@ class LastValue:
 class Feed:
     """A point's readings on their way into one course: those who judge each by itself, and those who look deeper."""
 
-    __slots__ = ("course", "deep", "gates", "node", "quick", "slot", "trace")
+    __slots__ = ("course", "deep", "looks", "node", "quick", "slot", "trace")
 
     def __init__(self, slot: LastValue, course: Course) -> None:
         self.slot = slot
         self.course = course
         self.quick: list[Watch] = []
         self.deep: list[Watch] = []
-        self.gates: list[Gate | None] = []
-        """For each of them: which good values can matter to it while it rests."""
+        self.looks: list[tuple[Watch, Gate | None, str | None]] = []
+        """Each of them, which good values can matter to it while it rests, and what its condition calls the point."""
         self.trace: Trace | None = None
         self.node: Device | Line | None = None
         """Whose being reachable the point tells."""
 
     @property
     def is_busy(self) -> bool:
-        """Whether any value matters to it now."""
-        if self.trace is not None or (self.node is not None and self.node.fault.since_ms is not None):
-            return True
-        return any(watch.phase != "rest" for watch in self.quick)
+        """Whether any value matters to it now, whatever the phases of the rules."""
+        return self.trace is not None or (self.node is not None and self.node.fault.since_ms is not None)
 
 
 class Course:
@@ -262,9 +271,10 @@ class Watch:
     """
 
     __slots__ = (
-        "above", "again", "again_ms", "alarm_id", "counts_known", "course", "detail", "device", "dues", "flap_count",
-        "flap_ms", "flapping", "group", "is_late", "is_timed", "known_ms", "node", "past", "phase", "points", "rank",
-        "rule", "sight", "since_ms", "site", "slots", "subject", "suppressed", "timer", "up_ms", "version", "waits",
+        "above", "again", "again_ms", "alarm_id", "calm", "counts_known", "course", "detail", "device", "dues",
+        "flap_count", "flap_ms", "flapping", "group", "is_late", "is_timed", "known_ms", "knows_calm", "node",
+        "past", "phase", "points", "rank", "rule", "sight", "since_ms", "site", "slots", "subject", "suppressed",
+        "timer", "up_ms", "version", "waits",
     )  # fmt: skip
 
     def __init__(self, rule: Rule, version: str, subject: str, site: str, device: Device | None) -> None:
@@ -292,6 +302,10 @@ class Watch:
         self.timer = 0
         self.again = 0
         self.again_ms = 0
+        self.calm: Calm | None = None
+        """Which readings need no looking at while it rests."""
+        self.knows_calm = False
+        """Its condition may tell so."""
         self.counts_known = False
         self.is_timed = False
         """Time alone may change it: when it last changed is remembered even at rest."""

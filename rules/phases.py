@@ -90,14 +90,12 @@ class Phases:
             watch.known_ms = at_ms
             self._changed(watch)
         watch.sight.at_ms = at_ms
+        watch.calm = watch.node.calm(watch.sight, at_ms) if watch.phase == "rest" else None
+        if watch.calm is not None:  # it does not hold, and why is of no interest
+            self._expect_change(watch, watch.calm.until_ms, at_ms)
+            return
         truth = watch.node.judge(watch.sight, at_ms)
-        if truth.again_ms is not None:
-            self.ask_again(watch, max(truth.again_ms, at_ms + 1))
-            if not watch.is_timed:
-                watch.is_timed = True
-                if watch.phase == "rest":
-                    watch.since_ms = at_ms
-                self._changed(watch)
+        self._expect_change(watch, truth.again_ms, at_ms)
         if watch.phase == "rest" and not truth.violated:
             return
         inputs = {**truth.inputs, "at_ms": at_ms}
@@ -105,6 +103,16 @@ class Phases:
             self._missing(watch, at_ms, inputs)
         else:
             self.step(watch, truth.violated, truth.over, at_ms, inputs)
+
+    def _expect_change(self, watch: Watch, again_ms: int | None, at_ms: int) -> None:
+        if again_ms is None:
+            return
+        self.ask_again(watch, max(again_ms, at_ms + 1))
+        if not watch.is_timed:
+            watch.is_timed = True
+            if watch.phase == "rest":
+                watch.since_ms = at_ms
+            self._changed(watch)
 
     def ask_again(self, watch: Watch, at_ms: int) -> None:
         """Judge it again then at the latest. An earlier time that is arranged stays: judging early changes nothing."""

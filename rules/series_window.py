@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 QUANTUM = 1_000_000
@@ -28,6 +28,9 @@ MOST = 2048
 GRAINS = 512
 _HOLE = math.nan
 _CUT = 64
+_ANY = (-math.inf, math.inf)
+_MARGIN = 2 / QUANTUM
+"""Means are rounded to millionths: what is nearer to a limit than this is worked out."""
 
 
 class Look(NamedTuple):
@@ -44,6 +47,15 @@ class Look(NamedTuple):
     seen: int
     covered: bool
     covered_ms: int | None
+
+
+class Bounds(NamedTuple):
+    """Values within `limits` (lowest, highest) that come from `from_ms` on, and before `until_ms` (None: ever after),
+    keep a figure of the window on its side of a limit."""
+
+    limits: tuple[float, float]
+    from_ms: int
+    until_ms: int | None
 
 
 class WindowTrack:
@@ -92,8 +104,10 @@ class WindowTrack:
             self._place(at_ms, number)
             return
         self._push(at_ms, number, number, number, 1)
-        self._trim()
-        if len(self._at) - self._head > MOST:
+        at, head = self._at, self._head
+        if len(at) > head + 1 and at[head + 1] <= at_ms - self._window_ms:
+            self._trim()
+        if len(at) - self._head > MOST:
             self._join()
 
     def _push(self, at_ms: int, value: float, low: float, high: float, number: int) -> None:
@@ -107,14 +121,16 @@ class WindowTrack:
             self._high.append(high)
         if self._number is not None:
             self._number.append(number)
-        if not math.isnan(low):
-            while self._lows and self._low[self._lows[-1]] >= low:
-                self._lows.pop()
-            self._lows.append(index)
-            while self._highs and self._high[self._highs[-1]] <= high:
-                self._highs.pop()
-            self._highs.append(index)
-        if math.isnan(value):
+        if low == low:  # it is a number
+            stack, column = self._lows, self._low
+            while stack and column[stack[-1]] >= low:
+                stack.pop()
+            stack.append(index)
+            stack, column = self._highs, self._high
+            while stack and column[stack[-1]] <= high:
+                stack.pop()
+            stack.append(index)
+        if value != value:
             self._run_ms = None
         elif self._run_ms is None:
             self._run_ms = at_ms
@@ -250,6 +266,44 @@ class WindowTrack:
         # Once the newest value holds throughout, the mean stays what it is.
         return again_ms if again_ms <= self._at[-1] + self._window_ms else None
 
+    def calm(self, at_ms: int, of: str, below: float | None, above: float | None) -> Bounds | None:
+        """What keeps that figure from lying beyond the limit: for `below` at or above it, for `above` at or below it.
+
+        None: it may lie beyond it already, or this figure cannot be kept there by bounds. The mean is kept by the
+        extremes: it lies between them.
+        """
+        look = self.look(at_ms, 0)
+        low, high = (None, None) if look is None else (self.lowest(look), self.highest(look))
+        if look is None or look.latest is None or low is None or high is None:
+            return None
+        lowest, highest = low[0], high[0]
+        if above is not None:
+            if of == "min":
+                return self._until_last(look, self._lows, lambda index: self._low[index], above)
+            if of in ("max", "mean"):
+                most = above if of == "max" else above - _MARGIN
+                return Bounds((-math.inf, most), look.at_ms, None) if highest <= most else None
+            return _span(look, of, lowest, highest, above)
+        assert below is not None, "the model has one of the two"
+        if of == "max":
+            return self._until_last(look, self._highs, lambda index: -self._high[index], -below)
+        if of in ("min", "mean"):
+            least = below if of == "min" else below + _MARGIN
+            return Bounds((least, math.inf), look.at_ms, None) if lowest >= least else None
+        if of == "range" and highest - lowest >= below:
+            leave_ms = [self._at[-1] + self._window_ms if ms is None else ms for _, ms in (low, high)]
+            return Bounds(_ANY, look.at_ms, min(leave_ms))
+        return None
+
+    def _until_last(self, look: Look, stack: list[int], level: Callable[[int], float], most: float) -> Bounds | None:
+        """Until the last of the values at or below that level leaves the window. Levels ascend along the stack."""
+        place = bisect_right(stack, most, bisect_left(stack, look.first), key=level) - 1
+        if place < 0 or stack[place] < look.first:
+            return None
+        after = stack[place] + 1
+        end_ms = self._at[after] if after < len(self._at) else self._at[-1]
+        return Bounds(_ANY, look.at_ms, end_ms + self._window_ms)
+
     def _index(self, at_ms: int) -> int:
         """The value that held at that moment; the first one when it is earlier."""
         return max(bisect_right(self._at, at_ms, self._head) - 1, self._head)
@@ -278,6 +332,22 @@ class WindowTrack:
             value, low, high, number = rest if len(rest) == 4 else (rest[0], rest[0], rest[0], 1)
             rows.append((at_ms, _number(value), _number(low), _number(high), number))
         self._fill(rows)
+
+
+def _span(look: Look, of: str, lowest: float, highest: float, most: float) -> Bounds | None:
+    """The widest even bounds in which no rise, fall or range of more than `most` can come about."""
+    assert look.latest is not None, "asked only then"
+    apart = {"rise": look.latest - lowest, "fall": highest - look.latest}.get(of, highest - lowest)
+    room = (most - apart) / 2
+    if room < 0:
+        return None
+    if of == "rise":
+        low, high = lowest - room, lowest - room + most
+    else:
+        low, high = highest + room - most, highest + room
+    # A difference of floats rises with its parts: where this one is not too much, no other within the bounds is.
+    sound = high - low <= most and (of == "fall" or low <= lowest) and (of == "rise" or highest <= high)
+    return Bounds((low, high), look.at_ms, None) if sound and low <= look.latest <= high else None
 
 
 def _merge(

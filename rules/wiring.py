@@ -320,13 +320,17 @@ class Wiring:
             feed.deep.append(watch)
             feed.deep.sort(key=lambda each: each.rank)
             device, name = slot.device, slot.key.rpartition("/")[2]
-            feed.gates = [self._gate(each, slot.key, name) if each.device is device else None for each in feed.deep]
+            feed.looks = []
+            for each in feed.deep:
+                known_as = None if each.rule.per == "point" and each.subject == slot.key else name
+                gate = self._gate(each, known_as) if each.device is device else None
+                feed.looks.append((each, gate, known_as))
+        watch.calm = None
         if watch.sight is not None:
             watch.sight.shown(slot.key.rpartition("/")[2])
         slot.settle()
 
-    def _gate(self, watch: Watch, key: str, name: str) -> Gate | None:
-        point = None if watch.rule.per == "point" and watch.subject == key else name
+    def _gate(self, watch: Watch, point: str | None) -> Gate | None:
         known = (watch.rule.id, watch.version, point)
         if known not in self._gates:
             if len(self._gates) >= MOST_POINTS * 16:
@@ -354,6 +358,7 @@ class Wiring:
             watch.counts_known = plan.counts_known
             watch.course = self._progress.course(lanes)
             if plan.node is not None:
+                watch.knows_calm = plan.node.knows_calm
                 place = world.sites.get(site)
                 zone = None if place is None else ZoneInfo(place.time_zone)
                 watch.sight = Sight(watch, self._causes, place, zone)
@@ -371,7 +376,7 @@ class Wiring:
             feed = None if slot is None else next((f for f in slot.feeds if f.course is old and watch in f.deep), None)
             if slot is not None and feed is not None:
                 place = feed.deep.index(watch)
-                del feed.deep[place], feed.gates[place]
+                del feed.deep[place], feed.looks[place]
                 self._show(watch, slot, self._keeps(watch))
         self._progress.move(watch, old)
 
