@@ -125,6 +125,19 @@ def test_alarm_comes_at_its_time_when_nothing_came_since_the_promise() -> None:
     assert run.of("leak") == [("s/h", "raise", 50)]
 
 
+@pytest.mark.parametrize("value", [90.0, 900.0])
+def test_alarm_comes_when_either_of_two_limits_on_a_point_is_passed(value: float) -> None:
+    """What one limit of a pair allows the other may forbid: both are heeded."""
+    limits = [
+        {"kind": "threshold", "point": "pressure_kpa", "below": 100, "clear": 110},
+        {"kind": "threshold", "point": "pressure_kpa", "above": 800, "clear": 750},
+    ]
+    run = Run(hydrant({"odd": deep("odd", {"kind": "any", "of": limits})}), checkpoint_every=1)
+    run.say("h/pressure_kpa", 300.0)
+    run.say("h/pressure_kpa", value)
+    assert run.of("odd") == [("s/h", "raise", 0)]
+
+
 def test_alarm_comes_when_the_hours_begin() -> None:
     """By day nothing is looked at; at the hour it is, and what was so before counts."""
     night = {"kind": "time", "from": "22:15", "to": "22:17"}
