@@ -191,6 +191,11 @@ class LedgerReader:
         """One row of a register, open or not."""
         return self._ask(lambda connection: find_entry(connection, kind, entry_id))
 
+    def entry_history(self, kind: str, entry_id: int) -> list[r.AuditRow]:
+        """Every change of a row of a register, oldest first; `detail` holds the row as it was then."""
+        query = "SELECT id, at_ms, actor, action, subject, detail, previous, hash FROM audit WHERE subject = ? ORDER BY id"
+        return [r.AuditRow(*row) for row in self._all(query, (f"{kind}/{entry_id}",))]
+
     # --- devices and messages ------------------------------------------------------------------------------------
 
     def quarantine(self) -> list[r.QuarantineRow]:

@@ -122,6 +122,8 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/people/{person_id}/return"): ADMINISTER,
     ("POST", "/people/{person_id}/erase"): ADMINISTER,
     ("POST", "/people/{person_id}/pin"): SIGNED_IN,
+    ("GET", "/roster"): SIGNED_IN,
+    ("POST", "/roster"): ADMINISTER,
     ("GET", "/api/v1/openapi.json"): SIGNED_IN,
     ("GET", "/api/v1/session"): SIGNED_IN,
     ("GET", "/api/v1/status"): SIGNED_IN,

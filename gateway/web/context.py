@@ -22,6 +22,7 @@ from gateway.web.ledger import WebLedger
 from gateway.web.link import Link
 from gateway.web.picture import Picture
 from gateway.web.receipts import Brake
+from gateway.web.registers.report_desk import ReportDesk
 from gateway.web.settings import WebSettings
 from gateway.web.sign_in import SignIn
 from gateway.web.stream import Hub
@@ -49,6 +50,7 @@ class Web:
     guard: Guard
     catalogues: dict[Language, dict[str, str]]
     pages: jinja2.Environment
+    reports: ReportDesk
     receipts: Brake = field(default_factory=Brake)
     whole: Web | None = None
     """The context of all areas, where this is the one of a person of some; commands wait for its picture."""
@@ -108,9 +110,8 @@ class Web:
 
     def texts(self, request: Request) -> Texts:
         """The reader's language."""
-        language = choose_language(
-            request.cookies.get(LANGUAGE_COOKIE), request.headers.get("accept-language"), self.settings.language
-        )
+        chosen = request.query_params.get("language") or request.cookies.get(LANGUAGE_COOKIE)
+        language = choose_language(chosen, request.headers.get("accept-language"), self.settings.language)
         return Texts(language, self.catalogues[language], ZoneInfo(self.settings.timezone))
 
 

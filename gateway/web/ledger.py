@@ -8,6 +8,8 @@ import msgspec
 
 from gateway.ledger.personal import Identity, find_identities
 from gateway.ledger.reader import LedgerReader
+from gateway.ledger.secret import load_secret
+from gateway.work.public import PublicReport, find_receipt, find_report
 
 
 class Message(NamedTuple):
@@ -62,3 +64,15 @@ class WebLedger(LedgerReader):
     def identities(self) -> dict[int, Identity]:
         """Who the people of the registers are, by number; those erased are not in it."""
         return self._ask(find_identities)
+
+    def secret(self) -> bytes:
+        """The ledger's own secret, for checking and making the codes of printed links."""
+        return self._ask(load_secret)
+
+    def public_report(self, hazard: int) -> PublicReport | None:
+        """What the public wrote, behind a hazard."""
+        return self._ask(lambda connection: find_report(connection, hazard))
+
+    def public_receipt(self, receipt: str) -> PublicReport | None:
+        """The report a receipt (its hash) was given for."""
+        return self._ask(lambda connection: find_receipt(connection, receipt))

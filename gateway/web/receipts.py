@@ -14,10 +14,14 @@ ADDRESSES = 5000
 
 
 class Brake:
-    """Counts requests by address. `monotonic` gives seconds."""
+    """Counts requests by address: at most `tries` within `window_s`. `monotonic` gives seconds."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, monotonic: Callable[[], float] = time.monotonic, *, tries: int = TRIES, window_s: float = WINDOW_S
+    ) -> None:
         self._monotonic = monotonic
+        self._tries = tries
+        self._window_s = window_s
         self._seen: OrderedDict[str, deque[float]] = OrderedDict()
 
     def allows(self, address: str) -> bool:
@@ -27,9 +31,9 @@ class Brake:
         self._seen.move_to_end(address)
         while len(self._seen) > ADDRESSES:
             self._seen.popitem(last=False)
-        while times and now - times[0] > WINDOW_S:
+        while times and now - times[0] > self._window_s:
             times.popleft()
-        if len(times) >= TRIES:
+        if len(times) >= self._tries:
             return False
         times.append(now)
         return True

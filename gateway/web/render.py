@@ -16,6 +16,7 @@ from gateway.web.access import (
     ACKNOWLEDGE,
     ANSWER_DUTY,
     APPROVE,
+    COOKIELESS,
     HANDLE,
     MAINTAIN,
     PROVE,
@@ -76,7 +77,7 @@ def page(request: Request, template: str, *, status: int = 200, fragment: str | 
     person: Person | None = getattr(request.state, "person", None)
     before = request.cookies.get(web.cookies.before)
     fresh = None
-    if person is None and not before:
+    if person is None and not before and getattr(request.scope.get("route"), "path", "") not in COOKIELESS:
         before = fresh = new_token()
     theme = request.cookies.get(THEME_COOKIE)
     name = fragment if fragment is not None and wants_fragment(request) else template

@@ -12,6 +12,19 @@ from pydantic import Field, field_validator, model_validator
 from contract.configfile import Section
 
 
+class ReportForm(Section):
+    """The form in which the public reports hazards (/report): without an account, looked at by a person first."""
+
+    open: bool = False
+    """Whether it is there at all."""
+    per_address_hour: int = Field(default=5, ge=1, le=1000)
+    """Reports one address may send in an hour."""
+    per_hour: int = Field(default=60, ge=1, le=10_000)
+    """Reports taken in an hour by each printed link, and as many by none."""
+    call: str = Field(default="96119", max_length=40)
+    """Number to call instead, told where the form cannot take a report; fires are 119 in any case."""
+
+
 class WebSettings(Section):
     """Where the pages are served, how people stay signed in, how times are shown."""
 
@@ -35,6 +48,8 @@ class WebSettings(Section):
     """Time zone of the times shown; everything is stored in UTC."""
     stream_clients: int = Field(default=200, ge=1, le=5000)
     """Most screens with a live stream at once; further ones are told to try again."""
+    report_form: ReportForm = ReportForm()
+    """The form for the public."""
 
     @property
     def secure(self) -> bool:

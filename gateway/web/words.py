@@ -7,10 +7,10 @@ from typing import get_args
 from contract.panel import EventClass
 from contract.patrol import Cycle, PlanKind, TrainingKind
 from gateway.alarms import lifecycle
-from gateway.work import rectification
 from gateway.duty.handover import ItemKind
 from gateway.duty.log import Topic
 from gateway.duty.proof import Proof
+from gateway.work import rectification
 from gateway.work.routes import How, Result
 
 WORDS: dict[str, tuple[str, ...]] = {
@@ -72,6 +72,8 @@ WORDS: dict[str, tuple[str, ...]] = {
         "unsigned",
         "long",
         "overdue",
+        "gap",
+        "double",
     ),
     "alarm_state": get_args(lifecycle.State),
     "event": get_args(lifecycle.Event),
@@ -153,6 +155,8 @@ WORDS: dict[str, tuple[str, ...]] = {
     "hazard_show": ("open", "overdue", "reported", "closed"),
     "report_state": ("received", "taken", "fixed", "done", "dismissed"),
     "role": ("duty", "maintainer", "inspector", "administrator"),
+    "roster_finding": ("few", "gap", "double", "unqualified", "long"),
+    "roster_problem": ("site", "station", "post", "shift", "past", "far", "again", "person", "person_again", "certificate", "double"),
     "station_role": ("leader", "deputy", "fighter", "attendant", "driver"),
     "certificate": ("operator", "operator_senior", "technician", "fire_fighter", "driver", "first_aid"),
     "person_state": ("active", "left", "erased"),

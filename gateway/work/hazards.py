@@ -167,6 +167,7 @@ class Hazards(Register):
             source="public",
             by="public",
             photo=photo,
+            reported_ms=pen.now_ms,
             receipt=words.receipt,
             words=words.digest,
         )

@@ -117,6 +117,8 @@ class Hazard(Entry, frozen=True, kw_only=True):
     seen: int = 1
     """How often it was reported."""
     listing: Listing | None = None
+    reported_ms: int | None = None
+    """When the public reported it."""
     receipt: str = ""
     """Of a report of the public: hash of the code the reporter was given."""
     words: str = ""

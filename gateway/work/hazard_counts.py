@@ -1,0 +1,53 @@
+"""Hazards of a time span in numbers: found, closed, overdue, with what stood before and after. Pure.
+
+Every number is a count of rounds: a hazard that was closed and returned was found twice. So
+`before + found - closed = after`, whatever the span.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from gateway.work.rectification import Hazard
+
+
+class HazardCounts(NamedTuple):
+    """Counts of a span [from, until), ms UTC.
+
+    before, after: open at its beginning, at its end. overdue: late at some time of it; overdue_after: late at its end.
+    in_time: of those closed, how many were never late. reported: reports of the public that came in.
+    """
+
+    before: int = 0
+    found: int = 0
+    closed: int = 0
+    after: int = 0
+    overdue: int = 0
+    overdue_after: int = 0
+    in_time: int = 0
+    reported: int = 0
+
+
+def count_hazards(rows: Iterable[Hazard], from_ms: int, until_ms: int) -> HazardCounts:
+    """The counts of a span, from the hazards that were in force in it (more of them change nothing)."""
+    found = HazardCounts()
+    for row in rows:
+        found = HazardCounts(*(a + b for a, b in zip(found, _of(row, from_ms, until_ms), strict=True)))
+    return found
+
+
+def _of(row: Hazard, from_ms: int, until_ms: int) -> HazardCounts:
+    before = opened = closed = after = in_time = 0
+    for each in row.rounds:
+        end_ms = until_ms if each.closed_ms is None else each.closed_ms
+        before += each.found_ms < from_ms <= end_ms
+        opened += from_ms <= each.found_ms < until_ms
+        after += each.found_ms < until_ms <= end_ms
+        if each.closed_ms is not None and from_ms <= each.closed_ms < until_ms:
+            closed += 1
+            in_time += not any(each.found_ms <= late.since_ms < each.closed_ms for late in row.overdue)
+    overdue = any(late.since_ms < until_ms and (late.until_ms or until_ms) > from_ms for late in row.overdue)
+    late_after = any(late.since_ms < until_ms <= (late.until_ms or until_ms) for late in row.overdue)
+    reported = row.reported_ms is not None and from_ms <= row.reported_ms < until_ms
+    return HazardCounts(before, opened, closed, after, int(overdue), int(late_after), in_time, int(reported))
