@@ -23,13 +23,15 @@ probe() {
     pkg-config)         command -v pkg-config ;;
     libmodbus-dev)      pkg-config --exists libmodbus ;;
     mbpoll)             command -v mbpoll ;;
+    gcc-arm-none-eabi)  command -v arm-none-eabi-gcc ;;
+    qemu-system-arm)    command -v qemu-system-arm ;;
     chromium)           command -v chromium ;;
     fonts-noto-cjk)     [ -n "$(find /usr/share/fonts -iname 'NotoSansCJK*' -print -quit 2>/dev/null)" ] ;;
   esac >/dev/null 2>&1
 }
 
 PARTS=(gcc libc6-dev pkg-config libmodbus-dev mbpoll mosquitto mosquitto-clients influxdb victoria-metrics
-  chromium fonts-noto-cjk)
+  chromium fonts-noto-cjk gcc-arm-none-eabi qemu-system-arm)
 # Services these packages bring; the tests start their own copies on free ports.
 SERVICES=(mosquitto influxdb victoria-metrics)
 

@@ -1,6 +1,6 @@
 """Writes the register tables of the nodes (nodes/generated/*.h) from the device profiles: one source for each fact.
 
-    python -m firmware_stubs.generate            write them
+python -m firmware_stubs.generate            write them
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def header(profile: Profile) -> str:
     points = [point for point in profile.points_for(None) if not point.text]
     name = c_name(profile.id)
     lines = [
-        f"/* Generated from contract/profiles/{profile.id}.yaml by `python -m firmware_stubs.generate`. Do not edit. */",
+        f"/* Generated from contract/profiles/{profile.id}.yaml by firmware_stubs/generate.py. Do not edit. */",
         f"#ifndef {name.upper()}_H",
         f"#define {name.upper()}_H",
         "",

@@ -62,6 +62,10 @@ class Terminal:
         asyncio.get_running_loop().remove_reader(self.fd)
         os.close(self.fd)
 
+    def send(self, frame: bytes) -> None:
+        """Put bytes on the line as they are."""
+        os.write(self.fd, frame)
+
     async def request(self, unit: int, pdu: bytes, answer_length: int) -> bytes:
         """One RTU request; returns the answer's PDU of a frame of that length, its CRC checked."""
         self.received.clear()

@@ -1,4 +1,4 @@
-/* Generated from contract/profiles/breathing-apparatus-rack.yaml by `python -m firmware_stubs.generate`. Do not edit. */
+/* Generated from contract/profiles/breathing-apparatus-rack.yaml by firmware_stubs/generate.py. Do not edit. */
 #ifndef BREATHING_APPARATUS_RACK_H
 #define BREATHING_APPARATUS_RACK_H
 

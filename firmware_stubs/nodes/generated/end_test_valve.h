@@ -1,4 +1,4 @@
-/* Generated from contract/profiles/end-test-valve.yaml by `python -m firmware_stubs.generate`. Do not edit. */
+/* Generated from contract/profiles/end-test-valve.yaml by firmware_stubs/generate.py. Do not edit. */
 #ifndef END_TEST_VALVE_H
 #define END_TEST_VALVE_H
 

@@ -1,4 +1,4 @@
-/* Generated from contract/profiles/extinguisher-bay.yaml by `python -m firmware_stubs.generate`. Do not edit. */
+/* Generated from contract/profiles/extinguisher-bay.yaml by firmware_stubs/generate.py. Do not edit. */
 #ifndef EXTINGUISHER_BAY_H
 #define EXTINGUISHER_BAY_H
 

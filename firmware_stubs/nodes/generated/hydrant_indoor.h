@@ -1,4 +1,4 @@
-/* Generated from contract/profiles/hydrant-indoor.yaml by `python -m firmware_stubs.generate`. Do not edit. */
+/* Generated from contract/profiles/hydrant-indoor.yaml by firmware_stubs/generate.py. Do not edit. */
 #ifndef HYDRANT_INDOOR_H
 #define HYDRANT_INDOOR_H
 

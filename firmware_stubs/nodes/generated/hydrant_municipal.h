@@ -1,4 +1,4 @@
-/* Generated from contract/profiles/hydrant-municipal.yaml by `python -m firmware_stubs.generate`. Do not edit. */
+/* Generated from contract/profiles/hydrant-municipal.yaml by firmware_stubs/generate.py. Do not edit. */
 #ifndef HYDRANT_MUNICIPAL_H
 #define HYDRANT_MUNICIPAL_H
 

@@ -1,4 +1,4 @@
-/* Generated from contract/profiles/panel-modbus.yaml by `python -m firmware_stubs.generate`. Do not edit. */
+/* Generated from contract/profiles/panel-modbus.yaml by firmware_stubs/generate.py. Do not edit. */
 #ifndef PANEL_MODBUS_H
 #define PANEL_MODBUS_H
 

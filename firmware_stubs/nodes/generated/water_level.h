@@ -1,4 +1,4 @@
-/* Generated from contract/profiles/water-level.yaml by `python -m firmware_stubs.generate`. Do not edit. */
+/* Generated from contract/profiles/water-level.yaml by firmware_stubs/generate.py. Do not edit. */
 #ifndef WATER_LEVEL_H
 #define WATER_LEVEL_H
 

@@ -15,7 +15,7 @@
 #include "core/app.h"
 #include "nodes/nodes.h"
 
-enum { WATCHDOG_S = 3, LEAST_GAP_US = 20000, WAIT_MS = 5, NOBODY_LISTENS = 10 };
+enum { WATCHDOG_S = 3, LEAST_GAP_US = 50000, WAIT_MS = 5, NOBODY_LISTENS = 10 };
 
 struct host {
     int line;

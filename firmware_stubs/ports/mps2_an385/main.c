@@ -12,7 +12,7 @@ enum {
     CLOCK_HZ = 25000000,
     TICK_US = 1000,
     WATCHDOG_S = 3,
-    LEAST_GAP_US = 20000, /* an emulator's clock stands still while its host is busy */
+    LEAST_GAP_US = 50000, /* an emulator's clock stands still while its host is busy */
     BUFFER = 512,
     TX_FULL = 1,
     RX_FULL = 2
