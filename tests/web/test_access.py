@@ -65,7 +65,7 @@ async def test_each_role_may_call_exactly_what_the_table_says(station: Station, 
             if roles is ANYONE or path in ("/sign-out", "/api/v1/stream"):
                 continue
             url = re.sub(r"\{(\w+_id|number)\}", "999", path).format(
-                site="shuiye", device="hydrant-01", rule_id="x"
+                site="shuiye", device="hydrant-01", rule_id="x", token="x", name="x", spot="x"
             )
             answer = await browser.request(method, url, headers={"X-CSRF-Token": csrf})
             if role == "nobody":
