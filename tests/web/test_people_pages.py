@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from contract.mqtt import MqttSettings
@@ -66,3 +67,28 @@ async def test_people_are_added_masked_changed_left_and_erased(tmp_path: Path, f
         assert (await admin.submit("/people/1", "/people/1/leave", reason="moved away")).status_code == 303
         assert (await admin.submit("/people/1", "/people/1/erase", sure="yes")).status_code == 303
         assert "Person no. 1" in (await admin.get("/people/1")).text
+
+
+async def test_a_week_is_planned_and_what_cannot_be_is_named(tmp_path: Path, free_port: int) -> None:
+    """Read by everybody, planned by an administrator; a person without a certificate is named, kept on demand."""
+    async with open_desk(tmp_path, free_port) as desk:
+        admin, duty = await desk.browser("administrator"), await desk.browser("duty")
+        await admin.submit("/people", "/people", site="shuiye", name="Li Lei", has_operator="1")
+        await admin.submit("/people", "/people", site="shuiye", name="Han Mei")
+        html = (await duty.get("/roster")).text
+        assert "Too few people" in html
+        week = "2099-06-01"
+        edit = f"/roster?week={week}&edit=1"
+        assert "Plan the week" not in (await duty.get(edit)).text
+        far = await admin.submit(edit, "/roster", site="shuiye", week=week, **{f"{week}_08:00_gate": "2"})
+        assert (far.status_code, "too far ahead" in far.text) == (422, True)
+        day = (datetime.now(UTC) + timedelta(days=9)).date().isoformat()
+        cells = {f"{day}_08:00_control": "2", f"{day}_08:00_gate": "1"}
+        edit = f"/roster?week={day}&edit=1"
+        refused = await admin.submit(edit, "/roster", site="shuiye", week=day, **cells)
+        assert (refused.status_code, "Han Mei · lacks a valid certificate" in refused.text) == (422, True)
+        assert "Han Mei" not in (await duty.get(f"/roster?week={day}")).text
+        done = await admin.submit(edit, "/roster", site="shuiye", week=day, accept="yes", **cells)
+        assert done.status_code == 303
+        html = (await duty.get(f"/roster?week={day}")).text
+        assert ("Han Mei" in html, "Li Lei" in html) == (True, True)
