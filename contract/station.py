@@ -7,14 +7,17 @@ from __future__ import annotations
 from datetime import time
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from contract.configfile import Section
 from contract.point import Ident, Text
 
+MINUTES_A_CHECK = 80
+"""A shift has room for one random duty check in so many minutes."""
 CertificateKind = Literal["operator", "operator_senior", "technician", "fire_fighter", "driver", "first_aid"]
 """operator: junior certificate of facility operation (attendants, patrol); operator_senior: testing and maintenance;
 technician: repair (GB 25201-2010 as textbooks give it)."""
+EquipmentKind = Literal["vehicle", "breathing", "clothing", "radio", "tool", "extinguisher", "hose", "other"]
 
 
 class Post(Section):
@@ -41,7 +44,7 @@ class Needed(Section):
 
     id: Ident
     title: Text
-    kind: Literal["vehicle", "breathing", "clothing", "radio", "tool", "extinguisher", "hose", "other"]
+    kind: EquipmentKind
     count: int = Field(default=1, ge=1, le=999)
     check_every_h: float = Field(default=24.0, gt=0, le=8784)
     """A tick older than this says nothing any more."""
@@ -69,3 +72,16 @@ class Station(Section):
     equipment: list[Needed] = []
     covers: list[Ident] = []
     """Further sites (their hydrants, water, panels) this station answers for; its own site always."""
+
+    @model_validator(mode="after")
+    def _checks_are_random(self) -> Station:
+        """Checks are half an hour apart; where shifts have no room for more than that, they would be foreseen."""
+        minutes = sorted({60 * begin.hour + begin.minute for begin in self.shifts})
+        shortest = min((b - a) % 1440 or 1440 for a, b in zip(minutes, [*minutes[1:], minutes[0]], strict=True))
+        most = max(0, (shortest - 2) // MINUTES_A_CHECK)
+        if self.duty_checks.per_shift > most:
+            raise ValueError(
+                f"duty_checks.per_shift: got {self.duty_checks.per_shift}, want at most {most} where a shift has "
+                f"{shortest} minutes (more could be foreseen)."
+            )
+        return self

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from contract.station import MINUTES_A_CHECK
 from gateway.ledger.secret import derive
 
 MINUTE_MS = 60_000
@@ -26,8 +27,6 @@ EDGE_MS = GAP_MS - 2 * MARGIN_MS
 """As far from the margin a check could be too near to one of the other shift."""
 SPACING_MS = 2 * GAP_MS
 """Distance on the circle: where an edge is drawn twice as densely, half of it is left."""
-MOST_SHARE = 0.75
-"""Of the circle at most this much is fixed by distances; the rest is chance."""
 
 
 class Span(NamedTuple):
@@ -40,7 +39,7 @@ class Span(NamedTuple):
 def most_checks(shift_ms: int) -> int:
     """How many checks a shift of this length can have and still be unpredictable."""
     length = shift_ms - 2 * MARGIN_MS
-    return int(MOST_SHARE * length / SPACING_MS) if length > 4 * EDGE_MS else 0
+    return length // (MINUTES_A_CHECK * MINUTE_MS) if length > 4 * EDGE_MS else 0
 
 
 def draw_checks(secret: bytes, site: str, span: Span, count: int) -> list[int]:

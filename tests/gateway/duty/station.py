@@ -28,6 +28,7 @@ def make_station(
     folder: Path, now_ms: int = MIDNIGHT_MS, *, people: int = 6, secret: str = "5a" * 32, more: str = ""
 ) -> World:
     """A world with the station; its people have the numbers 1, 2, ..., all certified. more: further lines of it."""
+    folder.mkdir(exist_ok=True)
     world = World(install(folder, SITE + STATION + more), now_ms)
     world.connection.execute("UPDATE meta SET value = ? WHERE key = ?", (secret, SECRET))
     for number in range(1, people + 1):
