@@ -114,7 +114,8 @@ def last_alive_ms(connection: sqlite3.Connection) -> int:
     """When a gateway is last known to have run on this ledger, ms UTC; 0 when none did."""
     row = connection.execute(
         "SELECT max((SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM meta WHERE key = ?), "
-        "(SELECT coalesce(max(at_ms), 0) FROM audit), (SELECT coalesce(max(received_ms), 0) FROM inbox))",
+        "coalesce((SELECT at_ms FROM audit ORDER BY id DESC LIMIT 1), 0), "
+        "(SELECT coalesce(max(received_ms), 0) FROM inbox))",
         (ALIVE,),
     ).fetchone()
     return int(row[0])

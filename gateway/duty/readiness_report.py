@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from gateway.duty.readiness_rows import ANSWERING, DEDUCTION, READY
+from gateway.duty.readiness_rows import ANSWERING, DEDUCTION, READY, Deduction, Ready
 from gateway.duty.recompute import Collected, recompute
 from gateway.ledger.entries import entries
 from gateway.state import last_alive_ms
@@ -54,18 +54,24 @@ def stations(connection: sqlite3.Connection) -> list[str]:
 def shown(connection: sqlite3.Connection, site: str, from_ms: int, until_ms: int) -> Account:
     """As the rows say that were shown."""
     until_ms = recorded_until(connection, until_ms)
+    ready = entries(connection, READY, sites=(site,), from_ms=from_ms, until_ms=until_ms)
+    taken = entries(connection, DEDUCTION, sites=(site,), from_ms=from_ms, until_ms=until_ms)
+    return account_of(site, ready, taken, from_ms, until_ms)
+
+
+def account_of(site: str, ready: Iterable[Ready], taken: Iterable[Deduction], from_ms: int, until_ms: int) -> Account:
+    """Of rows of a station; what is open lasts until until_ms."""
     spans = [
-        Span(row.from_ms, _end(row.until_ms, until_ms), _verdict(row.level, row.score, row.unknown))
-        for row in entries(connection, READY, sites=(site,), from_ms=from_ms, until_ms=until_ms)
+        Span(row.from_ms, _end(row.until_ms, until_ms), _verdict(row.level, row.score, row.unknown)) for row in ready
     ]
-    taken = [
+    deducted = [
         Deducted(
             row.from_ms, _end(row.until_ms, until_ms), row.alarm, row.rule, row.subject, row.level, row.points,
             row.risk is not None,
         )
-        for row in entries(connection, DEDUCTION, sites=(site,), from_ms=from_ms, until_ms=until_ms)
+        for row in taken
     ]  # fmt: skip
-    return _account(site, from_ms, until_ms, spans, taken)
+    return _account(site, from_ms, until_ms, spans, deducted)
 
 
 def derived(connection: sqlite3.Connection, sites: Iterable[str], from_ms: int, until_ms: int) -> dict[str, Account]:

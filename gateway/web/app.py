@@ -48,8 +48,22 @@ from gateway.web.inventory import Inventory
 from gateway.web.ledger import WebLedger
 from gateway.web.link import Link
 from gateway.web.picture import Picture
-from gateway.web.registers import patrols, patrols_api, people, photos, shifts, shifts_api, training
-from gateway.web.registers import hazards, hazards_api, report_form
+from gateway.web.registers import (
+    equipment,
+    hazards,
+    hazards_api,
+    patrols,
+    patrols_api,
+    people,
+    photos,
+    readiness,
+    readiness_api,
+    report_form,
+    roster,
+    shifts,
+    shifts_api,
+    training,
+)
 from gateway.web.registers.report_desk import ReportDesk
 from gateway.web.render import STATIC, make_environment
 from gateway.web.settings import WebSettings
@@ -134,14 +148,16 @@ def create_app(
     for module in (auth_pages, pages, alarm_pages, drill_pages, duty_pages, report_pages, receipt_pages):
         app.include_router(module.router, include_in_schema=False)
     app.include_router(shifts.router, include_in_schema=False)
-    for register in (patrols, photos, training):
+    for register in (patrols, photos, training, readiness, equipment):
         app.include_router(register.router, include_in_schema=False)
     app.include_router(people.router, include_in_schema=False)
+    app.include_router(roster.router, include_in_schema=False)
     for module in (hazards, report_form):
         app.include_router(module.router, include_in_schema=False)
     app.include_router(api.router)
     app.include_router(api_actions.router)
     app.include_router(hazards_api.router)
+    app.include_router(readiness_api.router)
     app.include_router(shifts_api.router)
     app.include_router(patrols_api.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -6,12 +6,19 @@ from typing import get_args
 
 from contract.panel import EventClass
 from contract.patrol import Cycle, PlanKind, TrainingKind
+from contract.station import EquipmentKind
 from gateway.alarms import lifecycle
+from gateway.duty.equipment import STATUSES
+from gateway.duty.equipment import Result as TickResult
 from gateway.duty.handover import ItemKind
 from gateway.duty.log import Topic
+from gateway.duty.planning import Code
 from gateway.duty.proof import Proof
+from gateway.duty.roster_check import FindingKind
 from gateway.work import rectification
 from gateway.work.routes import How, Result
+from rules.readiness import LEVELS
+from rules.readiness_spans import UNRECORDED
 
 WORDS: dict[str, tuple[str, ...]] = {
     "severity": ("fire", "critical", "warning", "info"),
@@ -43,6 +50,7 @@ WORDS: dict[str, tuple[str, ...]] = {
         "stale",
         "clock",
         "never_reported",
+        "not_known",
     ),
     "state": (
         "normal",
@@ -74,6 +82,11 @@ WORDS: dict[str, tuple[str, ...]] = {
         "overdue",
         "gap",
         "double",
+        "ready",
+        "degraded",
+        "not_ready",
+        "unchecked",
+        "expired",
     ),
     "alarm_state": get_args(lifecycle.State),
     "event": get_args(lifecycle.Event),
@@ -155,8 +168,12 @@ WORDS: dict[str, tuple[str, ...]] = {
     "hazard_show": ("open", "overdue", "reported", "closed"),
     "report_state": ("received", "taken", "fixed", "done", "dismissed"),
     "role": ("duty", "maintainer", "inspector", "administrator"),
-    "roster_finding": ("few", "gap", "double", "unqualified", "long"),
-    "roster_problem": ("site", "station", "post", "shift", "past", "far", "again", "person", "person_again", "certificate", "double"),
+    "roster_finding": get_args(FindingKind),
+    "roster_problem": get_args(Code),
+    "readiness": (*LEVELS, UNRECORDED),
+    "equipment": (*STATUSES, "unknown"),
+    "equipment_kind": get_args(EquipmentKind),
+    "tick": get_args(TickResult),
     "station_role": ("leader", "deputy", "fighter", "attendant", "driver"),
     "certificate": ("operator", "operator_senior", "technician", "fire_fighter", "driver", "first_aid"),
     "person_state": ("active", "left", "erased"),
