@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import get_args
 
+from contract.grid import AreaKind, UnitKind
 from contract.panel import EventClass
 from contract.patrol import Cycle, PlanKind, TrainingKind
 from contract.station import EquipmentKind
 from gateway.alarms import lifecycle
+from gateway.incidents import rows as incidents
 from gateway.duty.equipment import STATUSES
 from gateway.duty.equipment import Result as TickResult
 from gateway.duty.handover import ItemKind
@@ -165,6 +167,15 @@ WORDS: dict[str, tuple[str, ...]] = {
         "overdue",
         "erase",
     ),
+    "incident_clock": get_args(incidents.Clock),
+    "incident_how": get_args(incidents.How),
+    "incident_brigade": ("called", "arrived", "not_needed"),
+    "incident_step": ("open", "confirm", "late", "call", "answer", "depart", "arrive", "brigade", "find", "note", "close"),
+    "incident_missing": ("finding", "arrival", "people", "found", "cause", "brigade", "false_class"),
+    "false_class": get_args(incidents.FalseClass),
+    "area": get_args(AreaKind),
+    "unit": get_args(UnitKind),
+    "member": ("head", "deputy", "member", "worker", "responsible", "manager"),
     "hazard_show": ("open", "overdue", "reported", "closed"),
     "report_state": ("received", "taken", "fixed", "done", "dismissed"),
     "role": ("duty", "maintainer", "inspector", "administrator"),
