@@ -50,8 +50,11 @@ from gateway.web.link import Link
 from gateway.web.picture import Picture
 from gateway.web.registers import (
     equipment,
+    grid,
     hazards,
     hazards_api,
+    incidents,
+    incidents_api,
     patrols,
     patrols_api,
     people,
@@ -154,7 +157,11 @@ def create_app(
     app.include_router(roster.router, include_in_schema=False)
     for module in (hazards, report_form):
         app.include_router(module.router, include_in_schema=False)
+    for register in (incidents, grid):
+        app.include_router(register.router, include_in_schema=False)
     app.include_router(api.router)
+    app.include_router(incidents_api.router)
+    app.include_router(grid.api)
     app.include_router(api_actions.router)
     app.include_router(hazards_api.router)
     app.include_router(readiness_api.router)
