@@ -187,13 +187,19 @@ def _entries(state: WorkingState) -> Iterator[Item]:
     registers = state.registers
     open_rows: tuple[tuple[ItemKind, Iterable[Entry]], ...] = (
         ("incident", registers.rows("incident")),
-        ("hazard", registers.hazards.open()),
+        ("hazard", [*registers.hazards.open(), *_reports(state)]),
         ("round", registers.rows("round")),
         ("duty_check", state.duty.shown.values()),
     )
     for kind, rows in open_rows:
         for row in rows:
             yield Item(kind, str(row.id), row.site, row.from_ms, _what(row), row.state)
+
+
+def _reports(state: WorkingState) -> Iterator[Entry]:
+    """What the public reported and nobody has looked at yet."""
+    for site in state.installation.sites:
+        yield from state.registers.hazards.reported(site)
 
 
 def _what(row: Entry) -> str:
