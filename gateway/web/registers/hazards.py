@@ -17,7 +17,6 @@ from starlette.responses import RedirectResponse, Response
 from gateway.ledger.secret import sign
 from gateway.web import commands
 from gateway.web.access import HANDLE, Refused
-from gateway.web.alarm_cards import node_title
 from gateway.web.context import Web, person_of, web_of
 from gateway.web.decision import subject_title
 from gateway.web.registers.hazard_steps import MAY, STEP, find_hazard, take_step
@@ -230,7 +229,7 @@ def row_of(web: Web, hazard: Hazard, texts: Texts) -> HazardRow:
     rule = web.inventory.rules.get(hazard.rule)
     title = rule.title.get(texts.language) if rule and hazard.source == "rule" else hazard.text
     where = subject_title(hazard.subject, web.inventory, texts) if hazard.subject else hazard.place
-    site = node_title(hazard.site, web.inventory, texts) if hazard.site else texts("not known yet")
+    site = web.inventory.site_title(hazard.site).get(texts.language) if hazard.site else texts("not known yet")
     late_ms = hazard.overdue[-1].since_ms if hazard.is_overdue else None
     return HazardRow(hazard, title or texts("A report of the public"), where, site, late_ms)
 
