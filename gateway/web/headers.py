@@ -66,9 +66,19 @@ class SecurityHeaders:
 BODY_BYTES = 64 * 1024
 """Largest request body; every form and every API request is far below."""
 UPLOAD_BYTES = 8 * 1024 * 1024 + BODY_BYTES
-"""Largest request body of a form that takes a photo."""
-UPLOADS = ("/patrols/", "/training", "/hazards", "/report", "/api/v1/photos")
-"""Beginnings of the paths that take photos."""
+"""Largest request body of a form that takes a photo or a table."""
+UPLOADS = (
+    "/patrols/",
+    "/training",
+    "/hazards",
+    "/report",
+    "/api/v1/photos",
+    "/people/import",
+    "/roster/import",
+    "/api/v1/people/import",
+    "/api/v1/roster/import",
+)
+"""Beginnings of the paths that take photos or tables."""
 
 
 class BodyLimit:
