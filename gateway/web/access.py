@@ -140,6 +140,10 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/people/{person_id}/return"): ADMINISTER,
     ("POST", "/people/{person_id}/erase"): ADMINISTER,
     ("POST", "/people/{person_id}/pin"): SIGNED_IN,
+    ("GET", "/people/template.{kind}"): ADMINISTER,
+    ("POST", "/people/import"): ADMINISTER,
+    ("GET", "/roster/template.{kind}"): ADMINISTER,
+    ("POST", "/roster/import"): ADMINISTER,
     ("GET", "/roster"): SIGNED_IN,
     ("POST", "/roster"): ADMINISTER,
     ("GET", "/api/v1/openapi.json"): SIGNED_IN,
@@ -204,6 +208,9 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/api/v1/trainings"): HANDLE,
     ("POST", "/api/v1/photos"): HANDLE,
     ("GET", "/api/v1/history"): SIGNED_IN,
+    ("GET", "/assessment"): SIGNED_IN,
+    ("GET", "/assessment.csv"): SIGNED_IN,
+    ("GET", "/api/v1/assessment"): SIGNED_IN,
     ("GET", "/api/v1/stream"): SIGNED_IN,
 }
 """(method, path) -> roles that may call it."""

@@ -49,6 +49,7 @@ from gateway.web.ledger import WebLedger
 from gateway.web.link import Link
 from gateway.web.picture import Picture
 from gateway.web.registers import (
+    assessment,
     equipment,
     grid,
     hazards,
@@ -65,6 +66,7 @@ from gateway.web.registers import (
     roster,
     shifts,
     shifts_api,
+    staff_import,
     training,
 )
 from gateway.web.registers.report_desk import ReportDesk
@@ -153,15 +155,17 @@ def create_app(
     app.include_router(shifts.router, include_in_schema=False)
     for register in (patrols, photos, training, readiness, equipment):
         app.include_router(register.router, include_in_schema=False)
+    app.include_router(staff_import.router, include_in_schema=False)  # before /people/{person_id}
     app.include_router(people.router, include_in_schema=False)
     app.include_router(roster.router, include_in_schema=False)
     for module in (hazards, report_form):
         app.include_router(module.router, include_in_schema=False)
-    for register in (incidents, grid):
+    for register in (incidents, grid, assessment):
         app.include_router(register.router, include_in_schema=False)
     app.include_router(api.router)
     app.include_router(incidents_api.router)
     app.include_router(grid.api)
+    app.include_router(assessment.api)
     app.include_router(api_actions.router)
     app.include_router(hazards_api.router)
     app.include_router(readiness_api.router)

@@ -9,14 +9,16 @@ from contract.panel import EventClass
 from contract.patrol import Cycle, PlanKind, TrainingKind
 from contract.station import EquipmentKind
 from gateway.alarms import lifecycle
-from gateway.incidents import rows as incidents
+from gateway.assessment.figures import Figures, rates
 from gateway.duty.equipment import STATUSES
 from gateway.duty.equipment import Result as TickResult
 from gateway.duty.handover import ItemKind
+from gateway.duty.importing import Want
 from gateway.duty.log import Topic
 from gateway.duty.planning import Code
 from gateway.duty.proof import Proof
 from gateway.duty.roster_check import FindingKind
+from gateway.incidents import rows as incidents
 from gateway.work import rectification
 from gateway.work.routes import How, Result
 from rules.readiness import LEVELS
@@ -179,9 +181,11 @@ WORDS: dict[str, tuple[str, ...]] = {
     "hazard_show": ("open", "overdue", "reported", "closed"),
     "report_state": ("received", "taken", "fixed", "done", "dismissed"),
     "role": ("duty", "maintainer", "inspector", "administrator"),
+    "import_want": get_args(Want),
     "roster_finding": get_args(FindingKind),
     "roster_problem": get_args(Code),
     "readiness": (*LEVELS, UNRECORDED),
+    "assessment": tuple(rate.name for rate in rates(Figures())),
     "equipment": (*STATUSES, "unknown"),
     "equipment_kind": get_args(EquipmentKind),
     "tick": get_args(TickResult),
