@@ -16,6 +16,7 @@ from cli.gb26875_listen import listen
 from cli.line import line
 from cli.notify import app as notify
 from cli.panel import panel
+from cli.people import app as people
 from cli.readiness import app as readiness
 from cli.rules import rules
 
@@ -46,6 +47,7 @@ for group, name in (
     (panel, "panel"),
     (rules, "rules"),
     (notify, "notify"),
+    (people, "people"),
 ):
     app.add_typer(group, name=name)
 gb26875.command()(listen)
