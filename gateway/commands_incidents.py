@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.alarms.holds import FIRE
 from gateway.commands_form import Command, Form, Note, Said, refuse
-from gateway.incidents.rows import CLOSED, Crew, FalseClass, Finding, Incident, missing
+from gateway.incidents.rows import CLOSED, Crew, FalseClass, Finding, Incident, burns, missing
 from gateway.turn import Turn
 
 CREW = 100
@@ -85,7 +85,7 @@ def _confirm(args: _On, actor: str, turn: Turn, _: None) -> Any:
 def _call(args: _Call, actor: str, turn: Turn, _: None) -> Any:
     row = _row(turn, args.id)
     if row.drill is not None:
-        raise refuse("conflict", f"incident {row.id}: belongs to drill {row.drill}, which calls nobody outside.")
+        raise refuse("invalid", f"incident {row.id}: belongs to drill {row.drill}, which calls nobody outside.")
     _station(turn, args.station)
     if args.station == row.site or any(crew.site == args.station for crew in row.calls):
         raise refuse("conflict", f"station {args.station}: has been called already.")
@@ -100,7 +100,7 @@ def _call(args: _Call, actor: str, turn: Turn, _: None) -> Any:
 def _answer(args: _Station, actor: str, turn: Turn, _: None) -> Any:
     row, crew, at_ms = _crew(turn, args)
     if crew.called_ms is None:
-        raise refuse("conflict", f"station {args.station}: was not called to incident {row.id}.")
+        raise refuse("invalid", f"station {args.station}: was not called to incident {row.id}.")
     return _moves(turn, row, replace(crew, answered_ms=at_ms), "answer", actor)
 
 
@@ -121,7 +121,7 @@ def _arrive(args: _Station, actor: str, turn: Turn, _: None) -> Any:
 def _brigade(args: _Brigade, actor: str, turn: Turn, _: None) -> Any:
     row = _row(turn, args.id)
     if row.drill is not None and args.what != "not_needed":
-        raise refuse("conflict", f"incident {row.id}: belongs to drill {row.drill}, which calls nobody outside.")
+        raise refuse("invalid", f"incident {row.id}: belongs to drill {row.drill}, which calls nobody outside.")
     at_ms = _time(turn, row, args.at_ms)
     if args.what == "called":
         row = replace(row, brigade_called_ms=at_ms, brigade_needed=True)
@@ -164,23 +164,17 @@ def _note(args: _Note, actor: str, turn: Turn, _: None) -> Any:
 
 def _close(args: _Close, actor: str, turn: Turn, _: None) -> Any:
     row = _row(turn, args.id)
-    burning = [alarm.id for alarm in turn.state.book.open.values() if _burns(alarm, row)]
+    burning = [alarm.id for alarm in turn.state.book.open.values() if burns(alarm, row)]
     if burning:
         raise refuse(
-            "conflict",
+            "invalid",
             f"incident {row.id}: fire alarm {burning[0]} still stands. Reset the panel once it is safe; shelve the "
             "alarm of a detector that is at fault.",
         )
     if lacks := missing(row):
-        raise refuse("conflict", f"incident {row.id}: lacks {', '.join(lacks)}. Fill in the sheet first.")
+        raise refuse("invalid", f"incident {row.id}: lacks {', '.join(lacks)}. Fill in the sheet first.")
     row = replace(row, state=CLOSED, until_ms=turn.now_ms, closed_by=actor, note=args.note.strip())
     return msgspec.to_builtins(turn.state.registers.incidents.keep(row, "close", actor, turn.pen))
-
-
-def _burns(alarm: Any, row: Incident) -> bool:
-    if alarm.site != row.site or alarm.severity != FIRE or not alarm.active:
-        return False
-    return alarm.drill == row.drill if row.drill is not None else alarm.hold is None
 
 
 def _row(turn: Turn, number: int) -> Incident:
@@ -204,7 +198,7 @@ def _crew(turn: Turn, args: _Station) -> tuple[Incident, Crew, int]:
     row = _row(turn, args.id)
     _station(turn, args.station)
     if row.drill is not None and args.station != row.site:
-        raise refuse("conflict", f"incident {row.id}: belongs to drill {row.drill}, which calls nobody outside.")
+        raise refuse("invalid", f"incident {row.id}: belongs to drill {row.drill}, which calls nobody outside.")
     for number in args.people:
         if turn.state.registers.people.find(number) is None:
             raise refuse("not_found", f"people: got {number}, want numbers of people of the register.")

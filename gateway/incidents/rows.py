@@ -6,6 +6,8 @@ from typing import Literal, get_args
 
 import msgspec
 
+from gateway.alarms.holds import FIRE
+from gateway.control.protocol import AlarmView
 from gateway.ledger.entries import Entry, Kind
 
 Clock = Literal["station", "neighbours", "brigade"]
@@ -103,6 +105,13 @@ def response_word(row: Incident) -> str:
     """What the site's point `response` says of this incident: the last clock that ran over and still waits."""
     late = [clock for clock in CLOCKS if clock in row.late and waits_for(row, clock)]
     return f"{late[-1]}_late" if late and row.state == OPEN and row.drill is None else "ok"
+
+
+def burns(alarm: AlarmView, row: Incident) -> bool:
+    """Whether an alarm is a fire of this incident that still stands; one on the shelf does not."""
+    if alarm.site != row.site or alarm.severity != FIRE or not alarm.active:
+        return False
+    return alarm.drill == row.drill if row.drill is not None else alarm.hold is None
 
 
 def missing(row: Incident) -> list[str]:

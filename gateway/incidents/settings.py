@@ -10,11 +10,11 @@ from contract.configfile import Section
 class ResponseSettings(Section):
     """The first minutes of a fire: one minute own station, three neighbours, five fire brigade (1-3-5)."""
 
-    own_s: float = Field(default=60.0, ge=10, le=3600)
+    own_s: float = Field(default=60.0, ge=1, le=3600)
     """The own station is there within this time (s)."""
-    neighbours_s: float = Field(default=180.0, ge=10, le=3600)
+    neighbours_s: float = Field(default=180.0, ge=1, le=3600)
     """A neighbouring station is there within this time (s)."""
-    brigade_s: float = Field(default=300.0, ge=10, le=7200)
+    brigade_s: float = Field(default=300.0, ge=1, le=7200)
     """The fire brigade is there within this time (s)."""
     neighbours_m: float = Field(default=3000.0, ge=0, le=100_000)
     """Stations within this distance (m) are neighbours; 0: none are called."""

@@ -210,7 +210,9 @@ def _step_line(web: Web, step: Any, texts: Texts) -> Line:
     at_ms = step.at_ms
     if station := detail.get("station"):
         parts.append(web.all.inventory.site_title(station).get(texts.language))
-        crew: dict[str, Any] = next((c for c in [row.get("own") or {}, *row.get("calls", [])] if c.get("site") == station), {})
+        crew: dict[str, Any] = next(
+            (c for c in [row.get("own") or {}, *row.get("calls", [])] if c.get("site") == station), {}
+        )
         # What was written down afterwards stands where it happened.
         at_ms = (
             crew.get({"arrive": "arrived_ms", "depart": "departed_ms", "answer": "answered_ms"}.get(verb, "")) or at_ms

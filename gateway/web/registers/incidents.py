@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gateway.duty.people import PERSON
-from gateway.incidents.rows import INCIDENT
+from gateway.incidents.rows import INCIDENT, Incident, burns, missing
 from gateway.web import commands
 from gateway.web.access import ACKNOWLEDGE, Refused
 from gateway.web.context import Web, person_of, web_of
@@ -119,11 +119,26 @@ async def take_step(
     if step == "note":
         args["text"] = text
     if step == "close":
+        _check_close(web, row)
         args["note"] = text
     if step not in STEPS:
         raise Refused(422, msgid("Choose what to enter."))
     await commands.do(web, person_of(request), f"incident.{step}", **args)
     return RedirectResponse(f"/incidents/{incident_id}", 303)
+
+
+def _check_close(web: Web, row: Incident) -> None:
+    """The gateway checks again; here a person reads why not."""
+    if any(burns(alarm, row) for alarm in web.picture.alarms.values()):
+        raise Refused(
+            409,
+            msgid(
+                "A fire alarm of this incident still stands. Reset the panel once it is safe; shelve the alarm of a "
+                "detector that is at fault."
+            ),
+        )
+    if missing(row):
+        raise Refused(409, msgid("The sheet lacks something. Fill it in first."))
 
 
 def _sites(web: Web, texts: Texts) -> list[tuple[str, str]]:
