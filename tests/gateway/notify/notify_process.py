@@ -23,12 +23,13 @@ from tests.gateway.harness import write_site
 class NotifyingProcess(GatewayProcess):
     """`gateway.app.run` with a section `notify`; `with` ends it."""
 
-    def __init__(self, folder: Path, port: int, notify: dict[str, Any]) -> None:
-        super().__init__(folder, port)
+    def __init__(self, folder: Path, port: int, notify: dict[str, Any], **settings: Any) -> None:
+        super().__init__(folder, port, **settings)
         self._notify = notify
 
     def start(self) -> subprocess.Popen[str]:
         settings = {"sites": [str(write_site(self.folder))], "data_dir": str(self.data_dir), "checkpoint_s": 600}
+        settings |= self._settings
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__, json.dumps(settings), str(self._port), json.dumps(self._notify)],
             stderr=subprocess.PIPE,
