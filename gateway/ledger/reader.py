@@ -5,10 +5,11 @@ Calls block for the time of a query; on an event loop use `asyncio.to_thread`. O
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -112,14 +113,34 @@ class LedgerReader:
         query = "SELECT id, version, first_ms, json FROM rule_version WHERE id = ? OR ? IS NULL ORDER BY first_ms, id"
         return [r.RuleVersion(*row) for row in self._all(query, (rule, rule))]
 
-    def alarm_changes(self, after_id: int, limit: int) -> list[tuple[Any, ...]]:
-        """Raises and clears after a transition's id: (id, event, event_ms, rule, subject, site, device, severity,
-        drill), in order."""
+    def alarm_changes(self, site: str, after_id: int, limit: int) -> tuple[int, list[r.AlarmChange]]:
+        """Raises and clears of a site's equipment among the transitions after an id, in order; the last id seen."""
+        # One row: each further one would have to win the interpreter back from a gateway that is busy judging.
         query = (
-            "SELECT t.id, t.event, t.event_ms, a.rule, a.subject, a.site, a.device, a.severity, a.drill "
-            "FROM transition t JOIN alarm a ON a.id = t.alarm_id WHERE t.id > ? ORDER BY t.id LIMIT ?"
+            "SELECT coalesce(max(id), ?), json_group_array(json_array(event, event_ms, rule, subject, device, "
+            "severity, drill)) FILTER (WHERE event IN ('raise', 'clear') AND site = ? AND device IS NOT NULL) FROM "
+            "(SELECT t.id, t.event, t.event_ms, a.rule, a.subject, a.site, a.device, a.severity, a.drill "
+            "FROM transition t JOIN alarm a ON a.id = t.alarm_id WHERE t.id > ? ORDER BY t.id LIMIT ?)"
         )
-        return self._all(query, (after_id, limit))
+        ((last, rows),) = self._all(query, (after_id, site, after_id, limit))
+        return last, [r.AlarmChange(*row) for row in _json.decode(rows)]
+
+    def upward_next(self, centre: str, besides: Iterable[int], fires: int, others: int) -> list[r.UpwardRow]:
+        """What a centre is to be told next: at most so many fires, then of the rest the most urgent, oldest first.
+
+        besides: ids that are left out.
+        """
+        # One row here too.
+        query = (
+            "SELECT json_group_array(json_array(id, urgency, type, hex(object), created_ms)) FROM "
+            "(SELECT * FROM upward WHERE centre = ? AND done_ms IS NULL AND urgency BETWEEN ? AND ? "
+            "AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY urgency, id LIMIT ?)"
+        )
+        out, found = json.dumps(sorted(besides)), list[tuple[int, int, int, str, int]]()
+        for lowest, highest, limit in ((0, 0, fires), (1, 9, others)):
+            if limit:
+                found += _json.decode(self._all(query, (centre, lowest, highest, out, limit))[0][0])
+        return [r.UpwardRow(*row[:3], bytes.fromhex(row[3]), row[4]) for row in found]
 
     def deciding_rule(self, alarm_id: int) -> r.RuleVersion | None:
         """The version of the rule that raised an alarm; its `json` is empty where the record was not kept. None: no
@@ -193,7 +214,9 @@ class LedgerReader:
 
     def entry_history(self, kind: str, entry_id: int) -> list[r.AuditRow]:
         """Every change of a row of a register, oldest first; `detail` holds the row as it was then."""
-        query = "SELECT id, at_ms, actor, action, subject, detail, previous, hash FROM audit WHERE subject = ? ORDER BY id"
+        query = (
+            "SELECT id, at_ms, actor, action, subject, detail, previous, hash FROM audit WHERE subject = ? ORDER BY id"
+        )
         return [r.AuditRow(*row) for row in self._all(query, (f"{kind}/{entry_id}",))]
 
     # --- devices and messages ------------------------------------------------------------------------------------

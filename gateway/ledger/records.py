@@ -159,6 +159,28 @@ class UnknownDevice(NamedTuple):
     dropped: int
 
 
+class AlarmChange(NamedTuple):
+    """A raise or clear with what a monitoring centre wants to know of its alarm. drill: the drill it belongs to."""
+
+    event: str
+    event_ms: int
+    rule: str
+    subject: str
+    device: str
+    severity: str
+    drill: int | None
+
+
+class UpwardRow(NamedTuple):
+    """An object that a monitoring centre is to be told. created_ms: when the gateway knew of it."""
+
+    id: int
+    urgency: int
+    unit_type: int
+    body: bytes
+    created_ms: int
+
+
 class ApprovedDevice(NamedTuple):
     """A device somebody approved at run time."""
 

@@ -17,7 +17,7 @@ from contract.gb26875.stream import FrameStream
 from contract.gb26875.tables import Tables
 from contract.gb26875.time_tag import tag_from_ms
 from contract.gb26875.units import MAX_UNIT_BYTES
-from gateway.upward.outbox import Waiting
+from gateway.ledger.records import UpwardRow
 from gateway.upward.settings import Centre
 from gateway.upward.translate import Urgency, unit_of_items
 
@@ -75,19 +75,19 @@ class Dialogue:
         """Ids of objects that are under way."""
         return {number for flight in self._flights.values() for number in flight.ids}
 
-    def room(self) -> tuple[bool, bool]:
-        """Whether a fire, and whether anything else, may be sent now."""
+    def room(self) -> tuple[int, int]:
+        """How many frames with a fire, and how many others, may be sent now."""
         fires = sum(flight.urgency == Urgency.FIRE for flight in self._flights.values())
-        return fires < FIRE_WINDOW, len(self._flights) - fires < WINDOW
+        return FIRE_WINDOW - fires, WINDOW - len(self._flights) + fires
 
-    def send(self, waiting: list[Waiting], now_s: float) -> list[bytes]:
+    def send(self, waiting: list[UpwardRow], now_s: float) -> list[bytes]:
         """Frames for as many of these as may go now, in their order; equal types share a frame."""
         frames = []
         at = 0
         while at < len(waiting):
             first = waiting[at]
             fire_room, room = self.room()
-            if not (fire_room if first.urgency == Urgency.FIRE else room):
+            if (fire_room if first.urgency == Urgency.FIRE else room) <= 0:
                 break
             together = [first]
             most = 1 if first.urgency == Urgency.FIRE else MOST_OBJECTS.get(first.unit_type, 1)
@@ -154,7 +154,7 @@ class Dialogue:
         """The answer to a frame of the centre."""
         return write_frame(answer_to(frame, command, tag_from_ms(self._now_ms()), unit))
 
-    def _launch(self, first: Waiting, together: list[Waiting], now_s: float) -> bytes:
+    def _launch(self, first: UpwardRow, together: list[UpwardRow], now_s: float) -> bytes:
         serial = self._next()
         raw = write_frame(
             self._frame(f.SEND_DATA, unit_of_items(first.unit_type, [one.body for one in together]), serial)

@@ -11,7 +11,7 @@ from contract.errors import RetryLater
 from contract.messages import Value
 from gateway.ingest.clock import corrected
 from gateway.ledger.reader import LedgerReader
-from gateway.ledger.records import InboxRow
+from gateway.ledger.records import AlarmChange, InboxRow
 from gateway.upward.equipment import Equipment
 from gateway.upward.numbers import Numbers
 from gateway.upward.outbox import Cursors, UpwardOutbox
@@ -82,8 +82,8 @@ class Feeder:
     async def _follow(self, cursors: Cursors) -> None:
         while True:
             self._wake.clear()
-            inbox, transitions = await asyncio.to_thread(self._read, cursors)
-            if not inbox and not transitions:
+            inbox, transition_id, changes = await asyncio.to_thread(self._read, cursors)
+            if not inbox and transition_id == cursors.transition_id:
                 try:
                     async with asyncio.timeout(POLL_S):
                         await self._wake.wait()
@@ -93,11 +93,8 @@ class Feeder:
                 continue
             equipment = self._equipment()
             items = [item for row in inbox if row.site == self.centre.site for item in self._readings(row, equipment)]
-            items += [item for row in transitions for item in self._alarm(row, equipment)]
-            cursors = Cursors(
-                inbox[-1].id if inbox else cursors.inbox_id,
-                transitions[-1].id if transitions else cursors.transition_id,
-            )
+            items += [item for change in changes for item in self._alarm(change, equipment)]
+            cursors = Cursors(inbox[-1].id if inbox else cursors.inbox_id, transition_id)
             fresh, self.numbers.fresh = self.numbers.fresh, {}
             said, self.translator.fresh = self.translator.fresh, {}
             await self._outbox.fill(cursors, items, fresh, said, self._now_ms())
@@ -111,10 +108,9 @@ class Feeder:
             if device in profiles and isinstance(now.value, str):
                 self.translator.prime(device, profiles[device], name, now.value)
 
-    def _read(self, cursors: Cursors) -> tuple[list[InboxRow], list[Transition]]:
+    def _read(self, cursors: Cursors) -> tuple[list[InboxRow], int, list[AlarmChange]]:
         inbox = list(self._reader.inbox(cursors.inbox_id, BATCHES))
-        rows = self._reader.alarm_changes(cursors.transition_id, TRANSITIONS)
-        return inbox, [Transition(*row) for row in rows]
+        return inbox, *self._reader.alarm_changes(self.centre.site, cursors.transition_id, TRANSITIONS)
 
     def _readings(self, row: InboxRow, equipment: Equipment) -> list[Item]:
         made: list[Item] = []
@@ -124,9 +120,7 @@ class Feeder:
                 made += self.translator.reading(reading, profile)
         return made
 
-    def _alarm(self, row: Transition, equipment: Equipment) -> list[Item]:
-        if row.site != self.centre.site or row.device is None or row.event not in ("raise", "clear"):
-            return []
+    def _alarm(self, row: AlarmChange, equipment: Equipment) -> list[Item]:
         profile, rule = equipment.profiles.get(row.device), equipment.rules.get(row.rule)
         if profile is None or rule is None:
             return []
@@ -143,17 +137,3 @@ class Feeder:
             values_every_ms=None if every_s is None else int(every_s * 1000),
             private_codes=self.centre.private_codes,
         )
-
-
-class Transition(NamedTuple):
-    """A raise or clear with what a centre wants to know of its alarm."""
-
-    id: int
-    event: str
-    event_ms: int
-    rule: str
-    subject: str
-    site: str
-    device: str | None
-    severity: str
-    drill: int | None

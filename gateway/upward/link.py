@@ -22,13 +22,12 @@ from gateway.upward.dialogue import Asked, Dialogue, Done
 from gateway.upward.feeder import Feeder
 from gateway.upward.outbox import UpwardOutbox
 from gateway.upward.settings import Centre
-from gateway.upward.translate import Urgency
 
 log = logging.getLogger(__name__)
 BACK_OFF_S = (0.5, 30.0)
 CONNECT_S = 10.0
-TAKEN_AT_ONCE = 400
-"""Objects looked at in the outbox at once."""
+TAKEN_AT_ONCE = 64
+"""Objects besides fires that are looked at in the outbox at once."""
 READ_BYTES = 8192
 LEDGER_RETRY_S = 1.0
 WARN_AFTER_S = 30.0
@@ -178,13 +177,14 @@ class CentreLink:
             await self._settle()
             frames = dialogue.due(self._monotonic())
             self.status.repeated += len(frames)
-            if any(dialogue.room()):
+            fires, others = dialogue.room()
+            if fires > 0 or others > 0:
                 # What the centre has ended and nobody has written down yet must not go out again.
                 ended = {number for one in self._done for number in one.ids}
-                waiting = await self._outbox.waiting(dialogue.under_way | ended, TAKEN_AT_ONCE)
-                if not dialogue.room()[1]:
-                    waiting = [one for one in waiting if one.urgency == Urgency.FIRE]
-                frames += dialogue.send(waiting, self._monotonic())
+                taken = await self._outbox.waiting(
+                    dialogue.under_way | ended, fires, TAKEN_AT_ONCE if others > 0 else 0
+                )
+                frames += dialogue.send(taken, self._monotonic())
             now_s = self._monotonic()
             if not frames and now_s - quiet_s >= self._centre.heartbeat_s:
                 frames = [dialogue.heartbeat()]

@@ -8,11 +8,14 @@ serial number: one event by its identity.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from gateway.ledger.reader import LedgerReader
+from gateway.ledger.records import UpwardRow
 from gateway.ledger.rows import write_rows
 from gateway.ledger.store import Store
 from gateway.upward.numbers import Number
@@ -20,16 +23,6 @@ from gateway.upward.translate import Item, Urgency
 
 DENIED_MOST = 3
 """An object that the centre denied so often is set aside; it stays in the ledger, marked."""
-
-
-class Waiting(NamedTuple):
-    """An object that waits. created_ms: when the gateway knew of it."""
-
-    id: int
-    urgency: int
-    unit_type: int
-    body: bytes
-    created_ms: int
 
 
 class Cursors(NamedTuple):
@@ -40,10 +33,15 @@ class Cursors(NamedTuple):
 
 
 class UpwardOutbox:
-    """The outbox of one centre."""
+    """The outbox of one centre.
 
-    def __init__(self, store: Store, centre: str) -> None:
+    Args:
+        store: written by. reader: looked at by, so that looking does not wait behind a commit.
+    """
+
+    def __init__(self, store: Store, reader: LedgerReader, centre: str) -> None:
         self._store = store
+        self._reader = reader
         self._centre = centre
 
     async def open(self) -> tuple[Cursors, list[tuple[str, Number]], dict[str, str]]:
@@ -90,16 +88,9 @@ class UpwardOutbox:
         """Add objects that come from nowhere in the ledger (the station's own state). Raises RetryLater."""
         await self._store.run(lambda connection: put(connection, self._centre, items, now_ms))
 
-    async def waiting(self, besides: set[int], limit: int) -> list[Waiting]:
-        """What is most urgent, oldest first, without those under way. Raises RetryLater."""
-        query = (
-            "SELECT id, urgency, type, object, created_ms FROM upward "
-            "WHERE centre = ? AND done_ms IS NULL ORDER BY urgency, id LIMIT ?"
-        )
-        rows = await self._store.run(
-            lambda connection: connection.execute(query, (self._centre, limit + len(besides))).fetchall()
-        )
-        return [Waiting(*row) for row in rows if row[0] not in besides][:limit]
+    async def waiting(self, besides: set[int], fires: int, others: int) -> list[UpwardRow]:
+        """At most so many fires, then the most urgent of the rest, oldest first, without these. Raises RetryLater."""
+        return await asyncio.to_thread(self._reader.upward_next, self._centre, besides, fires, others)
 
     async def count(self) -> int:
         """How many objects wait. Raises RetryLater."""

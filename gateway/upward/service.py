@@ -51,6 +51,8 @@ class Upward:
     ) -> None:
         self._store = store
         self._reader = LedgerReader(store.path)
+        self._outbox_reader = LedgerReader(store.path)
+        """Another connection: what is to be sent is found while the feeders read what was committed."""
         self._centres = centres
         self.links: dict[str, CentreLink] = {}
         self._feeders: dict[str, Feeder] = {}
@@ -68,7 +70,7 @@ class Upward:
         version: tuple[int, int],
         now_ms: Callable[[], int],
     ) -> None:
-        site, outbox = centre.site, UpwardOutbox(self._store, centre.id)
+        site, outbox = centre.site, UpwardOutbox(self._store, self._outbox_reader, centre.id)
 
         def filled() -> None:
             self.links[centre.id].nudge()
@@ -120,7 +122,8 @@ class Upward:
             for task in tasks:
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
-            await asyncio.to_thread(self._reader.close)
+            for reader in (self._reader, self._outbox_reader):
+                await asyncio.to_thread(reader.close)
 
 
 def new_upward(
