@@ -294,7 +294,9 @@ class Patrols(Register):
         for (site, point), count in counts.items():
             pen.say(site, point, float(count))
         ends = map(_ends_ms, self._rounds.rows.values())
-        self._due_ms = min([*self._next.values(), *ends], default=None)
+        # After a start or a reload a command may come before the time: what was not looked at yet is due at once.
+        is_new = self._changed or len(self._next) < len(self._row)
+        self._due_ms = 0 if is_new else min([*self._next.values(), *ends], default=None)
 
 
 def _ends_ms(walk: Round) -> int:

@@ -199,7 +199,7 @@ def test_training_is_overdue_after_its_month_and_recorded_later_counts_for_when_
     drill = world.ask("drill.open", site="shuiye", scope=["*"], until_ms=world.now_ms + HOUR_MS, reason="月度")["id"]
     world.wait(25 * DAY_MS)  # 4 December
     assert overdue(world, "drills_overdue_count") == 1
-    record = {"site": "shuiye", "plan": "training/training", "held_ms": world.now_ms - 20 * DAY_MS}
+    record: dict[str, Any] = {"site": "shuiye", "plan": "training/training", "held_ms": world.now_ms - 20 * DAY_MS}
     with pytest.raises(ControlError, match="nobody"):
         world.ask("training.record", **record)
     with pytest.raises(ControlError, match="is over"):
