@@ -75,7 +75,7 @@ async def assessment(request: Request, period: _Name = "", area: _Area = "", len
         after=periods.after(shown, _zone(web)).name if shown.until_ms <= web.now_ms() else None,
         other=_switched(shown, web),
         area=area,
-        path=() if chosen is None else web.inventory.grid.path(area),
+        areas=() if chosen is None else web.inventory.grid.path(area),
         total=total,
         cards=[
             Card(rate, [(each, rates(of)[number]) for each, of in past]) for number, rate in enumerate(rates(total))
