@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
+from gateway.ledger.dossier import make_dossier
 from gateway.ledger.personal import Identity, find_identities
 from gateway.ledger.reader import LedgerReader
 from gateway.ledger.secret import load_secret
@@ -60,6 +61,10 @@ class WebLedger(LedgerReader):
         """How many alarms each rule raised since then; tests of drills are not counted."""
         query = "SELECT rule, count(*) FROM alarm WHERE raised_ms >= ? AND drill IS NULL GROUP BY rule"
         return dict(self._all(query, (since_ms,)))
+
+    def dossier(self, person_id: int) -> dict[str, Any] | None:
+        """Everything that is kept of a person; None for a number nobody has."""
+        return self._ask(lambda connection: make_dossier(connection, person_id))
 
     def identities(self) -> dict[int, Identity]:
         """Who the people of the registers are, by number; those erased are not in it."""

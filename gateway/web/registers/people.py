@@ -139,7 +139,7 @@ async def leave(request: Request, person_id: int, reason: Annotated[str, Form(ma
     return RedirectResponse(f"/people/{person_id}", 303)
 
 
-@router.post("/people/{person_id}/return")
+@router.post("/people/{person_id}/back")
 async def come_back(request: Request, person_id: int) -> Response:
     """Somebody who left is back."""
     await _do(request, person_id, "person.return")
