@@ -85,6 +85,17 @@ class Presence:
         for device in self._world.devices.values():
             if device.watches:
                 self.expect(device, now_ms)
+                self._count_anew(device, now_ms)
+
+    def _count_anew(self, device: Device, now_ms: int) -> None:
+        """A silence that was noticed already stands; one that is not told yet is told later, if it goes on."""
+        for watch in device.watches:
+            if watch.phase == "pending" and not watch.waits and "heard_ms" in watch.detail:
+                inputs = watch.detail
+                self._phases.step(watch, False, True, now_ms, inputs)
+                self._phases.step(watch, True, False, now_ms, inputs)
+        if _is_waiting(device):
+            self._schedule(now_ms + RECHECK_MS, device)
 
     def resume(self, kept: dict[str, RuleState], now_ms: int) -> None:
         """Go on as if there had been no stop."""
@@ -99,8 +110,7 @@ class Presence:
             self.expect(device, now_ms)
             if take_up(device, kept) and device.watches:
                 due_ms = max(device.heard_ms, device.since_ms, device.agent.returned_ms) + device.after_ms
-                waits = device.silent or any(watch.phase != "rest" for watch in device.watches)
-                self._schedule(now_ms if waits else due_ms, device)
+                self._schedule(now_ms if _is_waiting(device) else due_ms, device)
         self._world.moved.clear()
 
     def restore_faults(self) -> None:
@@ -136,6 +146,10 @@ class Presence:
             self._phases.step(watch, not online, online, heard_ms, {"online": online, "heard_ms": heard_ms})
         if came or went:
             self._causes.changed_agent(agent, heard_ms)
+        if came:
+            for device in agent.devices:
+                if device.watches and _is_waiting(device):
+                    self._schedule(heard_ms + RECHECK_MS, device)
         if online:
             self._progress.heard(agent, held, waited_s, heard_ms)
         self.expect_agent(agent)
@@ -194,6 +208,9 @@ class Presence:
             self._moved(device, at_ms)
             if device.line is not None:
                 self._judge_line(device.line, at_ms)
+        elif not silent and device.silent:
+            device.silent = False  # its agent says it now, and only its agent's word ends it
+            self._world.moved[device.path] = device
 
     def _recover(self, device: Device, at_ms: int) -> None:
         if device.fault.end(at_ms):
@@ -229,19 +246,35 @@ class Presence:
             return
         heard_ms = device.heard_ms
         silent_ms = max(heard_ms, device.since_ms, agent.returned_ms) + device.after_ms
-        is_silent = silent_ms <= now_ms
-        if is_silent:
-            self._fail(device, silent_ms, silent=True)
-        elif device.silent:
-            self._recover(device, heard_ms)
-        for watch in device.watches:
-            if is_silent:
+        if silent_ms <= now_ms:
+            if not device.silent:
+                self._fail(device, silent_ms, silent=True)
+            for watch in device.watches:
                 self._phases.step(watch, True, False, silent_ms, {"heard_ms": heard_ms})
-            elif watch.phase != "rest" and "heard_ms" in watch.detail:
+        elif _has_spoken(device):
+            if device.silent:
+                self._recover(device, heard_ms)
+            for watch in device.watches:
                 # It was silence, not the device's own `online`, that raised this; a reading ends it.
-                self._phases.step(watch, False, True, heard_ms, {"heard_ms": heard_ms})
-        waiting = device.silent or any(watch.phase != "rest" for watch in device.watches)
-        self._schedule(now_ms + RECHECK_MS if waiting else max(silent_ms, now_ms + RECHECK_MS), device)
+                if watch.phase != "rest" and "heard_ms" in watch.detail:
+                    self._phases.step(watch, False, True, heard_ms, {"heard_ms": heard_ms})
+        self._schedule(now_ms + RECHECK_MS if _is_waiting(device) else max(silent_ms, now_ms + RECHECK_MS), device)
+
+
+def _is_waiting(device: Device) -> bool:
+    """Whether something about its silence is going on, so that it is looked at every second."""
+    return device.silent or any(watch.phase != "rest" for watch in device.watches)
+
+
+def _has_spoken(device: Device) -> bool:
+    """Whether anything was heard of a device since it fell silent, and not that it cannot be reached.
+
+    The time it is given after a pause, or after its agent's return, is no sign of life.
+    """
+    if device.teller is not None and device.teller.value is False:
+        return False
+    silent_ms = device.fault.since_ms
+    return silent_ms is None or max((point.received_ms for point in device.points), default=0) >= silent_ms
 
 
 def after_ms(rule: Rule) -> int:
