@@ -66,6 +66,7 @@ from gateway.web.registers import (
     roster,
     shifts,
     shifts_api,
+    staff_api,
     staff_import,
     training,
 )
@@ -167,6 +168,7 @@ def create_app(
     app.include_router(grid.api)
     app.include_router(assessment.api)
     app.include_router(api_actions.router)
+    app.include_router(staff_api.router)
     app.include_router(hazards_api.router)
     app.include_router(readiness_api.router)
     app.include_router(shifts_api.router)
