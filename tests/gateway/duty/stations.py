@@ -127,6 +127,11 @@ class Stations(World):
         self.speak()
         self.tick()
 
+    def begin_without_list(self) -> None:
+        """Everybody has spoken."""
+        self.beat()
+        self.speak()
+
     def tick(self, **args: Any) -> Any:
         """The radios are ticked."""
         return self.ask("equipment.tick", **{"site": "shuiye", "item": "radio", "count": 4, "result": "ok", **args})

@@ -148,8 +148,8 @@ EVENTS = st.tuples(
 )  # fmt: skip
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(EVENTS, min_size=2, max_size=8))
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(EVENTS, min_size=2, max_size=6))
 def test_never_ready_on_old_data_and_the_same_from_the_rows_when_anything_breaks(
     tmp_path: Path, events: list[tuple[str, int, int]]
 ) -> None:
