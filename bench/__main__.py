@@ -39,7 +39,7 @@ def main() -> int:
     city.add_argument("--transmitters", type=int, default=1000, help="connected at once (default %(default)s)")
     city.add_argument("--events", type=float, default=2000.0, help="events per second asked for (default %(default)s)")
     city.add_argument("--seconds", type=float, default=30.0, help="so long (default %(default)s)")
-    city.add_argument("--backlog", type=int, default=100_000, help="events a lossy centre has missed; 0 leaves it out")
+    city.add_argument("--backlog", type=int, default=100_000, help="objects waiting for a lossy centre; 0: left out")
     lines = commands.add_parser(
         "lines", help="campaigns on simulated lines: wrong values, dead units, unplugging, pace"
     )

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 import yaml
 
 from bench.memory import MIB, free_port, mosquitto_command, run_process, weizhan
@@ -28,13 +29,15 @@ from gateway.control.client import SOCKET, ControlClient
 from gateway.ledger.reader import LedgerReader
 from gateway.ledger.records import InboxRow
 from gateway.ledger.store import FILE
+from gateway.web.ledger import WebLedger
 from simulators.gb26875 import frames as g
 from simulators.gb26875.centre import SimulatedCentre
 from simulators.gb26875.transmitter import SimulatedTransmitter
 
 FIRE, FAULT, NORMAL = 0x0003, 0x0005, 0x0001
 READY_S = 60.0
-DRAINED_S = 180.0
+DRAINED_S = 600.0
+"""Longest wait for the gateway to work off what was sent."""
 FIRE_NUMBER = 0x0000F1E0
 ADDRESS = "a10000000001"
 
@@ -43,7 +46,8 @@ class Load(NamedTuple):
     """What is asked of the machine.
 
     events_s, seconds: the flood, every event raises or clears an alarm. calm_s: events a second of an ordinary day,
-    during which the fires are timed. backlog: events the centre has missed when it comes back, with `loss` on the way.
+    during which the fires are timed. backlog: objects that wait in the gateway for a centre that was away and comes
+    back, with `loss` on the way.
     """
 
     transmitters: int = 1000
@@ -61,10 +65,12 @@ async def measure(load: Load, folder: Path, tell: Callable[[str], None]) -> dict
     write_files(folder, ports, load)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(run_process(mosquitto_command(folder, ports["broker"]), folder / "mosquitto.log"))
-        stack.enter_context(weizhan("gateway", folder))
+        gateway = stack.enter_context(weizhan("gateway", folder))
         agent = stack.enter_context(weizhan("edge", folder))
         centre = await stack.enter_async_context(SimulatedCentre(port=ports["centre"], transport="udp"))
         screen = await stack.enter_async_context(Screen(folder / "gateway" / SOCKET))
+        ledger = WebLedger(folder / "gateway" / FILE)
+        stack.callback(ledger.close)
         tell("connecting")
         city = [
             await stack.enter_async_context(
@@ -73,42 +79,66 @@ async def measure(load: Load, folder: Path, tell: Callable[[str], None]) -> dict
             for number in range(1, load.transmitters + 1)
         ]
         await until(lambda: all(one.counts.connects for one in city), READY_S)
+        await all_online(ledger, load.transmitters)
         tell("fires on an ordinary day")
+        found: dict[str, Any] = {"transmitters": load.transmitters, "calm_events_per_s": load.calm_s}
         fires, _ = await play(city, load.calm_s, load.seconds, load.fires, agent.pid)
-        with contextlib.suppress(TimeoutError):
-            await until(lambda: len(delays_to(centre, fires)) == len(fires), 30)
-        to_screen = [screen.seen[key] - at for key, at in fires.items() if key in screen.seen]
-        to_centre = delays_to(centre, fires)
+        found |= await timed(fires, screen, centre)
         tell("the flood")
-        calm = sum(one.counts.sent for one in city)
-        _, resident = await play(city, load.events_s, load.seconds, 0, agent.pid, first=calm)
-        sent = sum(one.counts.sent for one in city)
-        tell(f"{sent} events confirmed; waiting for the gateway")
-        begun = time.monotonic()
-        ledger = LedgerReader(folder / "gateway" / FILE)
-        arrived = await drained(ledger, sent)
-        found: dict[str, Any] = {
-            "transmitters": load.transmitters,
-            "connects": sum(one.counts.connects for one in city),
-            "calm_events_per_s": load.calm_s,
-            "fires": len(fires),
-            "fire_to_screen_s": spread(to_screen),
-            "fires_not_on_screen": len(fires) - len(to_screen),
-            "fire_to_centre_s": spread(to_centre),
-            "fires_not_at_centre": len(fires) - len(to_centre),
-            "flood_events_per_s": round((sent - calm) / load.seconds),
-            "flood_asked_per_s": load.events_s,
-            "gateway_behind_s": round(time.monotonic() - begun, 1),
-            "resent": sum(one.counts.resent for one in city),
-            "lost": sent - len(arrived),
-            "duplicated": sum(arrived.values()) - len(arrived),
-            "agent_resident_mib": round(max(resident) / MIB, 1),
-        }
+        found |= await flood(city, ledger, load, (agent.pid, gateway.pid), tell)
+        found |= {key: sum(getattr(one.counts, key) for one in city) for key in ("connects", "resent")}
         if load.backlog:
             tell("backlog for the centre, with losses")
-            found["backlog"] = await with_backlog(centre, city, load, tell)
-        ledger.close()
+            found["backlog"] = await with_backlog(centre, city, ledger, load, tell)
         return found
+
+
+async def timed(fires: dict[str, float], screen: Screen, centre: SimulatedCentre) -> dict[str, Any]:
+    """How long each fire took, once all have come or half a minute is over."""
+    with contextlib.suppress(TimeoutError):
+        await until(lambda: len(delays_to(centre, fires)) == len(fires), 30)
+    to_screen = [screen.seen[key] - at for key, at in fires.items() if key in screen.seen]
+    to_centre = delays_to(centre, fires)
+    return {
+        "fires": len(fires),
+        "fire_to_screen_s": spread(to_screen),
+        "fires_not_on_screen": len(fires) - len(to_screen),
+        "fire_to_centre_s": spread(to_centre),
+        "fires_not_at_centre": len(fires) - len(to_centre),
+    }
+
+
+async def flood(
+    city: list[SimulatedTransmitter],
+    ledger: LedgerReader,
+    load: Load,
+    pids: tuple[int, int],
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
+    """Events at the rate asked for, counted at both ends; processor time of agent, gateway and this process beside it,
+    for figures that a busy machine does not spoil."""
+    calm, used = sum(one.counts.sent for one in city), cpu_s(*pids)
+    _, resident = await play(city, load.events_s, load.seconds, 0, pids[0], first=calm)
+    sent = sum(one.counts.sent for one in city)
+    tell(f"{sent} events confirmed; waiting for the gateway")
+    begun = time.monotonic()
+    arrived = await drained(ledger, sent)
+    each_us = [round((now - before) * 1e6 / (sent - calm)) for now, before in zip(cpu_s(*pids), used, strict=True)]
+    return {
+        "flood_events_per_s": round((sent - calm) / load.seconds),
+        "flood_asked_per_s": load.events_s,
+        "gateway_behind_s": round(time.monotonic() - begun, 1),
+        "cpu_us_per_event": dict(zip(("agent", "gateway", "bench"), each_us, strict=True)),
+        "lost": sent - len(arrived),
+        "duplicated": sum(arrived.values()) - len(arrived),
+        "agent_resident_mib": round(max(resident) / MIB, 1),
+    }
+
+
+def cpu_s(*pids: int) -> list[float]:
+    """Processor time of these processes so far, and of this one; seconds."""
+    times = [psutil.Process(pid).cpu_times() for pid in pids]
+    return [*(each.user + each.system for each in times), time.process_time()]
 
 
 class Screen:
@@ -146,8 +176,6 @@ async def play(
     city: list[SimulatedTransmitter], events_s: float, seconds: float, most: int, agent_pid: int, first: int = 0
 ) -> tuple[dict[str, float], list[int]]:
     """Events at the asked rate, fires among them; gives when each fire was sent, and memory of the agent, bytes."""
-    import psutil
-
     process, chance = psutil.Process(agent_pid), random.Random(1)
     fires: dict[str, float] = {}
     resident: list[int] = []
@@ -224,15 +252,38 @@ def delays_to(centre: SimulatedCentre, fires: dict[str, float]) -> list[float]:
     return [came[number] - at for number, at in sent.items() if number in came]
 
 
+async def all_online(ledger: LedgerReader, wanted: int) -> None:
+    """Wait until the gateway has heard that every transmitter is there: what an ordinary day begins with."""
+    heard, after = set[str](), 0
+    async with asyncio.timeout(READY_S):
+        while len(heard) < wanted:
+            rows = await asyncio.to_thread(_rows, ledger, after)
+            after = rows[-1].id if rows else after
+            readings = (reading for row in rows for reading in row.readings)
+            heard |= {r.point for r in readings if r.value is True and r.point.startswith("uitd-")}
+            await asyncio.sleep(0.1)
+
+
 async def with_backlog(
-    centre: SimulatedCentre, city: list[SimulatedTransmitter], load: Load, tell: Callable[[str], None]
+    centre: SimulatedCentre,
+    city: list[SimulatedTransmitter],
+    ledger: WebLedger,
+    load: Load,
+    tell: Callable[[str], None],
 ) -> dict[str, Any]:
-    """A centre that was away comes back over a lossy way: how long fires take while the backlog goes up."""
+    """A centre that was away comes back over a lossy way: how long fires take while the backlog goes up.
+
+    The backlog is what the gateway holds for the centre: so many objects stand in its outbox when the first fire is
+    told, and none of them is still on its way there.
+    """
+    await waiting_upward(ledger, lambda objects: objects == 0)
     centre.deaf, centre.loses = True, load.loss
     begun = time.monotonic()
     for at in range(0, load.backlog, len(city)):
         await asyncio.gather(*[tell_one(one, 1 + at % 8, False, 10**6 + at + n) for n, one in enumerate(city)])
     tell(f"{load.backlog} events in {time.monotonic() - begun:.0f} s while the centre was deaf")
+    held = await waiting_upward(ledger, lambda objects: objects >= load.backlog)
+    tell(f"{held} objects wait for the centre")
     centre.taken.clear()
     centre.deaf = False
     fires: dict[str, float] = {}
@@ -243,11 +294,22 @@ async def with_backlog(
         await asyncio.sleep(0.2)
     with contextlib.suppress(TimeoutError):
         await until(lambda: len(delays_to(centre, fires)) == len(fires), 30)
+    left = await waiting_upward(ledger, lambda _: True)
     delays = delays_to(centre, fires)
     return {
-        "events": load.backlog, "loss": load.loss, "fires": len(fires), "fire_to_centre_s": spread(delays),
-        "fires_not_at_centre": len(fires) - len(delays), "frames_by_then": len(centre.taken),
+        "held": held, "held_after_the_fires": left, "loss": load.loss, "fires": len(fires),
+        "fire_to_centre_s": spread(delays), "fires_not_at_centre": len(fires) - len(delays),
     }  # fmt: skip
+
+
+async def waiting_upward(ledger: WebLedger, enough: Callable[[int], bool]) -> int:
+    """Wait until so many objects wait for the centre; gives their number."""
+    async with asyncio.timeout(DRAINED_S):
+        while True:
+            held = sum(row.objects for row in (await asyncio.to_thread(ledger.waiting_upward)).values())
+            if enough(held):
+                return held
+            await asyncio.sleep(0.2)
 
 
 def spread(values: list[float]) -> dict[str, float] | None:
