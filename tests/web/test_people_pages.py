@@ -92,3 +92,24 @@ async def test_a_week_is_planned_and_what_cannot_be_is_named(tmp_path: Path, fre
         assert done.status_code == 303
         html = (await duty.get(f"/roster?week={day}")).text
         assert ("Han Mei" in html, "Li Lei" in html) == (True, True)
+        # Files: all or nothing, and what is wrong is named by row and column, on the page and in the API.
+        assert (await admin.get("/people/template.xlsx")).content[:2] == b"PK"
+        lines = (await admin.get("/roster/template.csv?site=shuiye")).content.decode("utf-8-sig").splitlines()
+        lines = [line + "Nobody Known" if number == 3 else line + "Li Lei" for number, line in enumerate(lines)]
+        body = "\n".join([lines[0].removesuffix("Li Lei"), *lines[1:4]]).encode()
+        form = {"csrf": await admin.csrf()}
+        page = await admin.post("/roster/import", data=form, files={"file": ("roster.csv", body)})
+        assert (page.status_code, "Nobody Known" in page.text) == (422, True)
+        headers = {"X-CSRF-Token": await admin.csrf()}
+        answer = await admin.post("/api/v1/roster/import", content=body, headers=headers)
+        assert [(f["row"], f["column"]) for f in answer.json()["faults"]] == [
+            (2, "People"),
+            (3, "People"),
+            (4, "People"),
+        ]
+        people = "姓名,电话\n赵一,13800000001\n".encode("gb18030")
+        answer = await admin.post("/api/v1/people/import", content=people, headers=headers)
+        assert (answer.status_code, answer.json()["taken"]) == (200, True)
+        assert [each["name"] for each in (await duty.get("/api/v1/people")).json()] == ["Li Lei", "Han Mei", "赵一"]
+        roster = (await duty.get(f"/api/v1/roster/shuiye?from={day}")).json()
+        assert [(each["post"], each["people"]) for each in roster["duties"]] == [("control", [2]), ("gate", [1])]

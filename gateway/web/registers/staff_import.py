@@ -32,7 +32,7 @@ from gateway.duty.staff_tables import (
 from gateway.web import commands
 from gateway.web.access import Refused
 from gateway.web.context import Web, person_of, web_of
-from gateway.web.registers.roster import cell_args, draft_of, station_sites
+from gateway.web.registers.roster import cell_args, draft_of, place_words, station_sites
 from gateway.web.registers.staff import people_now, read_phone
 from gateway.web.render import page
 from gateway.web.texts import Texts, msgid
@@ -132,13 +132,24 @@ async def _uploaded(request: Request) -> bytes:
     file = (await request.form()).get("file")
     if not isinstance(file, UploadFile):
         raise Refused(422, msgid("Choose a file."))
-    return await file.read()
+    try:
+        return await file.read()
+    finally:
+        await file.close()
 
 
 def _told(request: Request, faults: Sequence[Fault], onward: str) -> Response:
     if not faults:
         return RedirectResponse(onward, 303)
-    return page(request, "import_faults.html", status=422, faults=faults, onward=onward)
+    web, texts = web_of(request), web_of(request).texts(request)
+    lines = [fault._replace(choices=_choices(web, fault, texts)) for fault in faults]
+    return page(request, "import_faults.html", status=422, faults=lines, onward=onward)
+
+
+def _choices(web: Web, fault: Fault, texts: Texts) -> tuple[str, ...]:
+    if fault.want == "certificate":
+        return tuple(texts.word("certificate", kind) for kind in fault.choices)
+    return tuple(place_words(web, one, texts) for one in fault.choices) if fault.want == "elsewhere" else fault.choices
 
 
 async def _file(
