@@ -72,7 +72,7 @@ def stands(world: World) -> set[tuple[str, str]]:
 
 
 @given(st.lists(st.tuples(st.sampled_from(sorted(ACTS)), st.integers(min_value=0, max_value=3)), max_size=30))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_a_thing_is_on_every_sheet_while_it_stands_and_on_no_other(acts: list[tuple[str, int]]) -> None:
     """Alarms, shelves, holds, drills, strangers, incidents, checks: each sheet is the ledger at that moment."""
     with TemporaryDirectory() as folder:
