@@ -40,6 +40,15 @@ class Look(NamedTuple):
     next_ms: int
 
 
+class _Age(NamedTuple):
+    """path: what is to be named. is_lost: known not to speak, whatever its age. due_ms: when it is too old, 0: it
+    never spoke."""
+
+    path: str
+    is_lost: bool
+    due_ms: int
+
+
 class Sight(Protocol):
     """Tells how fresh the data of sites is."""
 
@@ -66,43 +75,36 @@ class Freshness:
         """Of all equipment of these sites but the devices (`site/device`) left out."""
         causes: dict[str, None] = {}
         since_ms, next_ms = NEVER, NEVER
-        for cause, due_ms in self._dues(sites, left_out):
-            if cause is not None and due_ms is None:  # known to be at fault, whatever its age
-                causes[cause] = None
-                since_ms = min(since_ms, now_ms)
-            elif cause is not None and due_ms is not None:
-                if due_ms <= now_ms:
-                    causes[cause] = None
-                    since_ms = min(since_ms, due_ms or now_ms)
-                else:
-                    next_ms = min(next_ms, due_ms)
+        for each in self._ages(sites, left_out):
+            is_old = each.due_ms <= now_ms
+            if is_old or each.is_lost:
+                causes[each.path] = None
+                since_ms = min(since_ms, each.due_ms if is_old and each.due_ms else now_ms)
+            else:
+                next_ms = min(next_ms, each.due_ms)
         return Look(tuple(causes), since_ms if causes else 0, next_ms)
 
-    def _dues(self, sites: Iterable[Site], left_out: Collection[str]) -> Iterator[tuple[str | None, int | None]]:
-        """(what, when it is too old; None: it is at fault now, 0: it never spoke)."""
+    def _ages(self, sites: Iterable[Site], left_out: Collection[str]) -> Iterator[_Age]:
         for site in sites:
             for entry in site.agents:
                 path, view = f"{site.site}/{entry.id}", self._agents.get((site.site, entry.id))
-                if view is None or not view.online:
-                    yield path, None
+                if view is None:
+                    yield _Age(path, True, 0)
                     continue
                 heartbeat_s = float(view.state.get("heartbeat_s", HEARTBEAT_S))
-                yield path, view.heard_ms + int(PERIODS * heartbeat_s * 1000)
+                # One that is known to be lost may have been silent before anybody looked.
+                yield _Age(path, not view.online, view.heard_ms + int(PERIODS * heartbeat_s * 1000))
                 for device in self._equipment(site.site, entry.id):
                     if device.path not in left_out:
                         yield self._device(device)
 
-    def _device(self, device: Device) -> tuple[str | None, int | None]:
+    def _device(self, device: Device) -> _Age:
         cause = self._engine.cause_of(device.site, device.name)
         if cause is None and device.agent.is_behind:
             cause = device.agent.path  # more is to come that was measured before now
-        if cause is not None:
-            return cause, None
         measured_ms = max((_measured_ms(point) for point in device.points), default=0)
-        if not measured_ms:
-            return device.path, 0
         period_ms = max(device.silence_ms, int(device.poll_s * 1000))
-        return device.path, measured_ms + PERIODS * period_ms
+        return _Age(cause or device.path, cause is not None, measured_ms + PERIODS * period_ms if measured_ms else 0)
 
     def _equipment(self, site: str, agent: str) -> list[Device]:
         points = self._engine.points(site, agent)

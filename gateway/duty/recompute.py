@@ -27,7 +27,7 @@ _TRANSITIONS = (
 )
 _AUDIT = (
     "SELECT at_ms, action, detail FROM audit WHERE action IN ('station.begin', 'station.end', 'stale.begin', "
-    "'stale.end', 'risk.accept', 'risk.expired', 'risk.withdrawn') AND at_ms < ? ORDER BY id"
+    "'stale.end', 'risk.accept', 'risk.expired', 'risk.withdrawn') ORDER BY id"
 )
 _TESTED = "SELECT DISTINCT alarm_id FROM transition WHERE event = 'drill_end'"
 _decode = msgspec.json.Decoder().decode
@@ -140,9 +140,11 @@ def _entries(connection: sqlite3.Connection, until_ms: int) -> list[tuple[int, s
     """(when it counts, action, row) of what the audit chain says; stale data counts from the time it is dated back
     to, which is never before anything else that station saw."""
     found = []
-    for at_ms, action, detail in connection.execute(_AUDIT, (until_ms,)):
+    for at_ms, action, detail in connection.execute(_AUDIT):
         row = _decode(detail)["row"]
-        found.append((row["from_ms"] if action == "stale.begin" else at_ms, action, row))
+        since_ms = row["from_ms"] if action == "stale.begin" else at_ms
+        if since_ms < until_ms:
+            found.append((since_ms, action, row))
     # Few rows: stations, spells of stale data, risks.
     return sorted(found, key=lambda each: each[0])
 
