@@ -31,6 +31,8 @@ class Incidents(Register):
     def __init__(self, saved: SavedEntries) -> None:
         self.sheet = Sheet(INCIDENT, saved)
         self._installation: Installation | None = None
+        self._late: dict[int, AlarmView] = {}
+        """Fires of this turn that came late; one that is over by the end of the turn is a matter of the past."""
 
     def sheets(self) -> Iterable[Sheet[Any]]:
         """One sheet."""
@@ -41,12 +43,17 @@ class Incidents(Register):
         self._installation = installation
 
     def next_due_ms(self) -> int | None:
-        """When the next clock of any incident runs over."""
+        """When the next clock of any incident runs over; at once for a fire that came late."""
+        if self._late:
+            return 0
         clocks = (next_clock(row) for row in self.sheet.rows.values())
         return min((clock[0] for clock in clocks if clock is not None), default=None)
 
     def advance(self, pen: Pen) -> None:
         """Clocks that ran over are noted and said; without the own station the neighbours are called."""
+        late, self._late = self._late, {}
+        for alarm in late.values():
+            self._take(alarm, pen)
         for number in list(self.sheet.rows):
             self._run_over(self.sheet.rows[number], pen)
 
@@ -61,9 +68,16 @@ class Incidents(Register):
 
     def alarm_moved(self, alarm: AlarmView, event: str, pen: Pen) -> None:
         """A fire that pages opens the incident of its site, or is one more in it; so does a fire of a drill."""
-        del event
-        if alarm.severity != FIRE or not alarm.active:
+        if alarm.severity != FIRE:
             return
+        if not alarm.active:
+            self._late.pop(alarm.id, None)
+        elif alarm.retrospective and (event == "raise" or alarm.id in self._late):
+            self._late[alarm.id] = alarm
+        else:
+            self._take(alarm, pen)
+
+    def _take(self, alarm: AlarmView, pen: Pen) -> None:
         in_drill = alarm.hold == "drill" and alarm.drill is not None
         if not in_drill and (alarm.hold is not None or alarm.state != "unacknowledged"):
             return
@@ -164,6 +178,8 @@ class Incidents(Register):
         return self.call(row, grid.near(row.site, clocks.neighbours_m, clocks.neighbours), actor, pen)
 
     def _say(self, site: str, pen: Pen) -> None:
+        if self._installation is None or site not in self._installation.sites:
+            return  # taken out of the configuration since
         row = self.of_site(site)
         pen.say(site, "incident", "none" if row is None else "open")
         pen.say(site, "response", "ok" if row is None else response_word(row))

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.control.client import ControlError
 from gateway.installation import Installation
+from rules.memory import Transition
 from tests.gateway.incident_town import NIGHT_MS, Town
 from tests.gateway.incident_town import town as town_of
 
@@ -213,6 +214,21 @@ def test_a_fire_is_a_fire_when_somebody_works_on_the_panel(town: Town) -> None:
     town.ask("maintenance.open", **args)
     town.see(FIRE, "fire")
     assert list(town.state.registers.incidents.sheet.rows) == [1]
+
+
+def test_no_incident_opens_when_a_fire_that_comes_late_is_over_already(town: Town) -> None:
+    """It is recorded as a matter of the past; one that still stands is a fire of now, and its clocks begin now."""
+    town.turn(decisions=[late("p001", "raise"), late("p001", "clear")])
+    assert [alarm.retrospective for alarm in town.alarms("severity = 'fire'")] == [True]
+    assert town.state.registers.incidents.sheet.rows == {}
+    town.turn(decisions=[late("p002", "raise")])
+    assert [row.from_ms for row in town.state.registers.incidents.sheet.rows.values()] == [NIGHT_MS]
+
+
+def late(point: str, event: Any) -> Transition:
+    """A decision about forty minutes ago, when an agent sends what it kept."""
+    subject, at_ms = f"shuiye/panel-01/{point}", NIGHT_MS - 40 * MINUTE_MS
+    return Transition("panel-fire", "v1", "fire", subject, "shuiye", "panel-01", event, at_ms, True, {})
 
 
 def test_closing_is_refused_when_it_burns_or_the_sheet_lacks_something(town: Town) -> None:
