@@ -22,6 +22,7 @@ from gateway.web.context import Web, person_of, web_of
 from gateway.web.inventory import Device
 from gateway.web.panel_events import latest_events
 from gateway.web.proofs import proof_line
+from gateway.web.registers.incident_rows import incident_row, open_incidents
 from gateway.web.render import page
 from gateway.web.texts import Texts, msgid
 from rules.dates import due_dates
@@ -51,6 +52,7 @@ async def board(request: Request) -> Response:
         unknown=_unknown_count(web),
         drills=decision.drill_banners(web.picture, web.inventory, texts),
         windows=decision.window_banners(web.picture, web.inventory, texts, now_ms),
+        incidents=[incident_row(web, row, {}, texts) for row in open_incidents(web)],
         proof=proof_line(web.picture, web.inventory, texts, now_ms),
     )
 
