@@ -6,7 +6,7 @@ The record knows a person by number: name, phone, numbers of certificates and PI
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -71,6 +71,7 @@ class People(Register):
         for row in self.sheet.rows.values():
             self._of_site.setdefault(row.site, {})[row.id] = row
         self._zones: dict[str, ZoneInfo] = {}
+        self._watchers: list[Callable[[Person], None]] = []
         self._due_ms: int | None = None
 
     def sheets(self) -> Iterable[Sheet[Person]]:
@@ -108,6 +109,10 @@ class People(Register):
         """Everybody who belongs to a site, by number."""
         return sorted(self._of_site.get(site, {}).values(), key=lambda row: row.id)
 
+    def watch(self, watcher: Callable[[Person], None]) -> None:
+        """Tell of every change of a row."""
+        self._watchers.append(watcher)
+
     def keep(self, pen: Pen, row: Person, verb: str, actor: str) -> Person:
         """Write a row as it is now."""
         before = self.sheet.rows.get(row.id)
@@ -118,6 +123,8 @@ class People(Register):
             self._of_site.setdefault(row.site, {})[row.id] = row
         for site in {row.site, row.site if before is None else before.site}:
             self._say(site, pen)
+        for watcher in self._watchers:
+            watcher(row)
         return row
 
     def _say(self, site: str, pen: Pen) -> None:

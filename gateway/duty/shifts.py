@@ -17,7 +17,7 @@ import msgspec
 from contract.station import CertificateKind, Post, Station
 from gateway.duty.handover import HANDOVER, Handover, Item, Side, Signature, Stay, marked
 from gateway.duty.log import LOG, LogEntry, Topic
-from gateway.duty.people import People
+from gateway.duty.people import People, Person
 from gateway.duty.proof import Proof
 from gateway.duty.roster_check import shift_at
 from gateway.installation import Installation
@@ -79,6 +79,7 @@ class Shifts(Register):
         self._known: dict[str, Known] = {}
         self._due: dict[str, int] = {}
         self._due_ms: int | None = None
+        people.watch(self._person_changed)
 
     def sheets(self) -> tuple[Sheet[Shift], Sheet[Handover], Sheet[LogEntry]]:
         """Shifts, handovers, log."""
@@ -94,10 +95,11 @@ class Shifts(Register):
         self._due = dict.fromkeys(self._known, 0)
         self._due_ms = min(self._due.values(), default=None)
 
-    def people_changed(self, *sites: str) -> None:
-        """Somebody's certificates are others: look again at who is on duty."""
-        self._due |= {site: 0 for site in (sites or self._known) if site in self._known}
-        self._due_ms = min(self._due.values(), default=None)
+    def _person_changed(self, person: Person) -> None:
+        """Their certificates may be others: look again where they are on duty."""
+        site = self.where(person.id)
+        if site in self._known:
+            self._due[site] = self._due_ms = 0
 
     def next_due_ms(self) -> int | None:
         """When a shift is to change, is too long, a signature or a log entry is overdue, a certificate expires."""

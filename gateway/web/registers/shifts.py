@@ -15,7 +15,6 @@ from gateway.control.client import ControlError
 from gateway.duty.checks import CHECKS
 from gateway.duty.handover import HANDOVER, Handover, Item
 from gateway.duty.log import LOG, Topic
-from gateway.duty.people import PERSON
 from gateway.duty.people import Person as Somebody
 from gateway.duty.shifts import Shift
 from gateway.web import commands
@@ -24,6 +23,7 @@ from gateway.web.context import Web, person_of, web_of
 from gateway.web.decision import subject_title
 from gateway.web.duty import origin_text
 from gateway.web.registers.pins import prove
+from gateway.web.registers.staff import people_names, people_now
 from gateway.web.render import page
 from gateway.web.texts import Texts, msgid
 
@@ -68,7 +68,7 @@ async def shift(request: Request, site: Annotated[str | None, Query(max_length=6
         return page(request, "shift.html", station=None, stations=[])
     running, handover = current(web, name)
     sheet = await look(web, name) if web.picture.connected else None
-    people = await people_at(web, name)
+    people = people_at(web, name)
     checks = await web.read(web.ledger.entries, CHECKS, sites=(name,), limit=SHOWN)
     return page(
         request,
@@ -82,7 +82,7 @@ async def shift(request: Request, site: Annotated[str | None, Query(max_length=6
         handover=handover,
         seen=sheet["seen"] if sheet is not None else "",
         items=_items(sheet["items"], web, texts) if sheet is not None else None,
-        names=await names_of(web),
+        names=await people_names(web),
         people=people,
         me=_me(web, person_of(request).name),
         log=await web.read(web.ledger.entries, LOG, sites=(name,), limit=SHOWN),
@@ -108,7 +108,7 @@ async def handover_page(request: Request, number: int) -> Response:
         row=row,
         title=web.inventory.site_title(row.site).get(texts.language),
         items=_items(msgspec.to_builtins(row.items), web, texts),
-        names=await names_of(web),
+        names=await people_names(web),
         posts=_post_titles(web, row.site, texts),
     )
 
@@ -125,8 +125,8 @@ async def answer(request: Request, check_id: int) -> Response:
         "duty_answer.html",
         check=check,
         title=web.inventory.site_title(check.site).get(texts.language),
-        people=await people_at(web, check.site),
-        names=await names_of(web),
+        people=people_at(web, check.site),
+        names=await people_names(web),
         me=_me(web, person_of(request).name),
     )
 
@@ -235,7 +235,7 @@ async def answer_here(
 async def _here(request: Request, site: str, post: str, code: str, *, done: bool = False) -> Response:
     web, texts = web_of(request), web_of(request).texts(request)
     found = await _scanned(request, site, post, code)
-    names = await names_of(web)
+    names = await people_names(web)
     signed_in = getattr(request.state, "person", None)
     return page(
         request,
@@ -301,24 +301,17 @@ async def look(web: Web, site: str) -> dict[str, Any]:
     return found
 
 
-async def names_of(web: Web) -> dict[int, str]:
-    """Names of the people, by number; an erased one is a number."""
-    return {number: row.name for number, row in (await web.read(web.ledger.identities)).items()}
-
-
-async def people_at(web: Web, site: str) -> list[Somebody]:
+def people_at(web: Web, site: str) -> list[Somebody]:
     """Who may sign on at a station: its own people first, then everybody else's."""
-    rows = [msgspec.convert(row, Somebody) for row in web.picture.entries.get(PERSON.name, {}).values()]
-    return sorted(rows, key=lambda row: (row.site != site, row.id))
+    return sorted(people_now(web).values(), key=lambda row: (row.site != site, row.id))
 
 
 def _me(web: Web, login: str) -> int | None:
-    rows = web.picture.entries.get(PERSON.name, {}).values()
-    return next((int(row["id"]) for row in rows if row.get("user") == login), None)
+    return next((number for number, row in people_now(web).items() if row.user == login), None)
 
 
 def _posts(web: Web, station: Station, running: Shift | None, texts: Texts) -> list[PostRow]:
-    people = {n: msgspec.convert(row, Somebody) for n, row in web.picture.entries.get(PERSON.name, {}).items()}
+    people = people_now(web)
     found = []
     for post in station.posts:
         stays = [stay for stay in running.present if stay.post == post.id] if running is not None else []

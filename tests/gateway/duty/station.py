@@ -45,7 +45,6 @@ def add_person(world: World, number: int, **more: Any) -> Person:
     turn = Turn(world.state, world.now_ms, unknown_readings=10, unknown_devices=10)
     turn.begin()
     world.state.registers.people.keep(turn.pen, person, "add", "admin")
-    world.state.registers.shifts.people_changed(person.site)
     turn.finish()
     world.connection.execute("BEGIN")
     turn.changes.write(world.connection)
