@@ -20,12 +20,12 @@ from gateway.duty.standing import Basis, basis_of_record
 from rules.readiness import Account, Verdict
 from rules.readiness_spans import Deducted, Span
 
-_TRANSITIONS = (
+TRANSITIONS = (
     "SELECT t.recorded_ms, t.event, t.alarm_id, a.rule, a.rule_version, a.subject, a.site, a.device, a.drill "
     "FROM transition t LEFT JOIN alarm a ON a.id = t.alarm_id AND t.event <> 'clear' "
     "WHERE t.event IN ('raise', 'clear', 'drill_end') AND t.recorded_ms < ? ORDER BY t.id"
 )
-_AUDIT = (
+AUDIT = (
     "SELECT at_ms, action, detail FROM audit WHERE action IN ('station.begin', 'station.end', 'stale.begin', "
     "'stale.end', 'risk.accept', 'risk.expired', 'risk.withdrawn') ORDER BY id"
 )
@@ -113,7 +113,7 @@ def recompute(connection: sqlite3.Connection, until_ms: int, sink: Sink) -> None
     }
     tested = {row[0] for row in connection.execute(_TESTED)}
     way = _Way(records, tested, sink)
-    moves = ((at_ms, 1, row) for at_ms, row in _in_time(connection.execute(_TRANSITIONS, (until_ms,))))
+    moves = ((at_ms, 1, row) for at_ms, row in _in_time(connection.execute(TRANSITIONS, (until_ms,))))
     entries = ((at_ms, 0, row) for at_ms, row in _in_time(_entries(connection, until_ms)))
     for at_ms, is_move, row in heapq.merge(moves, entries, key=_time):
         way.go_to(at_ms)
@@ -140,7 +140,7 @@ def _entries(connection: sqlite3.Connection, until_ms: int) -> list[tuple[int, s
     """(when it counts, action, row) of what the audit chain says; stale data counts from the time it is dated back
     to, which is never before anything else that station saw."""
     found = []
-    for at_ms, action, detail in connection.execute(_AUDIT):
+    for at_ms, action, detail in connection.execute(AUDIT):
         row = _decode(detail)["row"]
         since_ms = row["from_ms"] if action == "stale.begin" else at_ms
         if since_ms < until_ms:
