@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 
 from contract.hazard import HazardLevel
+from contract.site import REGISTER_DEVICE
 from gateway.commands_form import Command, Form, Load, Name, Note, Said, refuse
 from gateway.ledger.entries import find_entry
 from gateway.turn import Turn
@@ -125,6 +126,8 @@ def _report(args: _Report, actor: str, turn: Turn, _: None) -> Any:
             raise refuse("conflict", f"alarm {args.alarm_id}: does not stand. Report the hazard without it.")
         if alarm.drill is not None:
             raise refuse("conflict", f"alarm {args.alarm_id}: belongs to a drill.")
+        if alarm.subject.startswith(f"{alarm.site}/{REGISTER_DEVICE}/hazards_"):
+            raise refuse("conflict", f"alarm {args.alarm_id}: speaks of hazards that are known. See to these.")
         site, subject = alarm.site, alarm.subject
         rule = turn.state.installation.rules.get(alarm.rule)
         text = text or (f"{rule.title.zh} / {rule.title.en}" if rule else alarm.rule)
