@@ -14,6 +14,7 @@ from gateway.ledger.secret import is_signed, sign
 
 LONGEST = 160
 CODE_CHARS = 8
+_ALIKE = str.maketrans("018i", "olbl")
 
 
 class Label(NamedTuple):
@@ -43,9 +44,11 @@ def is_token(secret: bytes, token: str, site: str, spot: str) -> bool:
 
 
 def is_code(secret: bytes, typed: str, site: str, spot: str) -> bool:
-    """Whether what was typed is the code that is printed there; spaces, dashes and case do not matter."""
+    """Whether what was typed is the code that is printed there; spaces, dashes and case do not matter, nor do letters
+    and digits that look alike."""
     plain = "".join(typed.split()).replace("-", "").lower()
-    return hmac.compare_digest(_code(secret, site, spot).encode(), plain.encode())
+    good = _code(secret, site, spot).translate(_ALIKE)
+    return hmac.compare_digest(good.encode(), plain.translate(_ALIKE).encode())
 
 
 def _purpose(site: str, spot: str) -> str:

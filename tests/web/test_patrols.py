@@ -98,7 +98,7 @@ async def test_a_round_is_walked_from_label_to_hazard_and_a_fast_one_waits_for_a
         csrf = {"X-CSRF-Token": await duty.csrf()}
         link = (await duty.get("/api/v1/patrols/rounds/1")).json()
         assert [visit["how"] for visit in link["visits"]] == ["typed"]
-        tokens = _tokens(settings.data_dir)
+        tokens = tokens_of(settings.data_dir)
         scanned = (await duty.get(f"/patrols/at/{tokens['exit-east']}")).text
         assert f'value="{tokens["exit-east"]}"' in scanned
         begin = (await maintainer.get(f"/patrols/at/{tokens['exit-east']}")).text
@@ -152,7 +152,7 @@ async def test_a_round_is_walked_from_label_to_hazard_and_a_fast_one_waits_for_a
     } <= actions
 
 
-def _tokens(data_dir: Path) -> dict[str, str]:
+def tokens_of(data_dir: Path) -> dict[str, str]:
     """What the QR codes of the sheet carry."""
     with closing(WebLedger(data_dir / FILE)) as ledger:
         secret = ledger.secret()
