@@ -62,8 +62,8 @@ def places(sites: Iterable[Site], approved: Iterable[ApprovedDevice]) -> list[Pl
 def report(
     ledgers: Ledgers, of: Sequence[Place], rules: Mapping[str, Rule], period: Period, now_ms: int
 ) -> dict[str, Figures]:
-    """Figures of each site in a period, as far as it has passed."""
-    from_ms, until_ms = period.from_ms, min(period.until_ms, now_ms)
+    """Figures of each site in a period, as far as it has passed and since the ledger began."""
+    from_ms, until_ms = max(period.from_ms, ledgers.whole.first_ms()), min(period.until_ms, now_ms)
     if until_ms <= from_ms or not of:
         return {place.site: Figures() for place in of}
     own = ledgers.own

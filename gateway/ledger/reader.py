@@ -212,6 +212,11 @@ class LedgerReader:
         """One row of a register, open or not."""
         return self._ask(lambda connection: find_entry(connection, kind, entry_id))
 
+    def first_ms(self) -> int:
+        """When this ledger began, ms UTC; of the time before nothing is known. 2**62: it has no row yet."""
+        rows = self._all("SELECT at_ms FROM audit ORDER BY id LIMIT 1")
+        return int(rows[0][0]) if rows else 2**62
+
     def entry_history(self, kind: str, entry_id: int) -> list[r.AuditRow]:
         """Every change of a row of a register, oldest first; `detail` holds the row as it was then."""
         query = (

@@ -17,23 +17,26 @@ HOUR_MS = 3_600_000
 def fill(station: Station) -> None:
     """Two duty checks, a hazard, a fire that was false."""
     at_ms = now_ms()
+    began = Changes(at_ms - HOUR_MS)
+    began.add_audit("gateway", "gateway.start", "gateway")
+    began.write(station.db)
     changes = Changes(at_ms)
     pen = Pen(changes, at_ms)
     checks, hazards = Sheet(CHECKS, load_entries(station.db)), Sheet(HAZARD, load_entries(station.db))
     for number, state in ((1, "answered"), (2, "unanswered")):
-        row = DutyCheck(id=number, site="shuiye", state=state, from_ms=at_ms - 60_000, until_ms=at_ms, origin="gateway")
+        row = DutyCheck(id=number, site="shuiye", state=state, from_ms=at_ms - 2, until_ms=at_ms, origin="gateway")
         pen.write(checks, row, "ask")
     text = "=1+1 <img src=x onerror=alert(1)>"
     pen.write(
         hazards,
         Hazard(
-            id=1, site="shuiye", state="found", from_ms=at_ms - 50_000, source="person", text=text,
-            rounds=(Round(at_ms - 50_000),),
+            id=1, site="shuiye", state="found", from_ms=at_ms - 1, source="person", text=text,
+            rounds=(Round(at_ms - 1),),
         ),
         "report",
     )  # fmt: skip
     changes.write(station.db)
-    station.alarm("panel-fire", "shuiye/panel-01/p001", "fire", ago_s=30, cleared=True, by="duty")
+    station.alarm("panel-fire", "shuiye/panel-01/p001", "fire", ago_s=0, cleared=True, by="duty")
 
 
 async def test_counts_stand_beside_every_rate(station: Station) -> None:

@@ -100,7 +100,7 @@ async def assessment_csv(request: Request, period: _Name = "", area: _Area = "",
     writer = csv.writer(text)
     names = [rate.name for rate in rates(Figures())]
     head = [cell for name in names for cell in (texts.word("assessment", name), texts("Part"), texts("Of"))]
-    writer.writerow([texts("Period"), texts("Name"), *head])
+    writer.writerow([texts("Period"), texts("Area or site"), *head])
     total = Line("", texts("Total"), True, 0, Figures(), rates(added(by_site.values())))
     for line in (*lines, total):
         cells = [
