@@ -32,6 +32,10 @@ class Limits(Section):
     within_s: float | None = Field(default=None, gt=0)
     window_s: float | None = Field(default=None, gt=0)
     longer_than_s: float | None = Field(default=None, gt=0)
+    readiness_state: Literal["degraded", "not_ready", "unknown", "none"] | None = None
+    """What its alarm makes of the station; none: it takes nothing from readiness."""
+    readiness_points: float | None = Field(default=None, ge=0, le=100)
+    """Points its alarm takes from the readiness score; a local measure, not an official one."""
 
 
 class Asset(Section):

@@ -392,6 +392,9 @@ def _check_references(rule: Rule, rules: dict[str, Rule], path: Path) -> None:
             raise ConfigError(f"{path}: rule {rule.id!r}: got rule {name!r}, want one of {', '.join(sorted(rules))}.")
 
 
+_TAKES = ("state", "points")
+
+
 def with_limits(rule: Rule, limits: Limits, where: str) -> Rule:
     """The rule with durations and limits changed; a limit goes to the one leaf that has it.
 
@@ -403,6 +406,9 @@ def with_limits(rule: Rule, limits: Limits, where: str) -> Rule:
     for key in ("for_s", "clear_for_s"):
         if key in changes:
             data[key] = changes.pop(key)
+    if takes := {key: changes.pop(f"readiness_{key}") for key in _TAKES if f"readiness_{key}" in changes}:
+        is_none = takes.get("state") == "none"
+        data["readiness"] = None if is_none else {**(data["readiness"] or {"state": "degraded"}), **takes}
     leaves = list(_leaf_data(data["when"]))
     for key, value in changes.items():
         having = [leaf for leaf in leaves if leaf.get(key) is not None]

@@ -118,7 +118,7 @@ class Equipment(Register):
         return (self._ticks,)
 
     def install(self, installation: Installation) -> None:
-        self._standing.install(installation.rules)
+        self._standing.install(installation)
         self._sites = {name: site for name, site in installation.sites.items() if site.station is not None}
         self._watched = {}
         for name in self._sites:

@@ -93,7 +93,7 @@ class Readiness(Register):
 
     def install(self, installation: Installation) -> None:
         self._sites = dict(installation.sites)
-        self._standing.install(installation.rules)
+        self._standing.install(installation)
         self._is_other = True
 
     # --- what others ask -----------------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gateway.control.protocol import AlarmView
+from gateway.installation import Installation
 from gateway.ledger.standing import SavedStanding
-from rules.model import Rule
+from rules.model import Rule, with_limits
 from rules.readiness import Take
 
 
@@ -59,22 +60,34 @@ class StandingAlarms:
     def __init__(self, saved: list[SavedStanding]) -> None:
         self._saved = saved
         self._bases: dict[str, Basis | None] = {}
-        self._rules: Mapping[str, Rule] | None = None
+        self._rules: Mapping[str, Rule] = {}
+        self._limited: dict[tuple[str, str | None, str], Basis | None] = {}
+        """Of devices for which a rule takes something else than everywhere."""
         self.rows: dict[int, Standing] = {}
 
-    def install(self, rules: Mapping[str, Rule]) -> None:
+    def install(self, installation: Installation) -> None:
         """These rules are in force; what stands already keeps what it was raised under."""
-        self._rules = rules
+        self._rules = installation.rules
         self._bases = {}
+        self._limited = {
+            (site.site, placed.entry.id, rule): basis_of_rule(with_limits(self._rules[rule], limits, rule))
+            for site in installation.sites.values()
+            for placed in site.placed()
+            for rule, limits in placed.entry.limits.items()
+            if limits.readiness_state is not None or limits.readiness_points is not None
+        }
         saved, self._saved = self._saved, []
         for row in saved:
-            basis = self._basis(row.rule) if row.record is None else basis_of_record(row.record)
+            record = row.record
+            basis = self._basis(row.site, row.device, row.rule) if record is None else basis_of_record(record)
             if basis is not None:
                 self.rows[row.id] = Standing(*row[:7], basis)
 
-    def _basis(self, rule_id: str) -> Basis | None:
+    def _basis(self, site: str, device: str | None, rule_id: str) -> Basis | None:
+        if (site, device, rule_id) in self._limited:
+            return self._limited[site, device, rule_id]
         if rule_id not in self._bases:
-            rule = (self._rules or {}).get(rule_id)
+            rule = self._rules.get(rule_id)
             self._bases[rule_id] = None if rule is None else basis_of_rule(rule)
         return self._bases[rule_id]
 
@@ -82,7 +95,11 @@ class StandingAlarms:
         """An alarm moved; gives it as it is now or was, when it began or ended to stand, or to count."""
         known = self.rows.get(alarm.id)
         if known is None:
-            if event != "raise" or not alarm.active or (basis := self._basis(alarm.rule)) is None:
+            if (
+                event != "raise"
+                or not alarm.active
+                or (basis := self._basis(alarm.site, alarm.device, alarm.rule)) is None
+            ):
                 return None
             known = Standing(
                 alarm.id, alarm.rule, alarm.subject, alarm.site, alarm.device, alarm.recorded_ms, alarm.drill, basis

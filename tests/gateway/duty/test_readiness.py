@@ -161,6 +161,25 @@ def test_a_withdrawn_risk_counts_at_once(town: Stations) -> None:
     assert town.level == "not_ready"
 
 
+def test_weights_are_those_of_this_installation_and_of_one_device(tmp_path: Path) -> None:
+    """A rule takes what the site says, and the account from the rows says the same."""
+    text = STATION.replace(
+        "{id: tank-01, profile: water-level, unit_id: 1}",
+        "{id: tank-01, profile: water-level, unit_id: 1, limits: "
+        "{water-level-low: {readiness_state: degraded, readiness_points: 7.5}}}",
+    )
+    town = Stations(installed(tmp_path, text))
+    town.begin()
+    _low(town)
+    now = town.state.registers.readiness.now("shuiye")
+    assert now is not None
+    assert (now.level, now.score) == ("degraded", 92.5)
+    town.restart()
+    town.speak()
+    account = shown(town.connection, "shuiye", START_MS, town.now_ms)
+    assert difference(account, derived(town.connection, ["shuiye"], START_MS, town.now_ms)["shuiye"]) is None
+
+
 def test_rows_follow_when_a_station_is_added_and_taken_out_of_a_site_file(tmp_path: Path) -> None:
     """An alarm that stands already takes from a station from the moment it is one, and no longer."""
     without = STATION[: STATION.index("station:")]
