@@ -47,7 +47,7 @@ async def test_counts_stand_beside_every_rate(station: Station) -> None:
         await browser.sign_in("inspector")
         html = (await browser.get("/assessment")).text
         assert "Duty checks answered in time" in html
-        assert "50.0 %" in html
+        assert "50.0&nbsp;%" in html
         assert "1 / 2" in html
         assert "not an official score" in html
         assert "<img src=x" not in html
