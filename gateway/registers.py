@@ -56,7 +56,8 @@ class Registers:
         sight: Sight | None = None,
     ) -> None:
         self.secret = secret
-        self._said = said
+        # In the order in which it was said: what has to be said again soonest stands first.
+        self._said = dict(sorted(said.items(), key=lambda each: each[1][1]))
         self.people = People(saved)
         self.roster = Roster(saved, self.people)
         self.checks = DutyChecks(saved, secret)
@@ -104,7 +105,7 @@ class Registers:
         """When time alone next changes something (ms UTC)."""
         dues = [due for register in self._all if (due := register.next_due_ms()) is not None]
         if self._said:
-            dues.append(min(at_ms for _, at_ms in self._said.values()) + REPEAT_MS)
+            dues.append(next(iter(self._said.values()))[1] + REPEAT_MS)
         return min(dues, default=None)
 
     def advance(self, pen: Pen, moved: Iterable[tuple[AlarmView, str]]) -> None:
@@ -121,15 +122,17 @@ class Registers:
         """Own readings that are news, or were not said for long, by site."""
         found: dict[str, list[Reading]] = {}
         told = {f"{site}/{REGISTER_DEVICE}/{point}": value for (site, point), value in pen.take_said().items()}
-        again = {
-            point: value
-            for point, (value, at_ms) in self._said.items()
-            if at_ms + REPEAT_MS <= pen.now_ms and point not in told
-        }
+        again: dict[str, Value] = {}
+        for point, (value, at_ms) in self._said.items():
+            if at_ms + REPEAT_MS > pen.now_ms:
+                break
+            if point not in told:
+                again[point] = value
         for point, value in (told | again).items():
             last = self._said.get(point)
             if last is not None and last[0] == value and pen.now_ms < last[1] + REPEAT_MS:
                 continue
+            self._said.pop(point, None)
             self._said[point] = (value, pen.now_ms)
             site, _, name = point.partition("/")
             quality = NOT_KNOWN if value is None else q.GOOD

@@ -11,6 +11,8 @@ from gateway.ledger import audit
 from gateway.ledger.changes import Changes
 from gateway.ledger.entries import Entry, Kind, Pen, Sheet, entries, find_entry, load_entries
 from gateway.ledger.upgrade import prepare
+from gateway.registers import REPEAT_MS, Registers
+from tests.gateway.world import install
 
 
 class Thing(Entry, frozen=True, kw_only=True):
@@ -95,3 +97,22 @@ def test_rows_are_found_by_site_state_and_span() -> None:
     assert found(is_open=True) == [2]
     assert found(from_ms=1000, until_ms=2000) == [2]
     assert found(before=3) == [2, 1]
+
+
+def test_what_was_said_is_said_again_after_an_hour_and_only_news_before(tmp_path: Path) -> None:
+    """The history shows no gap where nothing changed, and a turn costs nothing where nothing is due."""
+    said = {"s/register/b": (2.0, 500), "s/register/a": (1.0, 0)}
+    registers = Registers(load_entries(Book().connection), b"0" * 32, install(tmp_path), said)
+
+    def news(at_ms: int, **told: float) -> list[tuple[str, object]]:
+        pen = Pen(Changes(at_ms), at_ms)
+        for point, value in told.items():
+            pen.say("s", point, value)
+        return [(reading.point, reading.value) for reading in registers.news(pen).get("s", [])]
+
+    assert news(1000, a=1.0, b=3.0) == [("register/b", 3.0)]
+    assert news(REPEAT_MS - 1) == []
+    assert news(REPEAT_MS) == [("register/a", 1.0)]
+    assert news(REPEAT_MS + 999) == []
+    assert news(REPEAT_MS + 1000) == [("register/b", 3.0)]
+    assert news(2 * REPEAT_MS, b=3.0) == [("register/a", 1.0)]
