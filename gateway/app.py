@@ -68,6 +68,8 @@ from gateway.users import create_first_users, remove_used_file
 DAY_MS = 86_400_000
 MIRROR = "history"
 RESTART_S = (0.5, 30.0)
+COLLECT_AFTER = (20_000, 20, 100)
+"""Objects made, and collections of each generation, before the next one is collected."""
 _log = logging.getLogger(__name__)
 
 
@@ -218,8 +220,11 @@ async def run(
         async with open_gateway(settings, history, mqtt, notify=notify, certificates=certificates) as gateway:
             loop.add_signal_handler(signal.SIGHUP, gateway.reloader.ask)
             # Sites, rules and points stay for good; looking at them in every collection would cost a tenth of the work.
+            # Nor is it worth a pause of everything, fires too, each few thousand readings: little of what is made is in
+            # cycles.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(*COLLECT_AFTER)
             await stop.wait()
     finally:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
