@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import gc
 import json
 import logging
 import os
@@ -338,6 +339,9 @@ async def run(settings: AgentSettings, mqtt: MqttSettings) -> None:
     try:
         async with Agent(settings, mqtt) as agent:
             loop.add_signal_handler(signal.SIGHUP, agent.configuration.ask)
+            # Lines and points stay for good: collections need not look at them.
+            gc.collect()
+            gc.freeze()
             await stop.wait()
     finally:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
