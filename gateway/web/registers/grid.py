@@ -58,7 +58,7 @@ class UnitRow(NamedTuple):
 
 
 class AreaRow(NamedTuple):
-    """An area with everything in it. alarms, hazards: in it and all below; ready, stations: likewise."""
+    """An area with everything in it. alarms, hazards, ready, stations: in it and all below; hazards None: no site says."""
 
     id: str
     kind: str
@@ -68,7 +68,7 @@ class AreaRow(NamedTuple):
     units: list[UnitRow]
     areas: list[AreaRow]
     alarms: int
-    hazards: int
+    hazards: int | None
     ready: int
     stations: int
 
@@ -118,6 +118,7 @@ def _area(web: Web, area: Area, names: dict[int, str], texts: Texts) -> AreaRow:
     sites = [site_row(web, name, texts) for name, site in web.inventory.sites.items() if site.area == area.id]
     below = [_area(web, inner, names, texts) for inner in area.areas]
     stations = [row for row in sites if row.readiness is not None]
+    known = [row.hazards for row in (*sites, *below) if row.hazards is not None]
     return AreaRow(
         area.id,
         area.kind,
@@ -127,7 +128,7 @@ def _area(web: Web, area: Area, names: dict[int, str], texts: Texts) -> AreaRow:
         [_unit(web, unit, names, texts) for unit in area.units],
         below,
         sum(row.alarms for row in sites) + sum(row.alarms for row in below),
-        sum(row.hazards or 0 for row in sites) + sum(row.hazards for row in below),
+        sum(known) if known else None,
         sum(row.readiness == "ready" for row in stations) + sum(row.ready for row in below),
         len(stations) + sum(row.stations for row in below),
     )
@@ -196,7 +197,7 @@ class AreaAnswer(Answer):
     units: list[dict[str, Any]]
     areas: list[AreaAnswer]
     alarms: int
-    hazards: int
+    hazards: int | None
     stations: int
     stations_ready: int
 

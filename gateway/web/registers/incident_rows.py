@@ -157,7 +157,13 @@ async def story_of(web: Web, row: Incident, texts: Texts) -> Story:
         lines += await _alarm_lines(web, alarm, texts)
         notices |= {notice.id: notice for notice in await notices_of(web, alarm.id, texts)}
     lines += [
-        Line(notice.at_ms, "notice", texts.word("notice", notice.kind), notice.person, _far(notice, texts))
+        Line(
+            notice.at_ms,
+            "notice",
+            texts("Told: %(kind)s", kind=texts.word("notice", notice.kind)),
+            notice.person,
+            _far(notice, texts),
+        )
         for notice in notices.values()
     ]
     log = await web.read(
