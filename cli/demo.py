@@ -19,6 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from cli.demo_crew import man_station
 from cli.installation import Installation, Plan, start_installation, story_length_s, tell_steps
 from cli.processes import Child, Family
 from contract.errors import StartError
@@ -67,6 +68,7 @@ async def run_demo(options: DemoOptions) -> dict[str, Any] | None:
                 up = await _unless(start_installation(family, folder.resolve(), options.plan), stop, family)
             if up is None:
                 return None
+            await man_station(up.data_dir, up.site)
             work = _watch(up) if options.seconds is None else _measure(up, options.story)
             outcome: dict[str, Any] | None = await _unless(work, stop, family)
             return outcome

@@ -14,6 +14,7 @@ from typing import Any
 
 from cli.board import Seen
 from contract.messages import Value
+from contract.site import REGISTER_DEVICE
 from gateway.history.base import History
 from gateway.ledger.reader import LedgerReader
 from rules.model import load_packs
@@ -90,7 +91,10 @@ def transitions(data_dir: Path, site: str) -> list[tuple[str, str, str, int]]:
         return [
             (alarms[row.alarm_id].rule, alarms[row.alarm_id].subject, row.event, row.event_ms)
             for row in ledger.transitions()
-            if row.event in ("raise", "clear") and alarms[row.alarm_id].site == site
+            # What the gateway keeps of people and equipment of the station is no part of a story.
+            if row.event in ("raise", "clear")
+            and alarms[row.alarm_id].site == site
+            and alarms[row.alarm_id].device != REGISTER_DEVICE
         ]
 
 

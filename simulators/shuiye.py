@@ -5,6 +5,8 @@ Polls are faster than in the field, so that a short demo shows something.
 
 from __future__ import annotations
 
+from typing import Any
+
 from simulators.encoding import TransmitterSetting
 from simulators.station import DevicePlan, LinePlan, Pair, StationPlan
 
@@ -56,7 +58,49 @@ def plan_shuiye() -> StationPlan:
             LinePlan("rtu-1", "modbus_rtu", (*_bays(), *_indoor())),
             LinePlan("printer-1", "printer", (_printer(),)),
         ),
+        station=_station(),
+        patrols=(_patrol(),),
     )
+
+
+def _station() -> dict[str, Any]:
+    """One control room with two attendants, and what such a station has."""
+    equipment = (
+        ("vehicle", "vehicle", "电动消防巡逻车", "Patrol vehicle", 1),
+        ("breathing", "breathing", "正压式空气呼吸器", "Breathing apparatus", 2),
+        ("clothing", "clothing", "灭火防护服", "Protective clothing", 6),
+        ("radio", "radio", "手持对讲机", "Radio", 4),
+    )
+    return {
+        "grade": 2,
+        "posts": [
+            {
+                "id": "control",
+                "title": {"zh": "消防控制室", "en": "Control room"},
+                "crew": 2,
+                "certificates": ["operator"],
+            }
+        ],
+        "equipment": [
+            {"id": name, "kind": kind, "title": {"zh": zh, "en": en}, "count": count}
+            for name, kind, zh, en, count in equipment
+        ],
+    }
+
+
+def _patrol() -> dict[str, Any]:
+    """The hydrants and the pump room, once a day."""
+    items = [{"zh": "外观完好，无遮挡", "en": "Sound and free of things"}, {"zh": "压力正常", "en": "Pressure right"}]
+    return {
+        "id": "water",
+        "title": {"zh": "消防供水设施巡查", "en": "Patrol of the fire water"},
+        "kind": "facility",
+        "cycle": "daily",
+        "stops": [
+            *({"device": f"hydrant-0{n}", "items": items} for n in (1, 2, 3)),
+            {"id": "pump-room", "title": {"zh": "消防泵房", "en": "Pump room"}, "walk_s": 60},
+        ],
+    }
 
 
 def _hydrants() -> tuple[DevicePlan, ...]:

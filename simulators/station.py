@@ -65,6 +65,10 @@ class StationPlan:
     agent: str
     agent_title: Pair
     lines: tuple[LinePlan, ...]
+    station: dict[str, Any] | None = None
+    """Its posts and equipment, as a site file has them."""
+    patrols: tuple[dict[str, Any], ...] = ()
+    """Routes that are walked, as a site file has them."""
 
     @property
     def devices(self) -> dict[str, DevicePlan]:
@@ -128,7 +132,10 @@ class Station:
             entry["devices"] = [_entry(device) for device in line.devices]
             lines.append(entry)
         agent = {"id": self.plan.agent, "title": _text(self.plan.agent_title), "lines": lines}
-        return {"site": self.plan.site, "title": _text(self.plan.title), "agents": [agent]}
+        found = {"site": self.plan.site, "title": _text(self.plan.title), "agents": [agent]}
+        if self.plan.patrols:
+            found["patrols"] = list(self.plan.patrols)
+        return found if self.plan.station is None else {**found, "station": self.plan.station}
 
     def write_site(self, path: Path) -> None:
         """Write the site file, whole or not at all, and beside it the point maps it names."""

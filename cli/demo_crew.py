@@ -1,0 +1,44 @@
+"""People for the demo's station, and a crew on duty, so that its pages are not empty."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from contract.site import Site
+from gateway.control.client import SOCKET, ControlClient
+
+PEOPLE: tuple[dict[str, Any], ...] = (
+    {"name": "张建国", "roles": ["attendant"], "user": "duty"},
+    {"name": "李秀英", "roles": ["attendant"]},
+    {"name": "王海涛", "roles": ["leader", "fighter"], "user": "administrator"},
+    {"name": "刘志强", "roles": ["fighter", "driver"]},
+    {"name": "陈敏", "roles": ["attendant"]},
+    {"name": "赵磊", "roles": ["deputy", "fighter"]},
+)
+"""Made up. Nobody has a PIN: an administrator has one made on the page of the person."""
+CERTIFIED = ("attendant", "leader")
+UNTIL = date(2099, 12, 31)
+
+
+async def man_station(data_dir: Path, site: Site) -> None:
+    """Add the people, and hand over to the first two; the leader is the witness.
+
+    Raises:
+        RetryLater: the gateway is away. ControlError: it refuses.
+    """
+    if site.station is None:
+        return
+    certificate = [{"kind": "operator", "until": UNTIL.isoformat()}]
+    async with ControlClient(data_dir / SOCKET) as gateway:
+        for person in PEOPLE:
+            held = certificate if set(person["roles"]) & set(CERTIFIED) else []
+            await gateway.ask("person.add", "local", site=site.site, certificates=held, **person)
+        for number in (1, 2):
+            who = {"person": number, "proof": "pin", "post": site.station.posts[0].id}
+            await gateway.ask("shift.sign_on", "local", site=site.site, **who)
+        for side, number in (("new", 1), ("old", 3)):
+            seen = (await gateway.ask("handover.look", "local", site=site.site))["seen"]
+            who = {"person": number, "proof": "pin", "side": side, "seen": seen}
+            await gateway.ask("handover.sign", "local", site=site.site, **who)
