@@ -58,7 +58,7 @@ class UnitRow(NamedTuple):
 
 
 class AreaRow(NamedTuple):
-    """An area with everything in it. alarms, hazards, ready, stations: in it and all below; hazards None: no site says."""
+    """An area with everything in it. alarms, hazards, ready, stations: in it and all below; None: no site says."""
 
     id: str
     kind: str
@@ -118,7 +118,8 @@ def _area(web: Web, area: Area, names: dict[int, str], texts: Texts) -> AreaRow:
     sites = [site_row(web, name, texts) for name, site in web.inventory.sites.items() if site.area == area.id]
     below = [_area(web, inner, names, texts) for inner in area.areas]
     stations = [row for row in sites if row.readiness is not None]
-    known = [row.hazards for row in (*sites, *below) if row.hazards is not None]
+    counted = [row.hazards for row in sites] + [row.hazards for row in below]
+    known = [count for count in counted if count is not None]
     return AreaRow(
         area.id,
         area.kind,
