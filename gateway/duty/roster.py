@@ -25,6 +25,8 @@ from gateway.installation import Installation
 from gateway.ledger.entries import Pen, Register, SavedEntries, Sheet
 
 DAY_MS = 86_400_000
+AT_ONCE = 20
+"""Stations judged in one turn; each takes some milliseconds."""
 
 
 class Roster(Register):
@@ -38,6 +40,8 @@ class Roster(Register):
         self._again: set[str] = set()
         """Sites to be judged in this turn."""
         self._due_ms: dict[str, int] = {}
+        self._judged: Pen | None = None
+        """The turn in which some were judged."""
 
     def sheets(self) -> Iterable[Sheet[RosterDay]]:
         """Its rows."""
@@ -56,8 +60,13 @@ class Roster(Register):
 
     def advance(self, pen: Pen) -> None:
         """Put away the days that are over, and judge the sites where something changed."""
-        due = {site for site, due_ms in self._due_ms.items() if due_ms <= pen.now_ms}
-        for site in sorted(due | self._again):
+        if pen is self._judged:
+            return
+        self._judged = pen
+        self._again |= {site for site, due_ms in self._due_ms.items() if due_ms <= pen.now_ms}
+        # All stations of a city change shifts at the same moment: those that are left have the next turn.
+        for site in sorted(self._again)[:AT_ONCE]:
+            self._again.discard(site)
             for row in [row for row in self.plans.days.get(site, {}).values() if _is_over(row, pen.now_ms)]:
                 self.plans.drop(row.site, row.day)
                 pen.write(self.sheet, replace(row, state="past"), "end")
@@ -66,7 +75,6 @@ class Roster(Register):
             self._due_ms.pop(site, None)
             if (next_ms := self._next_ms(site, pen.now_ms)) is not None:
                 self._due_ms[site] = next_ms
-        self._again = set()
 
     # --- what is planned -------------------------------------------------------------------------------------------
 
