@@ -114,8 +114,6 @@ class HazardLife(RuleBasedStateMachine):
             more = {"site": "shuiye", "text": f"taken {number}"}
         elif step == "assign":
             more = {"owner": "li", "measure": "mend", "days": 1}
-        elif row.fix is not None and step in ("verify", "close"):
-            by = "wang" if row.fix.by == "li" else "li"
         self.do(step, by, id=number, **more)
 
     @rule(subject=st.sampled_from(SUBJECTS), hours=st.sampled_from((5, 6, 7, 13)), early=st.booleans())
