@@ -6,11 +6,11 @@ Counted from the rows alone: plans as they were in force, rounds as they ended.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Literal, NamedTuple
 
 from gateway.work import routes
-from gateway.work.plans import PlanRow, Window, owed, reach_ms
+from gateway.work.plans import Almanac, PlanRow, Window, reach_ms
 from gateway.work.routes import Round
 from gateway.work.training import Training
 
@@ -68,20 +68,29 @@ def did_trainings(trainings: Iterable[Training]) -> list[Did]:
     return [Did(row.from_ms, row.from_ms, routes.COMPLETE, row.id) for row in trainings]
 
 
-def slots(plans: Iterable[PlanRow], did: Iterable[Did], from_ms: int, until_ms: int, now_ms: int) -> list[Slot]:
+def slots(
+    plans: Collection[PlanRow],
+    did: Iterable[Did],
+    from_ms: int,
+    until_ms: int,
+    now_ms: int,
+    almanac: Almanac | None = None,
+) -> list[Slot]:
     """The windows of one plan that begin in a span and had begun by now, in order.
 
     Args:
         plans: the rows of that plan, every time it was in force. did: of that plan; what began before the span or after
             it is not needed, but for what was done late after the last window.
+        almanac: shared by plans that are counted together.
 
     What was begun between two windows counts for the earlier one, late.
     """
+    almanac = almanac or Almanac()
     until_ms = min(until_ms, now_ms + 1)
-    windows = sorted({window for row in plans for window in owed(row, from_ms, until_ms)})
+    windows = sorted({window for row in plans for window in almanac.owed(row, from_ms, until_ms)})
     # The window after the last of the span: what was begun then is its own.
     next_ms = min(
-        (window.from_ms for row in plans for window in owed(row, until_ms, until_ms + 2 * reach_ms(row.spec))),
+        (window.from_ms for row in plans for window in almanac.owed(row, until_ms, until_ms + 2 * reach_ms(row.spec))),
         default=2**62,
     )
     starts = [window.from_ms for window in windows]

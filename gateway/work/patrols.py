@@ -16,13 +16,15 @@ import msgspec
 from gateway.installation import Installation
 from gateway.ledger.entries import GATEWAY, Entry, Kind, Pen, Register, SavedEntries, Sheet
 from gateway.work import routes
-from gateway.work.plans import PLAN, PlanRow, Spec, last_ended, next_ending, reach_ms, specs_of, window_of
+from gateway.work.plans import PLAN, Almanac, PlanRow, Spec, reach_ms, specs_of
 from gateway.work.routes import ROUND, VISIT, Answer, How, Round, Visit
 from gateway.work.training import TRAINING_KIND, Training
 
 KEPT, OVERDUE = "kept", "overdue"
 Key = tuple[str, str]
 """(site, plan)"""
+ADOPTED = 200
+"""Plans put in force in one turn; further ones follow in the next, so that no alarm waits for a city's plans."""
 
 
 class Progress(Entry, frozen=True, kw_only=True):
@@ -58,6 +60,7 @@ class Patrols(Register):
         self._stand: dict[Key, Progress] = {(row.site, row.plan): row for row in self._progress.rows.values()}
         self._specs: dict[Key, Spec] = {}
         self._next: dict[Key, int] = {}
+        self._almanac = Almanac()
         self._due_ms: int | None = 0
         self._changed = True
 
@@ -72,6 +75,7 @@ class Patrols(Register):
         self._specs = {
             (site.site, plan): spec for site in installation.sites.values() for plan, spec in specs_of(site).items()
         }
+        self._almanac = Almanac()
         self._changed = True
         self._due_ms = 0
 
@@ -124,7 +128,7 @@ class Patrols(Register):
 
     def start(self, pen: Pen, row: PlanRow, by: str, person: int | None) -> Round:
         """Begin a round."""
-        window = window_of(row, pen.now_ms)
+        window = self._almanac.window_of(row, pen.now_ms)
         walk = Round(
             id=self._rounds.take_id(),
             site=row.site,
@@ -232,7 +236,7 @@ class Patrols(Register):
     def _judge(self, pen: Pen, key: Key) -> None:
         """See how a plan stands now, and until when nothing changes by time alone."""
         row, stand = self._row[key], self._stand[key]
-        window = last_ended(row, pen.now_ms)
+        window = self._almanac.last_ended(row, pen.now_ms)
         done_ms, missed_ms = stand.done_ms, stand.missed_ms
         since_ms = pen.now_ms
         if window is not None and (done_ms is None or done_ms < window.from_ms):
@@ -242,33 +246,41 @@ class Patrols(Register):
         if state != stand.state:
             changed = msgspec.structs.replace(stand, state=state, from_ms=since_ms, missed_ms=missed_ms)
             self._stand[key] = pen.write(self._progress, changed, state)
-        ahead = next_ending(row, pen.now_ms)
+        ahead = self._almanac.next_ending(row, pen.now_ms)
         self._next[key] = ahead.until_ms if ahead else pen.now_ms + reach_ms(row.spec)
 
     def _adopt(self, pen: Pen) -> None:
-        """The plans of the site files come into force, changed ones anew; others end."""
+        """The plans of the site files come into force, changed ones anew; others end. So many a turn."""
+        left = ADOPTED
         for key, row in list(self._row.items()):
-            spec = self._specs.get(key)
-            if spec == row.spec:
-                continue
-            for walk in [walk for walk in self.running(row.site) if walk.row == row.id]:
-                self.finish(pen, walk, GATEWAY)
-            owed_ms = pen.now_ms
-            if (window := next_ending(row, pen.now_ms)) is not None:
-                owed_ms = min(owed_ms, window.from_ms)  # what is due now stays due
-            pen.write(self._plans, msgspec.structs.replace(row, state="over", until_ms=pen.now_ms), "end")
-            del self._row[key]
-            self._next.pop(key, None)
-            if spec is None:
-                stand = self._stand.pop(key)
-                pen.write(self._progress, msgspec.structs.replace(stand, state="over", until_ms=pen.now_ms), "end")
-                pen.say(row.site, _point(stand), 0.0)
-            else:
-                self._begin(pen, key, spec, owed_ms)
+            if (spec := self._specs.get(key)) != row.spec:
+                if left == 0:
+                    return
+                left -= 1
+                self._replace(pen, key, row, spec)
         for key, spec in self._specs.items():
             if key not in self._row:
+                if left == 0:
+                    return
+                left -= 1
                 self._begin(pen, key, spec, pen.now_ms)
         self._changed = False
+
+    def _replace(self, pen: Pen, key: Key, row: PlanRow, spec: Spec | None) -> None:
+        for walk in [walk for walk in self.running(row.site) if walk.row == row.id]:
+            self.finish(pen, walk, GATEWAY)
+        owed_ms = pen.now_ms
+        if (window := self._almanac.next_ending(row, pen.now_ms)) is not None:
+            owed_ms = min(owed_ms, window.from_ms)  # what is due now stays due
+        pen.write(self._plans, msgspec.structs.replace(row, state="over", until_ms=pen.now_ms), "end")
+        del self._row[key]
+        self._next.pop(key, None)
+        if spec is None:
+            stand = self._stand.pop(key)
+            pen.write(self._progress, msgspec.structs.replace(stand, state="over", until_ms=pen.now_ms), "end")
+            pen.say(row.site, _point(stand), 0.0)
+        else:
+            self._begin(pen, key, spec, owed_ms)
 
     def _begin(self, pen: Pen, key: Key, spec: Spec, owed_ms: int) -> None:
         row = PlanRow(

@@ -5,6 +5,7 @@ Nothing is written ahead: what was due when follows from the plan as it was in f
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from itertools import pairwise
@@ -183,43 +184,59 @@ def windows(spec: Spec, from_ms: int, until_ms: int) -> Iterator[Window]:
     return (window for window in found if from_ms <= window.from_ms < until_ms)
 
 
-def owed(row: PlanRow, from_ms: int, until_ms: int) -> Iterator[Window]:
-    """The windows of a plan that begin in a span and for which it answers, being in force when they end."""
-    for window in windows(row.spec, max(from_ms, row.owed_ms), until_ms):
-        if window.until_ms > row.from_ms and (row.until_ms is None or window.until_ms <= row.until_ms):
-            yield window
+class Almanac:
+    """Windows of calendars, found once for all plans that go by the same one."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], tuple[int, int, list[Window]]] = {}
+
+    def windows(self, spec: Spec, from_ms: int, until_ms: int) -> list[Window]:
+        """As `windows`."""
+        key = (spec.zone, spec.cycle, spec.every_min, spec.hours)
+        known = self._known.get(key)
+        if known is None or from_ms < known[0] or until_ms > known[1]:
+            # As much again ahead, because time goes on.
+            ahead_ms = 2 * until_ms - from_ms
+            known = self._known[key] = (from_ms, ahead_ms, list(windows(spec, from_ms, ahead_ms)))
+        found = known[2]
+        return found[bisect_left(found, (from_ms,)) : bisect_left(found, (until_ms,))]
+
+    def owed(self, row: PlanRow, from_ms: int, until_ms: int) -> list[Window]:
+        """The windows of a plan that begin in a span and for which it answers, being in force when they end."""
+        return [window for window in self.windows(row.spec, from_ms, until_ms) if _is_owed(row, window)]
+
+    def last_ended(self, row: PlanRow, now_ms: int) -> Window | None:
+        """The latest owed window that is over."""
+        found = self.windows(row.spec, now_ms - reach_ms(row.spec), now_ms)
+        return next((w for w in reversed(found) if w.until_ms <= now_ms and _is_owed(row, w)), None)
+
+    def next_ending(self, row: PlanRow, now_ms: int) -> Window | None:
+        """The first owed window that is not over: now, or ahead."""
+        reach = reach_ms(row.spec)
+        found = self.windows(row.spec, now_ms - reach, now_ms + reach)
+        # They do not overlap: of those that have begun, only the latest is not over.
+        begun = max(0, bisect_left(found, (now_ms + 1,)) - 1)
+        return next((w for w in found[begun:] if w.until_ms > now_ms and _is_owed(row, w)), None)
+
+    def window_of(self, row: PlanRow, at_ms: int) -> Window | None:
+        """The window a round begun then counts for: the latest that had begun."""
+        found = self.windows(row.spec, at_ms - reach_ms(row.spec), at_ms + 1)
+        return next((window for window in reversed(found) if _is_owed(row, window)), None)
+
+
+def _is_owed(row: PlanRow, window: Window) -> bool:
+    return (
+        window.from_ms >= row.owed_ms
+        and window.until_ms > row.from_ms
+        and (row.until_ms is None or window.until_ms <= row.until_ms)
+    )
 
 
 def reach_ms(spec: Spec) -> int:
     """So far from any moment at least one whole window lies, on either side."""
     if spec.cycle in OPEN_CYCLES:
         return 16 * DAY_MS
-    return 2 * {"daily": 2, "weekly": 8, "half_monthly": 17, "monthly": 32, "quarterly": 93, "half_yearly": 185}.get(
-        spec.cycle, 367
-    ) * DAY_MS  # fmt: skip
-
-
-def last_ended(row: PlanRow, now_ms: int) -> Window | None:
-    """The latest owed window that is over."""
-    found = None
-    for window in owed(row, now_ms - reach_ms(row.spec), now_ms):
-        if window.until_ms <= now_ms:
-            found = window
-    return found
-
-
-def next_ending(row: PlanRow, now_ms: int) -> Window | None:
-    """The first owed window that is not over: now, or ahead."""
-    reach = reach_ms(row.spec)
-    return next((w for w in owed(row, now_ms - reach, now_ms + reach) if w.until_ms > now_ms), None)
-
-
-def window_of(row: PlanRow, at_ms: int) -> Window | None:
-    """The window a round begun then counts for: the latest that had begun."""
-    found = None
-    for window in owed(row, at_ms - reach_ms(row.spec), at_ms + 1):
-        found = window
-    return found
+    return 2 * _DAYS.get(spec.cycle, 367) * DAY_MS
 
 
 def _periods(cycle: Cycle, zone: tzinfo, from_ms: int, until_ms: int) -> Iterator[Window]:
@@ -275,6 +292,15 @@ def _day_at(at_ms: int, zone: tzinfo) -> date:
     return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(zone).date()
 
 
+_DAYS: dict[Cycle, int] = {
+    "daily": 2,
+    "weekly": 8,
+    "half_monthly": 17,
+    "monthly": 32,
+    "quarterly": 93,
+    "half_yearly": 185,
+}
+"""No period is longer."""
 _MONTHS = {"monthly": 1, "quarterly": 3, "half_yearly": 6, "yearly": 12}
 
 

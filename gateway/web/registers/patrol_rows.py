@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -9,19 +10,20 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from gateway.web.context import Web
+from gateway.web.ledger import WebLedger
 from gateway.web.texts import Texts
 from gateway.work import routes
-from gateway.work.completion import Completion, completion, did_rounds, did_trainings, slots
-from gateway.work.patrols import Progress
-from gateway.work.plans import PLAN, PlanRow, Spec, next_ending, windows
+from gateway.work.completion import Completion, Did, completion, did_rounds, did_trainings, slots
+from gateway.work.patrols import PROGRESS, Progress
+from gateway.work.plans import PLAN, Almanac, PlanRow, Spec, reach_ms
 from gateway.work.routes import ROUND, VISIT, Round, Visit
-from gateway.work.training import TRAINING_KIND, Training
+from gateway.work.training import TRAINING_KIND
 from rules.calendar import moment_ms
 
 ROUNDS = 60
 """Rounds of the history on one page."""
-MOST_ROUNDS = 20_000
-"""Rounds counted for one month; a page that would need more says less than it could, never a wrong figure."""
+LATE_MS = 400 * 86_400_000
+"""After the longest period there is nothing late any more that is not another period's."""
 
 
 class PlanLine(NamedTuple):
@@ -99,21 +101,37 @@ async def plan_rows(web: Web) -> list[PlanRow]:
 
 async def plan_lines(web: Web, texts: Texts, *, trainings: bool) -> list[PlanLine]:
     """Every plan in force: routes, or trainings; overdue ones first, then by when they are due."""
-    stands = {
-        (row["site"], row["plan"]): msgspec.convert(row, Progress)
-        for row in web.picture.entries.get("patrol_progress", {}).values()
-    }
-    rounds = running(web)
+    rows = [
+        row for row in await plan_rows(web) if row.spec.is_training == trainings and row.site in web.inventory.sites
+    ]
+    stands = list(web.picture.entries.get(PROGRESS.name, {}).values())
+    titles = {site: site_title(web, site, texts) for site in web.inventory.sites}
+    # A city has thousands of plans: what they come to is worked out beside the loop.
+    return await asyncio.to_thread(_plan_lines, rows, stands, running(web), titles, texts, web.now_ms())
+
+
+def _plan_lines(
+    rows: list[PlanRow],
+    stands: list[dict[str, Any]],
+    rounds: list[Round],
+    titles: dict[str, str],
+    texts: Texts,
+    now_ms: int,
+) -> list[PlanLine]:
+    progress = {(row["site"], row["plan"]): msgspec.convert(row, Progress) for row in stands}
+    walks: dict[tuple[str, str], list[Round]] = {}
+    for walk in rounds:
+        walks.setdefault((walk.site, walk.plan), []).append(walk)
+    almanac = Almanac()
     found = []
-    for row in await plan_rows(web):
-        if row.spec.is_training != trainings or row.site not in web.inventory.sites:
-            continue
-        state, at_ms = _standing(row, stands.get((row.site, row.spec.plan)), web.now_ms())
-        stand = stands.get((row.site, row.spec.plan))
+    for row in rows:
+        key = (row.site, row.spec.plan)
+        stand = progress.get(key)
+        state, at_ms = _standing(row, stand, now_ms, almanac)
         found.append(
             PlanLine(
                 row.site,
-                site_title(web, row.site, texts),
+                titles[row.site],
                 row.spec.plan,
                 title_of(row.spec, texts),
                 row.spec.kind,
@@ -123,21 +141,21 @@ async def plan_lines(web: Web, texts: Texts, *, trainings: bool) -> list[PlanLin
                 state,
                 at_ms,
                 stand.done_ms if stand else None,
-                [walk for walk in rounds if (walk.site, walk.plan) == (row.site, row.spec.plan)],
+                walks.get(key, []),
             )
         )
     order = {"overdue": 0, "due": 1, "ahead": 2, "done": 3}
     return sorted(found, key=lambda line: (order[line.state], line.at_ms, line.site, line.plan))
 
 
-def _standing(row: PlanRow, stand: Progress | None, now_ms: int) -> tuple[str, int]:
+def _standing(row: PlanRow, stand: Progress | None, now_ms: int, almanac: Almanac) -> tuple[str, int]:
     if stand is not None and stand.state == "overdue":
         return "overdue", stand.from_ms
-    window = next_ending(row, now_ms)
+    window = almanac.next_ending(row, now_ms)
     if window is None:
         # The window in which the plan began is not owed, but it may be walked.
-        ahead = next(windows(row.spec, now_ms, now_ms + 400 * 86_400_000), None)
-        return "ahead", ahead.from_ms if ahead else now_ms
+        ahead = almanac.windows(row.spec, now_ms, now_ms + reach_ms(row.spec))
+        return "ahead", ahead[0].from_ms if ahead else now_ms
     if window.from_ms > now_ms:
         return "ahead", window.from_ms
     if stand is not None and stand.done_ms is not None and stand.done_ms >= window.from_ms:
@@ -203,26 +221,35 @@ async def stop_lines(web: Web, walk: Round, spec: Spec, texts: Texts) -> list[St
     ]
 
 
-async def completion_lines(web: Web, texts: Texts, first: date) -> list[CompletionLine]:
-    """Counts of every plan that was in force in the month that begins on that day."""
+async def completion_lines(web: Web, texts: Texts, first: date, site: str | None = None) -> list[CompletionLine]:
+    """Counts of every plan that was in force in the month that begins on that day; of one site or of all."""
+    months = {key: span for key, span in _months(web, first).items() if site in (None, key)}
+    titles = {key: site_title(web, key, texts) for key in months}
+    return await web.read(_completion_lines, web.ledger, months, titles, texts, web.now_ms())
+
+
+def _completion_lines(
+    ledger: WebLedger, months: dict[str, tuple[int, int]], titles: dict[str, str], texts: Texts, now_ms: int
+) -> list[CompletionLine]:
+    plans: dict[str, dict[str, list[PlanRow]]] = {}
+    for row in ledger.entries(PLAN, sites=tuple(months)):
+        plans.setdefault(row.site, {}).setdefault(row.spec.plan, []).append(row)
+    almanac = Almanac()
     found = []
-    plans = await web.read(web.ledger.entries, PLAN)
-    for site, spans in _months(web, first).items():
-        of_site = [row for row in plans if row.site == site]
-        from_ms, until_ms = spans
-        span = {"sites": (site,), "from_ms": from_ms, "until_ms": until_ms + 32 * 86_400_000, "limit": MOST_ROUNDS}
-        rounds: list[Round] = await web.read(web.ledger.entries, ROUND, **span)
-        held: list[Training] = await web.read(web.ledger.entries, TRAINING_KIND, **span)
-        for plan in sorted({row.spec.plan for row in of_site}):
-            rows = [row for row in of_site if row.spec.plan == plan]
-            did = did_rounds(r for r in rounds if r.plan == plan) + did_trainings(t for t in held if t.plan == plan)
-            now_ms = web.now_ms()
-            counts = completion(slots(rows, did, from_ms, until_ms, now_ms), now_ms)
+    for site in sorted(plans):
+        from_ms, until_ms = months[site]
+        # What was walked late counts for the window before it, however long that one was.
+        span = {"sites": (site,), "from_ms": from_ms, "until_ms": until_ms + LATE_MS}
+        did: dict[str, list[Did]] = {}
+        for walk in ledger.entries(ROUND, **span):
+            did.setdefault(walk.plan, []).extend(did_rounds([walk]))
+        for held in ledger.entries(TRAINING_KIND, **span):
+            did.setdefault(held.plan, []).extend(did_trainings([held]))
+        for plan, of_plan in sorted(plans[site].items()):
+            counts = completion(slots(of_plan, did.get(plan, ()), from_ms, until_ms, now_ms, almanac), now_ms)
             if counts.due:
-                spec = max(rows, key=lambda row: row.id).spec
-                found.append(
-                    CompletionLine(site, site_title(web, site, texts), title_of(spec, texts), spec.kind, counts)
-                )
+                spec = max(of_plan, key=lambda row: row.id).spec
+                found.append(CompletionLine(site, titles[site], title_of(spec, texts), spec.kind, counts))
     return found
 
 

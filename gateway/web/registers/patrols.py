@@ -41,11 +41,18 @@ class Printed(NamedTuple):
 
 
 @router.get("/patrols")
-async def patrols(request: Request, month: Annotated[str | None, Query(max_length=7)] = None) -> Response:
+async def patrols(
+    request: Request,
+    month: Annotated[str | None, Query(max_length=7)] = None,
+    site: Annotated[str, Query(max_length=60)] = "",
+) -> Response:
     """Due and overdue, rounds that run or wait for a word, history, completion of a month."""
     web, texts = web_of(request), web_of(request).texts(request)
     first = rows.month_of(month, web)
     lines = await rows.plan_lines(web, texts, trainings=False)
+    sites = [(key, rows.site_title(web, key, texts)) for key in sorted({line.site for line in lines})]
+    # Counting the rounds of a whole city takes long; a page counts those of one site.
+    counted = site or (sites[0][0] if sites else "")
     history = await rows.round_lines(web, texts, limit=rows.ROUNDS)
     return page(
         request,
@@ -55,11 +62,12 @@ async def patrols(request: Request, month: Annotated[str | None, Query(max_lengt
         overdue=sum(line.state == "overdue" for line in lines),
         waiting=[line for line in history if line.row.state == routes.IMPLAUSIBLE],
         history=[line for line in history if line.row.state != routes.RUNNING],
-        completion=await rows.completion_lines(web, texts, first),
+        completion=await rows.completion_lines(web, texts, first, counted),
         month=first.strftime("%Y-%m"),
         earlier=rows.next_month(first, -1).strftime("%Y-%m"),
         later=rows.next_month(first).strftime("%Y-%m"),
-        sites=[(key, rows.site_title(web, key, texts)) for key in dict.fromkeys(line.site for line in lines)],
+        sites=sites,
+        counted=counted,
     )
 
 

@@ -142,11 +142,13 @@ async def plans(request: Request) -> list[PlanAnswer]:
 
 @router.get("/api/v1/patrols/completion", **_API)
 async def completion(
-    request: Request, month: Annotated[str, Query(pattern=r"^\d{4}-\d{2}$")]
+    request: Request,
+    month: Annotated[str, Query(pattern=r"^\d{4}-\d{2}$")],
+    site: Annotated[str | None, Query(max_length=60)] = None,
 ) -> list[CompletionAnswer]:
     """What was walked of what was due in a month of each site's own clock."""
     web, texts = web_of(request), web_of(request).texts(request)
-    found = await rows.completion_lines(web, texts, rows.month_of(month, web))
+    found = await rows.completion_lines(web, texts, rows.month_of(month, web), site)
     return [
         CompletionAnswer(site=line.site, title=line.title, kind=line.kind, **line.counts._asdict()) for line in found
     ]
