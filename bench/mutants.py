@@ -59,6 +59,14 @@ SAME: dict[str, dict[tuple[str, str], str]] = {
             "'raise' -> 'raise~'",
         ): "the word is only compared with flap",
     },
+    "rules/presence.py": {
+        ("self._counter = 0", "0 -> 1"): "only the order of the numbers counts",
+        ('self._phases.step(watch, False, True, now_ms, {"heard_ms": now_ms})', "True -> False"): (
+            "the phase is pending there, which ends when the condition does not hold, over or not"
+        ),
+        ("self._phases.step(watch, False, True, now_ms, inputs)", "True -> False"): "likewise",
+        ("return False", "return False -> None"): "its caller only asks whether it is true",
+    },
     "rules/horizon.py": {
         **{
             (

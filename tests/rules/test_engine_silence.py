@@ -276,6 +276,23 @@ def test_silent_device_that_its_agent_cannot_reach_is_gone_still() -> None:
     assert events(run, "absent") == [("raise", 700_000), ("clear", 720_000)]
 
 
+@pytest.mark.parametrize("how", ["last will", "no word"])
+def test_silent_device_is_explained_as_soon_as_its_agent_is_lost(how: str) -> None:
+    """An alarm about a silent device keeps still from the moment that its agent is known to be gone, however that is
+    known, and speaks again when the agent is back and the device is silent still."""
+    run = station(absent(700.0), LOST)
+    run.advance(START + 710_000)
+    run.agents["s", "edge"] = False
+    if how == "last will":
+        run.engine.agent_heard("s", "edge", False, run.now)
+    run.advance(run.now + HEARD_MS + 1_000)
+    assert events(run, "absent") == [("raise", 700_000), ("suppress", 710_000 + (HEARD_MS if how == "no word" else 0))]
+    run.agents["s", "edge"] = True
+    run.heartbeat()
+    run.advance(run.now + 60_000)
+    assert [event for event, _ in events(run, "absent")] == ["raise", "suppress", "release"]
+
+
 # --- agents ----------------------------------------------------------------------------------------------------------
 
 
