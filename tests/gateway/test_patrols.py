@@ -73,11 +73,13 @@ def test_a_slot_that_passes_without_a_round_is_overdue_until_one_is_walked(world
     assert overdue(world) == 1
     [stand] = world.state.registers.patrols.overdue("shuiye")
     assert stand.from_ms == START_MS + 4 * HOUR_MS
+    assert [alarm.rule for alarm in world.open] == ["patrol-overdue"]
     world.restart()
     world.turn()
     assert overdue(world) == 1
     assert walk(world).state == "complete"
     assert overdue(world) == 0
+    assert [alarm.active for alarm in world.open] == [False]
 
 
 def test_a_round_with_a_stop_left_out_or_out_of_reach_is_partial_and_stays_overdue(world: World) -> None:
