@@ -10,6 +10,7 @@ import pytest
 
 from contract.errors import StartError
 from contract.messages import Reading, encode_readings
+from gateway.duty.checks import CHECKS
 from gateway.ledger import audit, upgrade
 from gateway.ledger.records import AuditEntry
 from gateway.ledger.store import FILE, Store
@@ -122,3 +123,32 @@ async def test_ledger_is_left_alone_when_the_upgrade_fails_half_way(
         async with Store(tmp_path / "data"):
             pass
     assert shape(path) == before
+
+
+async def test_duty_checks_are_rows_of_the_register_when_the_ledger_had_a_table_of_them(tmp_path: Path) -> None:
+    """An open one is open still, one that nobody answered is missed, each stands in the audit chain; numbers go on."""
+    path = make_v1(tmp_path / "data")
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.executescript(
+        "CREATE TABLE duty_check (id INTEGER PRIMARY KEY AUTOINCREMENT, site TEXT NOT NULL, origin TEXT NOT NULL, "
+        "asked_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL, state TEXT NOT NULL, answered_ms INTEGER, "
+        "answered_by TEXT); UPDATE meta SET value = '2' WHERE key = 'schema';"
+    )
+    for number, state, answered in ((1, "unanswered", None), (2, "late", START_MS + 9), (3, "open", None)):
+        row = (number, "shuiye", "centre/city", START_MS, START_MS + 300_000, state, answered, answered and "wang")
+        connection.execute("INSERT INTO duty_check VALUES (?,?,?,?,?,?,?,?)", row)
+    connection.close()
+    clock = Clock(START_MS + 60_000)
+    async with open_bench(tmp_path, clock) as bench:
+        (check,) = bench.pipeline.working.duty.shown.values()
+        assert (check.id, check.state, check.until_ms) == (3, "open", START_MS + 300_000)
+        assert bench.pipeline.working.duty.next_id == 4
+        rows = bench.reader.entries(CHECKS)
+        assert [(row.id, row.state, row.answered_ms, row.answered_by) for row in rows] == [
+            (3, "open", None, None),
+            (2, "late", START_MS + 9, "wang"),
+            (1, "missed", None, None),
+        ]
+        moved = [row.subject for row in bench.reader.audit() if row.action == "duty_check.move"]
+        assert sorted(moved) == ["duty_check/1", "duty_check/2", "duty_check/3"]
+    assert audit.verify(path) is None
