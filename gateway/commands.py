@@ -69,6 +69,10 @@ def _named_sites(ask: Ask, turn: Turn, loaded: Any) -> Iterator[tuple[str, str]]
     state, args = turn.state, ask.args
     if isinstance(site := args.get("site"), str) and site:
         yield f"site {site[:100]!r}", site
+    for name in ("cells", "people"):  # of a roster or a list: each of its own site
+        for each in rows if isinstance(rows := args.get(name), list) else ():
+            if isinstance(each, dict) and isinstance(site := each.get("site"), str):
+                yield f"site {site[:100]!r}", site
     if isinstance(subject := args.get("subject"), str) and subject:
         yield f"subject {subject[:100]!r}", subject.partition("/")[0]
     number = args.get("alarm_id")
