@@ -140,7 +140,16 @@ class Incidents(Register):
             row = replace(row, calls=(*row.calls, crew))
             row = pen.write(self.sheet, row, "call", actor, station=site)
             pen.call(
-                Call(_number(row, site), row.alarm, row.rule, row.subject or row.site, row.site, site, row.from_ms)
+                Call(
+                    _number(row, site),
+                    row.alarm,
+                    row.rule,
+                    row.subject or row.site,
+                    row.site,
+                    site,
+                    row.from_ms,
+                    row.text,
+                )
             )
         return row
 

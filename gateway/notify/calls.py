@@ -18,6 +18,8 @@ class Call(NamedTuple):
     site: str
     called: str
     since_ms: int
+    text: str = ""
+    """What somebody saw and where, in their words."""
 
 
 class End(NamedTuple):

@@ -57,8 +57,10 @@ class InstalledNames:
         """Where: site, device and, where it has a name of its own, the point."""
         site = self.site(facts.site)
         rest = facts.subject.partition("/")[2]
+        if not rest:
+            return site
         device, _, point = rest.partition("/")
-        title = self._devices.get((facts.site, device)) or Text(zh=rest or facts.site, en=rest or facts.site)
+        title = self._devices.get((facts.site, device)) or Text(zh=rest, en=rest)
         named = self._points.get((facts.site, device, point))
         parts = [site, title, *([named] if named is not None else [])]
         return Text(zh=" ".join(part.zh for part in parts), en=" ".join(part.en for part in parts))

@@ -103,7 +103,9 @@ class Planner:
             chain = self._settings.chain_for("fire", ask.called)
             if row is None and chain is not None:
                 device = ask.subject.split("/")[1] if "/" in ask.subject else None
-                facts = Facts(ask.alarm or 0, ask.rule, ask.subject, ask.site, device, "fire", ask.since_ms, True)
+                facts = Facts(
+                    ask.alarm or 0, ask.rule, ask.subject, ask.site, device, "fire", ask.since_ms, True, text=ask.text
+                )  # fmt: skip
                 row = Escalation(facts, chain.id, "fire", now_ms, told={}, waiting={}, called=ask.called)
                 row.repeat_ms = None if chain.repeat_s is None else now_ms + round(chain.repeat_s * 1000)
                 self._running[ask.number] = self._fresh[ask.number] = row

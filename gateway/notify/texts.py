@@ -56,6 +56,8 @@ class Facts(msgspec.Struct, frozen=True):
     cleared_ms: int | None = None
     cause: str | None = None
     drill: bool = False
+    text: str = ""
+    """What somebody said of it."""
 
 
 def facts_of(alarm: AlarmView) -> Facts:
@@ -100,6 +102,8 @@ class Writer:
         place, advice = names.place(facts), names.advice(facts.rule)
         rule = names.rule(facts.rule) if facts.rule else SEEN
         lines: list[tuple[str, str]] = [(f"发生 {self._at(facts.raised_ms)}", f"Since {self._at(facts.raised_ms)}")]
+        if facts.text:
+            lines.insert(0, (facts.text, facts.text))
         if facts.cleared_ms is not None:
             lines.append((f"恢复 {self._at(facts.cleared_ms)}", f"Over {self._at(facts.cleared_ms)}"))
         if kind in ("alarm", "escalation", "repeat", "call"):

@@ -219,7 +219,9 @@ async def stream(
     if hub.full:
         raise Refused(503, msgid("Too many screens are open. Close one, or raise web.stream_clients."))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(hub.follow(device, sites), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(
+        hub.follow(device, sites, person_of(request).name), media_type="text/event-stream", headers=headers
+    )
 
 
 _STEP = frozenset(m.TransitionAnswer.model_fields)

@@ -34,10 +34,12 @@ class Screen:
     Args:
         device: (site/device) narrows the readings to those of one device; "" wants none.
         sites: what the person may see; None: everything.
+        person: who looks.
     """
 
-    def __init__(self, device: str | None, sites: frozenset[str] | None = None) -> None:
+    def __init__(self, device: str | None, sites: frozenset[str] | None = None, person: str = "") -> None:
         self.device = device
+        self.person = person
         self.sites = sites
         self.frames: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE)
         self.cut = False
@@ -53,7 +55,8 @@ class Screen:
 
     def wants(self, point: str) -> bool:
         """Whether readings of that point go to this screen."""
-        if self.sites is not None and point.partition("/")[0] not in self.sites:
+        site = point.partition("/")[0]
+        if self.sites is not None and site != SYSTEM_SITE and site not in self.sites:
             return False
         return self.device is None or (self.device != "" and point.startswith(self.device + "/"))
 
@@ -109,9 +112,9 @@ class Hub:
                 self._send_each("heartbeat", self._gateway)
             await asyncio.sleep(GATHER_S)
 
-    async def follow(self, device: str | None, sites: Sites = None) -> AsyncIterator[bytes]:
+    async def follow(self, device: str | None, sites: Sites = None, person: str = "") -> AsyncIterator[bytes]:
         """Frames for one screen, beginning with a heartbeat, until it is cut off or the hub closes."""
-        screen = Screen(device, sites)
+        screen = Screen(device, sites, person)
         self._screens.add(screen)
         try:
             # The browser tries again after this many ms.
@@ -124,9 +127,11 @@ class Hub:
         finally:
             self._screens.discard(screen)
 
-    def close(self) -> None:
-        """End every stream."""
+    def close(self, person: str | None = None) -> None:
+        """End every stream, or those of one person, whose screens connect again as what they may see now."""
         for screen in self._screens:
+            if person is not None and screen.person != person:
+                continue
             screen.cut = True  # takes nothing further
             while not screen.frames.empty():
                 screen.frames.get_nowait()

@@ -277,6 +277,9 @@ def test_somebody_who_saw_a_fire_opens_an_incident_when_no_alarm_tells_of_it(tow
     town.ask("incident.open", site="shuiye", text="楼后冒烟")
     assert [call["site"] for call in town.row()["calls"]] == ["east", "port"]
     assert town.told("call") == [(0, "east", "call"), (0, "port", "call")]
+    said = town.connection.execute("SELECT title_zh, text_zh FROM notice WHERE kind = 'call'").fetchone()
+    assert said[0] == "【请求增援·火警】水冶微站：人工报告的火情"
+    assert "楼后冒烟" in said[1]
     town.see(FIRE, "fire")
     assert list(town.state.registers.incidents.sheet.rows) == [1]
 
