@@ -7,9 +7,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from cli.people import erase_person, export_person
 from contract.mqtt import MqttSettings
 from gateway.app import Gateway, open_gateway
 from gateway.history.settings import EmbeddedSettings
+from gateway.ledger import audit
+from gateway.ledger.store import FILE
 from tests.gateway.staff import STATION
 from tests.web.station import SITE, Browser, Station, serving
 
@@ -65,8 +68,20 @@ async def test_people_are_added_masked_changed_left_and_erased(tmp_path: Path, f
         assert "The PIN is " in (await admin.submit("/people/1", "/people/1/pin")).text
         assert (await admin.submit("/people/1", "/people/1/erase", sure="yes")).status_code == 409  # is still there
         assert (await admin.submit("/people/1", "/people/1/leave", reason="moved away")).status_code == 303
-        assert (await admin.submit("/people/1", "/people/1/erase", sure="yes")).status_code == 303
+        exported = (await admin.get("/api/v1/people/1/export")).json()
+        assert (exported["identity"]["phone"], "argon2" in str(exported)) == ("13800138000", False)
+        assert (await duty.get("/api/v1/people/1/export")).status_code == 403
+        by_shell = await export_person(desk.station.data_dir, 1)
+        assert by_shell["identity"] == exported["identity"]
+        files = [path for path in desk.station.data_dir.rglob("*") if path.is_file()]
+        assert any(b"Wang Xiaoming" in path.read_bytes() for path in files)
+        assert await erase_person(desk.station.data_dir, 1)
+        files = [path for path in desk.station.data_dir.rglob("*") if path.is_file()]
+        secrets = (b"Wang Xiaoming", b"13800138000", b"1234567890123456")
+        assert [path for path in files if any(secret in path.read_bytes() for secret in secrets)] == []
         assert "Person no. 1" in (await admin.get("/people/1")).text
+        assert audit.verify(desk.station.data_dir / FILE) is None
+        assert (await admin.submit("/people", "/people/1/erase", sure="yes")).status_code == 409
 
 
 async def test_a_week_is_planned_and_what_cannot_be_is_named(tmp_path: Path, free_port: int) -> None:
