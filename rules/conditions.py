@@ -8,6 +8,7 @@ nothing that changes an answer: what is remembered of points lies in `rules.seri
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import time, tzinfo
 from typing import Any
 
@@ -95,12 +96,9 @@ class _All:
         self.knows_calm = any(part.knows_calm for part in parts)
 
     def judge(self, view: View, at_ms: int) -> Truth:
-        truths: list[Truth] = []
-        for part in self._parts:
-            truth = part.judge(view, at_ms)
-            if truth.over:  # whatever the others say; looked at again when this one may have changed
-                return Truth(False, True, _because([truth]), truth.again_ms)
-            truths.append(truth)
+        decisive, truths = _ask(self._parts, view, at_ms, lambda truth: truth.over)
+        if decisive is not None:
+            return Truth(False, True, _because([decisive]), decisive.again_ms)
         violated = all(truth.violated for truth in truths)
         return Truth(violated, False, _because(truths), earliest((t.again_ms for t in truths), at_ms))
 
@@ -119,12 +117,9 @@ class _Any:
         self.knows_calm = all(part.knows_calm for part in parts)
 
     def judge(self, view: View, at_ms: int) -> Truth:
-        truths: list[Truth] = []
-        for part in self._parts:
-            truth = part.judge(view, at_ms)
-            if truth.violated:
-                return Truth(True, False, _because([truth]), truth.again_ms)
-            truths.append(truth)
+        decisive, truths = _ask(self._parts, view, at_ms, lambda truth: truth.violated)
+        if decisive is not None:
+            return Truth(True, False, _because([decisive]), decisive.again_ms)
         over = all(truth.over for truth in truths)
         return Truth(False, over, _because(truths), earliest((t.again_ms for t in truths), at_ms))
 
@@ -141,6 +136,20 @@ class _Any:
             until_ms = earliest((whole.until_ms, calm.until_ms), at_ms)
             whole = Calm(limits, max(whole.from_ms, calm.from_ms), until_ms)
         return whole
+
+
+def _ask(
+    parts: list[Node], view: View, at_ms: int, decides: Callable[[Truth], bool]
+) -> tuple[Truth | None, list[Truth]]:
+    """The first truth of a part that decides whatever the others say (it is looked at again when that one may have
+    changed), and the truths of those before it."""
+    truths: list[Truth] = []
+    for part in parts:
+        truth = part.judge(view, at_ms)
+        if decides(truth):
+            return truth, truths
+        truths.append(truth)
+    return None, truths
 
 
 class _Not:
