@@ -35,7 +35,7 @@ from simulators.gb26875.centre import SimulatedCentre
 from simulators.gb26875.transmitter import SimulatedTransmitter
 
 FIRE, FAULT, NORMAL = 0x0003, 0x0005, 0x0001
-READY_S = 60.0
+READY_S = 180.0
 DRAINED_S = 600.0
 """Longest wait for the gateway to work off what was sent."""
 FIRE_NUMBER = 0x0000F1E0
