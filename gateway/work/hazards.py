@@ -69,6 +69,8 @@ class Hazards(Register):
         """After a start: the alarms that are open, and when a gateway last ran on this ledger (0: never)."""
         for alarm in alarms:
             self._note(alarm)
+            if alarm.active and self._blinds(alarm):
+                self._blind.setdefault(_node(alarm), set()).add(alarm.id)
         self._watch_anew = bool(alive_ms) and now_ms - alive_ms > STOPPED_MS
 
     def find(self, hazard_id: int) -> Hazard | None:
@@ -241,10 +243,10 @@ class Hazards(Register):
 
     def _mind_sight(self, alarm: AlarmView, pen: Pen) -> None:
         """While a device cannot be seen its data confirms nothing; once it is seen again, the time counts anew."""
-        rule = self._installation.rules.get(alarm.rule) if self._installation else None
-        if rule is None or rule.when.kind not in BLIND:
+        if not self._blinds(alarm):
             return
-        node = "/".join(alarm.subject.split("/")[:2])
+        self._changed = True
+        node = _node(alarm)
         ids = self._blind.setdefault(node, set())
         if alarm.active:
             ids.add(alarm.id)
@@ -256,6 +258,11 @@ class Hazards(Register):
         for row in list(self._sheet.rows.values()):
             if row.waits_for_data and node in self._nodes(row):
                 self._watch(row, pen)
+
+    def _blinds(self, alarm: AlarmView) -> bool:
+        """Whether the alarm says that data cannot be relied on."""
+        rule = self._installation.rules.get(alarm.rule) if self._installation else None
+        return rule is not None and rule.when.kind in BLIND
 
     def _nodes(self, hazard: Hazard) -> Iterator[str]:
         """What its data comes by: the device, its line, its agent."""
@@ -307,6 +314,7 @@ class Hazards(Register):
 
     def advance(self, pen: Pen) -> None:
         """Let time pass up to now."""
+        self._changed = True
         if self._watch_anew:
             self._watch_anew = False
             for row in list(self._sheet.rows.values()):
@@ -384,3 +392,8 @@ class Hazards(Register):
 def _own(alarm: AlarmView) -> bool:
     """What the registers say themselves is no hazard: it would make another of itself."""
     return alarm.device == REGISTER_DEVICE
+
+
+def _node(alarm: AlarmView) -> str:
+    """The device, line or agent an alarm is about."""
+    return "/".join(alarm.subject.split("/")[:2])

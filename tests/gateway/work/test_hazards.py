@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from gateway.control.client import ControlError
+from gateway.installation import Installation
 from gateway.ledger.entries import find_entry
-from gateway.work.public import receipt_hash
+from gateway.work.public import find_report, receipt_hash
 from gateway.work.rectification import HAZARD, Hazard
+from rules.model import Absence, load_packs
 from tests.gateway.world import HOUR_MS, World, install
 
 DAY_MS = 24 * HOUR_MS
@@ -21,6 +23,14 @@ SUBJECT = "shuiye/hydrant-01/pressure_kpa"
 def world(tmp_path: Path) -> World:
     """The small site."""
     return World(install(tmp_path))
+
+
+def with_silence(folder: Path) -> Installation:
+    """The small site, and the rule of silent devices, which never speaks by itself here."""
+    found = install(folder)
+    rule = load_packs()["device-silent"]
+    never = rule.model_copy(update={"when": Absence(kind="absence", after_s=1e9)})
+    return Installation(found.sites, {**found.rules, rule.id: never}, found.library)
 
 
 def hazard(world: World, number: int = 1) -> Hazard:
@@ -40,7 +50,8 @@ def said(world: World, point: str) -> Any:
 
 def report(world: World, **more: Any) -> int:
     """A person reports one; gives its number."""
-    found = world.ask("hazard.report", **{"site": "shuiye", "text": "blocked exit", "place": "stair 2"} | more)
+    given: dict[str, Any] = {"site": "shuiye", "text": "blocked exit", "place": "stair 2", **more}
+    found = world.ask("hazard.report", **given)
     return int(found["id"])
 
 
@@ -261,3 +272,83 @@ def test_what_the_public_wrote_is_erased_when_it_is_over(world: World) -> None:
     assert world.connection.execute(rows).fetchall() == [("words one", "139"), ("", "")]
     world.wait(31 * DAY_MS)
     assert world.connection.execute(rows).fetchall() == [("", ""), ("", "")]
+
+
+def mended(world: World) -> None:
+    """A hazard whose alarm has cleared is fixed."""
+    low(world)
+    report(world, alarm_id=1)
+    assign(world)
+    good(world)
+    world.ask("hazard.fix", "li", id=1, note="valve opened")
+
+
+def test_a_device_that_is_silent_confirms_nothing(tmp_path: Path) -> None:
+    """While its data cannot be relied on the time of confirmation waits, and counts anew once it speaks again."""
+    world = World(with_silence(tmp_path))
+    mended(world)
+    silent: dict[str, Any] = {"rule": "device-silent", "device": "hydrant-01", "severity": "warning"}
+    world.wait(HOUR_MS)
+    world.decide("raise", "shuiye/hydrant-01", **silent)
+    world.wait(2 * DAY_MS)
+    world.restart()
+    world.wait(HOUR_MS)
+    assert hazard(world).state == "fixed"
+    world.decide("clear", "shuiye/hydrant-01", **silent)
+    world.wait(DAY_MS - 1)
+    assert hazard(world).state == "fixed"
+    world.wait(1)
+    assert (hazard(world).state, hazard(world).confirmed_by) == ("closed", "data")
+
+
+@pytest.mark.parametrize(("stopped_ms", "state"), [(60_000, "closed"), (20 * HOUR_MS, "fixed")])
+def test_a_gateway_that_did_not_run_has_seen_no_data(world: World, stopped_ms: int, state: str) -> None:
+    """After a long stop the time of confirmation begins anew; a restart changes nothing."""
+    mended(world)
+    world.wait(4 * HOUR_MS)
+    world.now_ms += stopped_ms
+    world.restart()
+    world.wait(20 * HOUR_MS)
+    assert hazard(world).state == state
+    world.wait(4 * HOUR_MS + 1)
+    assert hazard(world).state == "closed"
+
+
+def test_what_is_in_maintenance_or_a_drill_neither_makes_nor_opens_a_hazard(world: World) -> None:
+    """A test of a device is no fault; what still stands afterwards is."""
+    window: dict[str, Any] = {"site": "shuiye", "scope": ["hydrant-01"], "reason": "yearly service"}
+    world.ask("maintenance.open", from_ms=world.now_ms, until_ms=world.now_ms + 3 * DAY_MS, **window)
+    low(world)
+    world.wait(2 * DAY_MS)
+    assert world.state.registers.hazards.open() == []
+    world.wait(DAY_MS + HOUR_MS)
+    assert [row.subject for row in world.state.registers.hazards.open()] == [SUBJECT]
+
+
+def test_words_of_the_public_that_were_altered_do_not_fit_the_record(world: World) -> None:
+    """The audit chain has their digest, and nothing that could be read."""
+    world.ask("hazard.receive", "public", receipt=receipt_hash("abc"), text="smoke", place="stair 2")
+    world.connection.execute("UPDATE public_report SET text = 'nothing'")
+    report = find_report(world.connection, 1)
+    assert report is not None
+    assert report.digest != hazard(world).words
+
+
+def test_commands_that_make_no_sense_are_refused_in_words(world: World) -> None:
+    """And change nothing: the world looks."""
+    report(world)
+    for op, args, said in (
+        ("report", {"site": "nowhere", "text": "x"}, "no such site"),
+        ("report", {"site": "shuiye", "text": " "}, "want what is wrong"),
+        ("report", {"alarm_id": 99}, "does not stand"),
+        ("assign", {"id": 1, "owner": "li", "measure": "x"}, "either"),
+        ("assign", {"id": 1, "owner": "li", "measure": "x", "deadline_ms": world.now_ms}, "a later one"),
+        ("assign", {"id": 1, "owner": "li", "measure": "x", "days": 1, "person": 77}, "no such person"),
+        ("assign", {"id": 1, "owner": "li", "measure": "x", "days": 1, "money_fen": -1}, "money_fen"),
+        ("verify", {"id": 1}, "is found"),
+        ("fix", {"id": 8, "note": "x"}, "no such hazard"),
+        ("erase", {"id": 1}, "no report of the public"),
+        ("close", {"id": 1, "colour": "red"}, "unknown field"),
+    ):
+        with pytest.raises(ControlError, match=said):
+            world.ask(f"hazard.{op}", **args)
