@@ -5,9 +5,13 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from contract.site import Site
+from contract.station import Station
+from gateway.app import wall_ms
 from gateway.control.client import SOCKET, ControlClient
+from gateway.duty.roster_check import shifts_between
 
 PEOPLE: tuple[dict[str, Any], ...] = (
     {"name": "张建国", "roles": ["attendant"], "user": "duty"},
@@ -20,10 +24,24 @@ PEOPLE: tuple[dict[str, Any], ...] = (
 """Made up. Nobody has a PIN: an administrator has one made on the page of the person."""
 CERTIFIED = ("attendant", "leader")
 UNTIL = date(2099, 12, 31)
+CREWS = ([1, 2], [3, 5])
+"""Numbers of the certified."""
+PLANNED_MS = 14 * 86_400_000
+
+
+def roster_of(site: Site, station: Station, now_ms: int) -> list[dict[str, Any]]:
+    """Two crews that take turns at every post for the days to come, the first of them now."""
+    cells = []
+    ahead = shifts_between(station, ZoneInfo(site.time_zone), now_ms, now_ms + PLANNED_MS)
+    for turn, shift in enumerate(ahead):
+        for post in station.posts:
+            when = {"day": shift.day.isoformat(), "shift": shift.begins}
+            cells.append({"site": site.site, **when, "post": post.id, "people": CREWS[turn % len(CREWS)]})
+    return cells
 
 
 async def man_station(data_dir: Path, site: Site) -> None:
-    """Add the people, and hand over to the first two; the leader is the witness.
+    """Add the people, plan two weeks, and hand over to the first two; the leader is the witness.
 
     Raises:
         RetryLater: the gateway is away. ControlError: it refuses.
@@ -35,6 +53,7 @@ async def man_station(data_dir: Path, site: Site) -> None:
         for person in PEOPLE:
             held = certificate if set(person["roles"]) & set(CERTIFIED) else []
             await gateway.ask("person.add", "local", site=site.site, certificates=held, **person)
+        await gateway.ask("roster.plan", "local", cells=roster_of(site, site.station, wall_ms()))
         for number in (1, 2):
             who = {"person": number, "proof": "pin", "post": site.station.posts[0].id}
             await gateway.ask("shift.sign_on", "local", site=site.site, **who)
