@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,7 +146,14 @@ def test_an_accepted_risk_stays_listed_takes_nothing_and_counts_again_when_it_ex
 def test_a_risk_is_refused_when_it_has_no_end_or_no_reason(town: Stations, args: dict[str, object], text: str) -> None:
     """No risk is accepted for ever, for nothing, or where there is nothing to accept."""
     until_ms = town.now_ms + int(str(args.pop("until_days", 5))) * DAY_MS
-    given = {"site": "shuiye", "rule": LOW[0], "subject": LOW[1], "reason": "known", "until_ms": until_ms, **args}
+    given: dict[str, Any] = {
+        "site": "shuiye",
+        "rule": LOW[0],
+        "subject": LOW[1],
+        "reason": "known",
+        "until_ms": until_ms,
+        **args,
+    }
     with pytest.raises(ControlError, match=text):
         town.ask("risk.accept", **given)
 
@@ -153,7 +161,7 @@ def test_a_risk_is_refused_when_it_has_no_end_or_no_reason(town: Stations, args:
 def test_a_withdrawn_risk_counts_at_once(town: Stations) -> None:
     """Who accepted it may think better of it."""
     _low(town)
-    args = {"rule": LOW[0], "subject": LOW[1], "reason": "known", "until_ms": town.now_ms + DAY_MS}
+    args: dict[str, Any] = {"rule": LOW[0], "subject": LOW[1], "reason": "known", "until_ms": town.now_ms + DAY_MS}
     risk = town.ask("risk.accept", site="shuiye", **args)
     with pytest.raises(ControlError, match="accepted already"):
         town.ask("risk.accept", site="shuiye", **args)

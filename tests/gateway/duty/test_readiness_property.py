@@ -128,7 +128,12 @@ class Town(Stations):
             elif what == "accept" and alarms:
                 alarm = alarms[which % len(alarms)]
                 until_ms = self.now_ms + 400_000
-                args = {"rule": alarm.rule, "subject": alarm.subject, "reason": "known", "until_ms": until_ms}
+                args: dict[str, Any] = {
+                    "rule": alarm.rule,
+                    "subject": alarm.subject,
+                    "reason": "known",
+                    "until_ms": until_ms,
+                }
                 self.ask("risk.accept", site="shuiye", **args)
             elif what == "drill":
                 self.ask("drill.open", site="shuiye", scope=["*"], until_ms=self.now_ms + 300_000, reason="drill")
