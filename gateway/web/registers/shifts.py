@@ -334,6 +334,8 @@ def _items(items: list[dict[str, Any]], web: Web, texts: Texts) -> list[ItemRow]
     return [_item(msgspec.convert(item, Item), web, texts) for item in items]
 
 
+STATES = {"duty_check": "check", "hazard": "hazard_state", "notice": "notice_state"}
+"""Families of the words for the states of what is handed over."""
 LINKS = {"alarm": "/alarms/{}", "incident": "/incidents/{}", "hazard": "/hazards/{}", "drill": "/drills/{}"}
 
 
@@ -344,7 +346,9 @@ def _item(item: Item, web: Web, texts: Texts) -> ItemRow:
     if item.kind == "alarm":
         rule = web.inventory.rules.get(item.more)
         more = rule.title.get(texts.language) if rule is not None else item.more
-    elif item.kind == "duty_check":
+    elif item.kind in STATES:
+        more = texts.word(STATES[item.kind], item.more)
+    if item.kind == "duty_check":
         title = origin_text(item.what, texts)
     link = LINKS[item.kind].format(item.key) if item.kind in LINKS else ""
     if item.hold:
