@@ -57,7 +57,7 @@ def report(world: World, **more: Any) -> int:
 
 def assign(world: World, number: int = 1, **more: Any) -> Any:
     """It is to be fixed within three days."""
-    given = {"id": number, "owner": "li", "measure": "clear it", "days": 3} | more
+    given: dict[str, Any] = {"id": number, "owner": "li", "measure": "clear it", "days": 3, **more}
     return world.ask("hazard.assign", **given)
 
 
