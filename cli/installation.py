@@ -178,7 +178,7 @@ def _write_configuration(
         },
         "history": plan.history,
         "notify": _notify(plan),
-        "web": {"port": web_port},
+        "web": {"port": web_port, "report_form": {"open": True}},
     }  # fmt: skip
     for name, content in (("agent", agent), ("gateway", gateway)):
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False), "utf-8")
