@@ -42,10 +42,10 @@ def test_somebody_at_two_posts_is_refused_and_told_of_when_accepted(staff: Staff
 
 
 def test_roster_gap_shows_when_its_shift_comes_within_a_week(staff: Staff) -> None:
-    """A full roster that ends: the first shift without people is told of seven days before it begins."""
+    """A full roster that ends: the first shift without people is told of seven days before it begins, ten minutes later."""
     people = [staff.add() for _ in range(9)]
     staff.fill([people[0:2], people[2:4], people[4:6]], people[6:9], days=range(-1, 9))
     first = shifts_of_day(staff.station(), staff.zone(), staff.today() + timedelta(days=9))[0]
     staff.world.wait(48 * HOUR_MS)
     (raised,) = [a.raised_ms for a in staff.world.open if (a.rule, a.site, a.active) == ("roster-gap", "shuiye", True)]
-    assert raised == first.from_ms - HORIZON_MS + 1
+    assert raised == first.from_ms - HORIZON_MS + 1 + 600_000

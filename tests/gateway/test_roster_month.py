@@ -179,6 +179,8 @@ class Month:
         )
 
     def check(self) -> None:
+        # A gap is told of once it has stood for ten minutes.
+        self.staff.world.wait(600_000)
         for site in SITES:
             word = self.known.word(site, self.now_h)
             assert (self.staff.said("roster", site), self.staff.said("certificate_days", site)) == (
