@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from contract.site import Site
 from contract.station import Station
 from gateway.app import wall_ms
-from gateway.control.client import SOCKET, ControlClient
+from gateway.control.client import SOCKET, ControlClient, ControlError
 from gateway.duty.roster_check import shifts_between
 
 PEOPLE: tuple[dict[str, Any], ...] = (
@@ -26,6 +26,7 @@ CERTIFIED = ("attendant", "leader")
 UNTIL = date(2099, 12, 31)
 CREWS = ([1, 2], [3, 5])
 """Numbers of the certified."""
+TRIES = 50
 PLANNED_MS = 14 * 86_400_000
 
 
@@ -58,6 +59,17 @@ async def man_station(data_dir: Path, site: Site) -> None:
             who = {"person": number, "proof": "pin", "post": site.station.posts[0].id}
             await gateway.ask("shift.sign_on", "local", site=site.site, **who)
         for side, number in (("new", 1), ("old", 3)):
-            seen = (await gateway.ask("handover.look", "local", site=site.site))["seen"]
-            who = {"person": number, "proof": "pin", "side": side, "seen": seen}
-            await gateway.ask("handover.sign", "local", site=site.site, **who)
+            await _sign(gateway, site.site, {"person": number, "proof": "pin", "side": side})
+
+
+async def _sign(gateway: ControlClient, site: str, who: dict[str, Any]) -> None:
+    """Sign what the sheet says. While devices report for the first time it changes as it is looked at."""
+    for tries_left in reversed(range(TRIES)):
+        seen = (await gateway.ask("handover.look", "local", site=site))["seen"]
+        try:
+            await gateway.ask("handover.sign", "local", site=site, seen=seen, **who)
+        except ControlError as exc:
+            if exc.problem.code != "conflict" or not tries_left:
+                raise
+        else:
+            return
