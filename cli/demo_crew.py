@@ -69,7 +69,7 @@ async def _sign(gateway: ControlClient, site: str, who: dict[str, Any]) -> None:
         try:
             await gateway.ask("handover.sign", "local", site=site, seen=seen, **who)
         except ControlError as exc:
-            if exc.problem.code != "conflict" or not tries_left:
+            if exc.code != "conflict" or not tries_left:
                 raise
         else:
             return
