@@ -41,7 +41,7 @@ async def test_a_round_is_walked_with_a_thumb_when_the_page_is_loaded_anew_in_be
             await _sign_in(page, "duty", NEW)
             await page.goto(scanned)  # what the camera does
             await page.get_by_role("button", name="大厅巡查").click()
-            await expect(page.locator("h1")).to_contain_text("1. ")
+            await expect(page.locator("h1")).to_contain_text("1. ", timeout=WAIT_MS)
             for label in await page.locator(".tick .choice span").all():
                 box = await label.bounding_box()
                 assert box is not None
@@ -56,8 +56,8 @@ async def test_a_round_is_walked_with_a_thumb_when_the_page_is_loaded_anew_in_be
             await page.get_by_role("button", name="保存结果").click()
             await expect(page.locator(".seen-finding")).to_contain_text("纸箱挡住", timeout=WAIT_MS)
             await page.reload()
-            await expect(page.locator(".bar-row b")).to_have_text("1/2")
-            await expect(page.locator(".seen-finding img")).to_have_js_property("complete", True)
+            await expect(page.locator(".bar-row b")).to_have_text("1/2", timeout=WAIT_MS)
+            await expect(page.locator(".seen-finding img")).to_have_js_property("complete", True, timeout=WAIT_MS)
             assert await page.evaluate(OVERFLOW) <= 0
             await page.get_by_role("link", name="填写", exact=True).click()
             await page.get_by_text("正常", exact=True).click()

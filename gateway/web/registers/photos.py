@@ -30,7 +30,7 @@ router = APIRouter()
 FOLDER = "photos"
 BYTES = 8 * 1024 * 1024
 """Largest upload; a phone's photo is three to six megabytes."""
-PIXELS = {"JPEG": 64_000_000, "PNG": 16_000_000, "WEBP": 16_000_000}
+PIXELS = {"JPEG": 50_000_000, "PNG": 16_000_000, "WEBP": 16_000_000}
 """Formats taken, and the most pixels of each. A JPEG is decoded small at once; the others whole, 4 bytes a pixel."""
 EDGE_PX = 1600
 QUALITY = 80
@@ -99,8 +99,8 @@ def shrink(data: bytes) -> bytes:
             if image.width * image.height > PIXELS[image.format or ""]:
                 raise Refused(422, msgid("The photo has too many pixels. Take it with fewer."))
             image.draft("RGB", (EDGE_PX, EDGE_PX))  # a JPEG is decoded at a fraction of its size
+            image.thumbnail((EDGE_PX, EDGE_PX))
             upright = ImageOps.exif_transpose(image).convert("RGB")
-        upright.thumbnail((EDGE_PX, EDGE_PX))
         bare = Image.new("RGB", upright.size)
         bare.paste(upright)
         kept = io.BytesIO()
