@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from gateway.notify.texts import Facts
+
 
 class Call(NamedTuple):
     """The people of a station are told of a fire elsewhere, by the chain that fires of their own site go by.
@@ -20,6 +22,12 @@ class Call(NamedTuple):
     since_ms: int
     text: str = ""
     """What somebody saw and where, in their words."""
+
+    def facts(self) -> Facts:
+        """What the message speaks of."""
+        device = self.subject.split("/")[1] if "/" in self.subject else None
+        told = (self.alarm or 0, self.rule, self.subject, self.site, device, "fire", self.since_ms)
+        return Facts(*told, active=True, text=self.text)
 
 
 class End(NamedTuple):

@@ -69,6 +69,17 @@ class Escalation(msgspec.Struct):
     called: str | None = None
     """The site whose people are called to a fire elsewhere."""
 
+    @property
+    def about(self) -> list[int]:
+        """The alarm a message is about; none where somebody saw the fire."""
+        return [self.facts.id] if self.facts.id else []
+
+    def shift(self, by_ms: int) -> None:
+        """Move every time that lies ahead, and the begin, by as much as the clock was set."""
+        self.began_ms += by_ms
+        self.next_ms = None if self.next_ms is None else self.next_ms + by_ms
+        self.repeat_ms = None if self.repeat_ms is None else self.repeat_ms + by_ms
+
 
 class Box(msgspec.Struct):
     """What a person may still be sent about faults, and when the next message goes out."""

@@ -102,11 +102,7 @@ class Planner:
         if isinstance(ask, Call):
             chain = self._settings.chain_for("fire", ask.called)
             if row is None and chain is not None:
-                device = ask.subject.split("/")[1] if "/" in ask.subject else None
-                facts = Facts(
-                    ask.alarm or 0, ask.rule, ask.subject, ask.site, device, "fire", ask.since_ms, True, text=ask.text
-                )  # fmt: skip
-                row = Escalation(facts, chain.id, "fire", now_ms, told={}, waiting={}, called=ask.called)
+                row = Escalation(ask.facts(), chain.id, "fire", now_ms, told={}, waiting={}, called=ask.called)
                 row.repeat_ms = None if chain.repeat_s is None else now_ms + round(chain.repeat_s * 1000)
                 self._running[ask.number] = self._fresh[ask.number] = row
         elif row is not None and ask.over_ms is None:
@@ -231,10 +227,9 @@ class Planner:
             return
         for old in row.told.get(person_id, []):
             self._plans.stops.append((old, "a later message says the same"))
-        if row.called is not None and kind != "repeat":
-            kind = "call"
+        kind = "call" if row.called is not None and kind != "repeat" else kind
         message = self._writer.one(row.facts, kind)
-        row.told[person_id] = self._send(person, "fire", kind, row.facts.severity, _about(row), message, now_ms)
+        row.told[person_id] = self._send(person, "fire", kind, row.facts.severity, row.about, message, now_ms)
 
     def _tell_late(self, number: int, row: Escalation, now_ms: int) -> None:
         """It was over before it was known: recorded, told without haste, never repeated."""
@@ -291,7 +286,7 @@ class Planner:
             self._plans.limits += [(old, until_ms) for old in ids]
             if (person := self._people.get(person_id)) is not None:
                 message = self._writer.one(row.facts, "clear")
-                self._send(person, "fire", "clear", row.facts.severity, _about(row), message, now_ms, until_ms, ids)
+                self._send(person, "fire", "clear", row.facts.severity, row.about, message, now_ms, until_ms, ids)
         self._forget(number, row)
 
     # --- faults: gathered, merged, within a budget ---------------------------------------------------------------
@@ -418,10 +413,7 @@ class Planner:
             heapq.heappush(self._heap, (row.next_ms, number))
 
     def _box(self, person_id: str, now_ms: int) -> Box:
-        box = self._boxes.get(person_id)
-        if box is None:
-            box = self._boxes[person_id] = Box(None, float(self._settings.budget.burst), now_ms)
-        return box
+        return self._boxes.setdefault(person_id, Box(None, float(self._settings.budget.burst), now_ms))
 
     @property
     def _refill_ms(self) -> int:
@@ -436,12 +428,12 @@ class Planner:
     def _keep_sane(self, row: Escalation, now_ms: int) -> None:
         """A clock that was set back while the gateway was down must not put a step off by that much."""
         if row.began_ms > now_ms + BACK_MS:
-            _shift(row, now_ms - row.began_ms)
+            row.shift(now_ms - row.began_ms)
 
     def _shift(self, by_ms: int) -> None:
         self._heap = []
         for number, row in self._running.items():
-            _shift(row, by_ms)
+            row.shift(by_ms)
             self._schedule(number, row)
             self._save(number, row)
         for person, box in self._boxes.items():
@@ -454,16 +446,5 @@ def _pages(alarm: AlarmView) -> bool:
     return alarm.active and alarm.state == "unacknowledged" and alarm.hold is None
 
 
-def _about(row: Escalation) -> list[int]:
-    """The alarm a message is about; none where somebody saw the fire."""
-    return [row.facts.id] if row.facts.id else []
-
-
 def _step_ms(chain: Chain, row: Escalation) -> int:
     return row.began_ms + round(chain.steps[row.step].after_s * 1000)
-
-
-def _shift(row: Escalation, by_ms: int) -> None:
-    row.began_ms += by_ms
-    row.next_ms = None if row.next_ms is None else row.next_ms + by_ms
-    row.repeat_ms = None if row.repeat_ms is None else row.repeat_ms + by_ms
