@@ -25,7 +25,7 @@ from gateway.ledger.changes import Changes
 from gateway.ledger.entries import Pen, entries, load_entries
 from gateway.ledger.upgrade import prepare
 from gateway.work.completion import SlotState, completion, did_rounds, slots
-from gateway.work.patrols import Patrols
+from gateway.work.patrols import ADOPTED, Patrols
 from gateway.work.plans import PLAN, specs_of, windows
 from gateway.work.routes import ROUND, Answer
 
@@ -205,10 +205,10 @@ def naive_states(owed: list[tuple[int, int]], walks: list[Walk], now: int) -> li
 class Desk:
     """A register on a ledger in memory, driven by its own due times and by people."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, *sites: Site) -> None:
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
         prepare(self.connection, Path("memory"))
-        self.installation = Installation({"s": case.site}, {}, LIBRARY)
+        self.installation = Installation({site.site: site for site in sites}, {}, LIBRARY)
         self.said: list[tuple[int, float]] = []
         self.restart()
 
@@ -278,7 +278,7 @@ def test_overdue_and_completion_are_those_of_a_simulation_that_looks_again_and_a
         begun = case.begin_ms + rng.randrange(DAYS * DAY_MIN) * MIN_MS
         walks.append(Walk(begun, min(begun + rng.choice((0, 5, 30, 150, 700)) * MIN_MS, end_ms), rng.random() < 0.7))
     walks.sort()
-    desk = Desk(case)
+    desk = Desk(case.site)
     desk.turn(case.begin_ms)
     steps = [step for n, walk in enumerate(walks, 1) for step in walk_it(desk, walk, n)]
     for at_ms, act in sorted(steps, key=lambda step: step[0]):
@@ -338,3 +338,23 @@ def _training(cycle: str) -> Site:
     )
     made._library = LIBRARY
     return made
+
+
+def test_a_citys_plans_come_into_force_in_portions_when_the_gateway_first_knows_them() -> None:
+    """No alarm waits behind all of them; the turns follow each other at once until every plan is in force."""
+    title = {"zh": "查", "en": "p"}
+    stops = [{"id": "a", "title": title}]
+    plans = [{"id": f"p{n}", "title": title, "kind": "patrol", "cycle": "daily", "stops": stops} for n in range(40)]
+    line = {"id": "l", "kind": "modbus_tcp", "host": "h", "devices": [{"id": "d", "profile": "hydrant-municipal"}]}
+    sites = []
+    for n in range(ADOPTED // 40 + 1):
+        agents = [{"id": "e", "lines": [line]}]
+        sites.append(Site.model_validate({"site": f"s{n}", "title": title, "patrols": plans, "agents": agents}))
+        sites[-1]._library = LIBRARY
+    desk = Desk(*sites)
+    desk.turn(1000)
+    assert (len(list(entries(desk.connection, PLAN))), desk.patrols.next_due_ms()) == (ADOPTED, 0)
+    desk.turn(1001)
+    assert len(list(entries(desk.connection, PLAN))) == ADOPTED + 40
+    assert (desk.patrols.next_due_ms() or 0) > 1001
+    assert len(desk.patrols.plans("s0")) == 40
