@@ -38,7 +38,7 @@ class Hazards(Register):
         self._by_alarm: dict[tuple[str, str], int] = {}
         """(rule, subject) -> the hazard at hand that stands on it."""
         self._same: dict[tuple[str, str, str], int] = {}
-        """(site, subject, text) -> the hazard at hand that was reported so."""
+        """(site, subject or place, text) -> the hazard at hand that was reported so."""
         self._active: dict[int, AlarmView] = {}
         self._blind: dict[str, set[int]] = {}
         """site/device, site/line-ID or site/agent -> active alarms that say its data cannot be relied on."""
@@ -125,7 +125,7 @@ class Hazards(Register):
             photo: its hash in the photo store. alarm_id: the active alarm it stands on.
         """
         alarm = self._active.get(alarm_id) if alarm_id is not None else None
-        known = self._known(alarm, site, subject, text)
+        known = self._known(alarm, _words(site, source, subject or place, text))
         if known is not None:
             return self._see(pen, known, by)
         now_ms = pen.now_ms
@@ -183,11 +183,11 @@ class Hazards(Register):
         changed = change(r.settle(hazard, pen.now_ms))
         return self._keep(pen, r.settle(changed, pen.now_ms, moved=True), verb, actor, **detail)
 
-    def _known(self, alarm: AlarmView | None, site: str, subject: str, text: str) -> Hazard | None:
+    def _known(self, alarm: AlarmView | None, words: tuple[str, str, str] | None) -> Hazard | None:
         if alarm is not None:
             number = self._by_alarm.get((alarm.rule, alarm.subject))
         else:
-            number = self._same.get((site, subject, text)) if subject else None
+            number = None if words is None else self._same.get(words)
         return None if number is None else self._sheet.rows.get(number)
 
     def _see(self, pen: Pen, hazard: Hazard, by: str) -> Hazard:
@@ -362,16 +362,16 @@ class Hazards(Register):
         return row
 
     def _index(self, row: Hazard) -> None:
-        alarm, words = (row.rule, row.subject), (row.site, row.subject, row.text)
+        alarm, words = (row.rule, row.subject), _words(row.site, row.source, row.subject or row.place, row.text)
         if row.state in ("filed", "dismissed"):
             if self._by_alarm.get(alarm) == row.id:
                 del self._by_alarm[alarm]
-            if self._same.get(words) == row.id:
+            if words is not None and self._same.get(words) == row.id:
                 del self._same[words]
         else:
             if row.rule:
                 self._by_alarm[alarm] = row.id
-            if row.subject and row.text:
+            if words is not None:
                 self._same[words] = row.id
         if row.receipt and row.state != "filed":
             self._receipts[row.receipt] = row.id
@@ -392,6 +392,11 @@ class Hazards(Register):
 def _own(alarm: AlarmView) -> bool:
     """What the registers say themselves is no hazard: it would make another of itself."""
     return alarm.device == REGISTER_DEVICE
+
+
+def _words(site: str, source: str, where: str, text: str) -> tuple[str, str, str] | None:
+    """By what a hazard is known again; None where the words may mean two things: they do not say where it is."""
+    return (site, where, text) if text and (where or source == "equipment") else None
 
 
 def _node(alarm: AlarmView) -> str:

@@ -220,8 +220,11 @@ def test_what_is_late_is_said_and_an_extension_ends_it(world: World) -> None:
 def test_the_same_words_about_the_same_thing_are_one_hazard(world: World) -> None:
     """A patrol that finds it every two hours finds it again."""
     for _ in range(3):
-        report(world, subject="shuiye/hydrant-01")
-    assert [row.seen for row in world.state.registers.hazards.open()] == [3]
+        report(world, subject="shuiye/hydrant-01", place="")
+        report(world, place="stair 3")
+    for _ in range(2):
+        report(world, place="")  # who knows where
+    assert [row.seen for row in world.state.registers.hazards.open()] == [3, 3, 1, 1]
 
 
 def test_a_report_of_the_public_counts_only_when_a_person_took_it_on(world: World) -> None:
