@@ -120,7 +120,10 @@ class DutyChecks(Register):
         self._asked = Sheet(ASKED, saved)
         self._secret = derive(secret, "duty-checks")
         self._watched: dict[str, Watched] = {}
+        self._done = {row.site: row for row in self._asked.rows.values()}
         self._next: dict[str, tuple[int, int, int]] = {}
+        self._fresh: set[str] = set()
+        """Stations of which nothing was said or drawn since they were installed."""
         self._due_ms: int | None = None
 
     @property
@@ -145,7 +148,8 @@ class DutyChecks(Register):
             if site.station is not None
         }
         self._next = {}
-        self._due_ms = 0 if self._watched else self._find_due()
+        self._fresh = set(self._watched)
+        self._due_ms = self._find_due()
 
     def next_due_ms(self) -> int | None:
         """When a check comes, its time is over, or a missed one leaves the screens."""
@@ -184,21 +188,25 @@ class DutyChecks(Register):
 
     def advance(self, pen: Pen) -> None:
         """Let time pass up to now."""
+        if self._due_ms is None or self._due_ms > pen.now_ms:
+            return
         for check in list(self.shown.values()):
             until_ms = ends_ms(check)
             if check.state == OPEN and until_ms <= pen.now_ms:
                 self._note(pen, msgspec.structs.replace(check, state=UNANSWERED), UNANSWERED)
             if until_ms + SHOWN_MS <= pen.now_ms:
                 self._note(pen, msgspec.structs.replace(check, state=MISSED), MISSED)
-        for site in self._watched:
+        due = {site for site, found in self._next.items() if found[0] <= pen.now_ms}
+        for site in sorted(due | self._fresh):
             self._ask_own(pen, site)
             self._say(pen, site)
+        self._fresh = set()
         self._due_ms = self._find_due()
 
     # --- our own -------------------------------------------------------------------------------------------------
 
     def _ask_own(self, pen: Pen, site: str) -> None:
-        done = next((row for row in self._asked.rows.values() if row.site == site), None)
+        done = self._done.get(site)
         if done is None:
             # Nobody asks for the time before this station was known.
             number = self._asked.take_id()
@@ -223,6 +231,8 @@ class DutyChecks(Register):
             self._note(pen, row, "skip" if is_late else "ask")
             done = pen.write(self._asked, msgspec.structs.replace(done, from_ms=at_ms, last_ms=at_ms), "go_on")
             found = self._draw_next(site, done)
+        self._done[site] = done
+        self._next.pop(site, None)
         if found is not None:
             self._next[site] = found
 
@@ -257,6 +267,8 @@ class DutyChecks(Register):
         return check
 
     def _find_due(self) -> int | None:
+        if self._fresh:
+            return 0
         dues = [found[0] for found in self._next.values()]
         dues += [ends_ms(check) + (0 if check.state == OPEN else SHOWN_MS) for check in self.shown.values()]
         return min(dues, default=None)
