@@ -25,6 +25,7 @@ RETURN_MS = 15_000
 """After its cause is over, what it explained has at least this long to come back by itself."""
 KEPT = 8
 """Past spans of an alarm that outlive a restart."""
+_OF_DEVICE = frozenset({"device"})
 FINDINGS = 10_000
 """Findings kept of a rule; the oldest go first."""
 
@@ -51,6 +52,8 @@ class Causes:
         self._looking: dict[str, list[Watch]] = {}
         self._inhibited: dict[str, list[Watch]] = {}
         self._named: frozenset[str] = frozenset()
+        self._scopes: dict[tuple[str, str, str], frozenset[str]] = {}
+        """Of a rule (id, version) that looks at a rule; read once, they are asked at every move of its alarms."""
 
     def set_rules(self, rules: Iterable[Rule]) -> None:
         """Know which rules are named by others."""
@@ -59,7 +62,7 @@ class Causes:
             named.update(inhibit.rule for inhibit in rule.inhibit_by)
             named.update(name for leaf in rule.leaves() if isinstance(leaf, AlarmIs) for name in leaf.rules)
         self._named = frozenset(named)
-        self._looking, self._inhibited = {}, {}
+        self._looking, self._inhibited, self._scopes = {}, {}, {}
         self._standings.keep_only(named)
 
     def follow(self, watch: Watch) -> None:
@@ -155,10 +158,23 @@ class Causes:
             # One that is behind may come to wait or to be up only when its own time has come that far.
             if watch.waits or watch.is_up or watch.course.is_behind:
                 self._progress.schedule(watch, at_ms, REVIEW)
+        its = None if standing.device is None else self._world.devices.get((standing.site, standing.device))
         for watch in self._looking.get(rule, ()):
-            scopes = {leaf.scope for leaf in watch.rule.leaves() if isinstance(leaf, AlarmIs) and rule in leaf.rules}
+            scopes = self._scopes_of(watch, rule)
+            is_elsewhere = its is not None and watch.device is not its and watch.group is None
+            if is_elsewhere and scopes == _OF_DEVICE and watch.subject != standing.subject:
+                continue  # as `_is_within` would say, of every other device of a city
             if any(self._is_within(scope, watch, standing.site, standing.device, standing.subject) for scope in scopes):
                 self._progress.schedule(watch, at_ms, LOOK)
+
+    def _scopes_of(self, watch: Watch, rule: str) -> frozenset[str]:
+        """The scopes within which the watch looks at alarms of a rule."""
+        key = (watch.rule.id, watch.version, rule)
+        scopes = self._scopes.get(key)
+        if scopes is None:
+            leaves = (leaf for leaf in watch.rule.leaves() if isinstance(leaf, AlarmIs) and rule in leaf.rules)
+            scopes = self._scopes[key] = frozenset(leaf.scope for leaf in leaves)
+        return scopes
 
     def _is_within(self, scope: str, watch: Watch, site: str, device: str | None, subject: str) -> bool:
         if site != watch.site:
