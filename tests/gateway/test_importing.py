@@ -137,8 +137,10 @@ def test_a_workbook_that_grows_beyond_all_measure_is_refused_unread() -> None:
     bomb = repack(good, "xl/worksheets/sheet1.xml", b"<worksheet>" + b" " * (50 * 1024 * 1024))
     assert len(bomb) < 100_000
     assert [f.want for f in read(bomb)[1]] == ["size"]
-    laughs = b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;">]><sst>&c;</sst>'
-    assert [f.want for f in read(repack(good, "xl/workbook.xml", laughs))[1]] == ["file"]
+    sheet = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData><row r="1">'
+    sheet += '<c r="A1" t="inlineStr"><is><t>姓名&e;</t></is></c></row></sheetData></worksheet>'.encode()
+    laughs = b'<!DOCTYPE worksheet [<!ENTITY e " ">]>' + sheet
+    assert [f.want for f in read(repack(good, "xl/worksheets/sheet1.xml", laughs))[1]] == ["file"]
     many = io.BytesIO()
     with zipfile.ZipFile(many, "w") as parts:
         for number in range(600):
