@@ -233,6 +233,11 @@ def load_grid(path: Path | None, sites: Mapping[str, tuple[Path, Site]]) -> Grid
         for a, area in enumerate(areas):
             where = (*here, "areas", a)
             once("area", area.id, at(*where, "id"))
+            site = known.get(area.id)
+            if site is not None and site.area not in {inner.id for inner in area.all()}:
+                problems.append(
+                    f"{at(*where, 'id')}: got {area.id!r}, which is a site elsewhere. Name the area otherwise."
+                )
             if above is not None and AREA_KINDS.index(area.kind) <= AREA_KINDS.index(above.kind):
                 narrower = ", ".join(AREA_KINDS[AREA_KINDS.index(above.kind) + 1 :]) or "none"
                 problems.append(

@@ -31,6 +31,8 @@ from gateway.turn import Turn
 
 KINDS = {"duty": "duty_check"}
 """Rows of registers that commands name otherwise."""
+CALLED = frozenset({"incident.answer", "incident.depart", "incident.arrive"})
+"""What a station enters that was called to a fire elsewhere."""
 
 
 def execute(ask: Ask, turn: Turn, loaded: Any = None) -> Any:
@@ -60,8 +62,17 @@ def _check_area(ask: Ask, turn: Turn, loaded: Any) -> None:
     grid = turn.state.installation.grid
     mine = grid.sites_of(area) | grid.below(area)
     for what, site in _named_sites(ask, turn, loaded):
-        if site not in mine:
+        if site not in mine and not _is_of_called(ask, turn, mine):
             raise refuse("not_found", f"{what}: got nothing of area {area!r}, which is all you may see.")
+
+
+def _is_of_called(ask: Ask, turn: Turn, mine: frozenset[str]) -> bool:
+    """Whether a station of theirs was called to a fire elsewhere, and it is the station they speak for."""
+    station, number = ask.args.get("station"), ask.args.get("id")
+    if ask.op not in CALLED or station not in mine or not isinstance(number, int):
+        return False
+    row = turn.state.registers.incidents.sheet.rows.get(number)
+    return row is not None and any(crew.site == station for crew in row.calls)
 
 
 def _named_sites(ask: Ask, turn: Turn, loaded: Any) -> Iterator[tuple[str, str]]:

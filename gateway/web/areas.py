@@ -53,7 +53,8 @@ def picture_within(whole: Picture, sites: frozenset[str], now_ms: Callable[[], i
         if check.site in sites:
             made.duty.apply(msgspec.to_builtins(check))
     made.entries = {
-        kind: {n: row for n, row in rows.items() if mine(str(row["site"]))} for kind, rows in whole.entries.items()
+        kind: {n: row for n, row in rows.items() if mine(str(row["site"])) or _is_called(row, sites)}
+        for kind, rows in whole.entries.items()
     }
     standing, kept = whole.standing, made.standing
     kept.drills = {n: row for n, row in standing.drills.items() if mine(row.site)}
@@ -65,6 +66,11 @@ def picture_within(whole: Picture, sites: frozenset[str], now_ms: Callable[[], i
     made.snapshots, made.changes = whole.snapshots, whole.changes
     made.connected, made.since_ms = whole.connected, whole.since_ms
     return made
+
+
+def _is_called(row: dict[str, Any], sites: frozenset[str]) -> bool:
+    """Whether a station of these sites was called to this incident elsewhere."""
+    return any(crew["site"] in sites for crew in row.get("calls", ()))
 
 
 def _is_of(target: str, sites: frozenset[str]) -> bool:
@@ -144,7 +150,9 @@ class AreaLedger(WebLedger):
 
     def entry(self, kind: Kind[E], entry_id: int) -> E | None:
         found = super().entry(kind, entry_id)
-        return found if found is not None and found.site in self._sites else None
+        if found is None or found.site in self._sites or _is_called(msgspec.to_builtins(found), self._sites):
+            return found
+        return None
 
     def messages(self, limit: int = 100, before: int | None = None) -> list[Message]:
         found = super().messages(limit, before)

@@ -103,6 +103,7 @@ def test_a_distance_is_that_of_the_earth_when_it_crosses_the_date_line() -> None
     ("old", "new", "said"),
     [
         ("id: yindu", "id: anyang", r"grid.yaml:7: areas\[0\]\.areas\[0\]\.id: got 'anyang' again"),
+        ("id: harbour", "id: west", r"grid.yaml:17: .*id: got 'west', which is a site elsewhere"),
         ("id: noodles", "id: market", r"grid.yaml:16: .*units\[1\]\.id: got 'market' again"),
         ("kind: street", "kind: city", r"grid.yaml:12: .*kind: got city within the district 'yindu', want one of: str"),
         ("site: east", "site: moon", r"grid.yaml:15: .*site: got 'moon', want one of east, port, west"),

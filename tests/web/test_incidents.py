@@ -141,6 +141,7 @@ async def test_a_user_of_one_area_sees_and_does_what_lies_there_only(tmp_path: P
         ]
         for path, body in tries:
             assert (await desk.post(path, json=body, headers=csrf)).status_code == 404, path
+        await see_what_they_are_called_to(desk, admin)
         assert await devices(desk) == {"shuiye"}
         assert {a["site"] for a in (await desk.get("/api/v1/alarms")).json()} <= {"shuiye", "system"}
         assert [site["site"] for site in (await desk.get("/api/v1/sites")).json()] == ["shuiye"]
@@ -152,6 +153,18 @@ async def test_a_user_of_one_area_sees_and_does_what_lies_there_only(tmp_path: P
         await admin.submit("/grid", "/grid/users", name="duty", area="")
         assert await first_heartbeat(desk) == [alarm["id"]]
         assert await devices(desk) == {"shuiye", "east", "port", "hill"}
+
+
+async def see_what_they_are_called_to(desk: Browser, admin: Browser) -> None:
+    """The fire of another area, once their station is called there: they read it and answer for themselves."""
+    csrf, other = {"X-CSRF-Token": await desk.csrf()}, {"X-CSRF-Token": await admin.csrf()}
+    path = "/api/v1/incidents/1/steps"
+    assert (await admin.post(path, json={"step": "confirm"}, headers=other)).status_code == 200
+    assert (await desk.get("/incidents/1")).status_code == 200
+    assert [row["id"] for row in (await desk.get("/api/v1/incidents")).json()] == [1]
+    assert (await desk.post(path, json={"step": "answer", "station": "shuiye"}, headers=csrf)).status_code == 200
+    for body in ({"step": "answer", "station": "port"}, {"step": "note", "text": "x"}, {"step": "close"}):
+        assert (await desk.post(path, json=body, headers=csrf)).status_code == 404, body
 
 
 async def step(browser: Browser, name: str, **fields: str) -> None:
