@@ -98,6 +98,9 @@ def _rule(rule: Rule, texts: Texts, titles: Mapping[str, Text]) -> Iterator[str]
     limits = ", ".join(f"`{key}` {value:g}" for key, value in changeable(rule))
     if limits:
         yield from (f"Limits: {limits}.", "")
+    if rule.readiness is not None:
+        points = f", {rule.readiness.points:g} points" if rule.readiness.points else ""
+        yield from (f"Readiness while it stands: `{rule.readiness.state}`{points}.", "")
     yield from (f"Basis: {rule.basis.en}", "", f"依据：{rule.basis.zh}", "")
     for n, step in enumerate(rule.advice, 1):
         yield f"{n}. {step.en} {step.zh}"
