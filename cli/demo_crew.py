@@ -42,7 +42,7 @@ def roster_of(site: Site, station: Station, now_ms: int) -> list[dict[str, Any]]
 
 
 async def man_station(data_dir: Path, site: Site) -> None:
-    """Add the people, plan two weeks, and hand over to the first two; the leader is the witness.
+    """Add the people, plan two weeks, tick the equipment, and hand over to the first two; the leader is the witness.
 
     Raises:
         RetryLater: the gateway is away. ControlError: it refuses.
@@ -55,6 +55,8 @@ async def man_station(data_dir: Path, site: Site) -> None:
             held = certificate if set(person["roles"]) & set(CERTIFIED) else []
             await gateway.ask("person.add", "local", site=site.site, certificates=held, **person)
         await gateway.ask("roster.plan", "local", cells=roster_of(site, site.station, wall_ms()))
+        for item in site.station.equipment:
+            await gateway.ask("equipment.tick", "local", site=site.site, item=item.id, count=item.count, result="ok")
         for number in (1, 2):
             who = {"person": number, "proof": "pin", "post": site.station.posts[0].id}
             await gateway.ask("shift.sign_on", "local", site=site.site, **who)

@@ -74,7 +74,8 @@ class Inventory:
         )
 
     def _own(self, site: Site, own: OwnDevice) -> Device:
-        named = self.agent_title(site.site, own.agent)
+        # What the gateway keeps of a site is no agent's.
+        named = own.profile.title if own.agent == GATEWAY_DEVICE else self.agent_title(site.site, own.agent)
         if own.profile.category == "line":
             line = own.device.removeprefix("line-")
             named = Text(zh=f"{named.zh} · 线路 {line}", en=f"{named.en} · line {line}")
