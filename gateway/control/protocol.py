@@ -164,7 +164,7 @@ class Snapshot(msgspec.Struct, kw_only=True):
     proofs: {target, state, hop, via, asked_ms, answered_ms, judged_ms, sent_ms, receipt_ms, done_ms, proven_ms, tries};
     notices: {ways: [{person, name, channel, kind, state, pending, last_sent_ms, since_ms, error}], failing, pending};
     duty_checks: open ones and those nobody answered within the last hour: {id, site, origin, asked_ms, until_ms, state,
-    answered_ms, answered_by};
+    answered_ms, answered_by, person, proof};
     entries: open rows of registers, by kind.
     """
 

@@ -370,6 +370,7 @@ class DutyCheckAnswer(Answer):
     id: int
     site: str
     origin: str = Field(examples=["centre/city"])
+    """A monitoring centre, or `station`: the gateway itself."""
     asked_ms: int
     until_ms: int
     """To be answered by then."""
@@ -377,6 +378,10 @@ class DutyCheckAnswer(Answer):
     """open, answered, unanswered or late (answered after its time)."""
     answered_ms: int | None
     answered_by: str | None
+    person: int | None = None
+    """Number of the person who answered, where that was proven."""
+    proof: str | None = None
+    """login, pin or qr."""
 
 
 class CentreAnswer(Answer):
