@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,9 @@ async def test_a_flood_is_refused_and_what_was_accepted_is_kept(tmp_path: Path, 
         assert "address" in {a.text.partition("came from this ")[2][:7] for a in answers[30:]}
         state = [(await anyone.get(a.headers["location"])).status_code for a in answers[:20]]
         assert state == [200] * 20
+    with closing(WebLedger(tmp_path / "d" / FILE)) as ledger:
+        told = [json.loads(row.detail) for row in ledger.audit(limit=500) if row.action == "report.refused"]
+    assert told == [{"counts": {"total": 10, "address": 10}}]
 
 
 def test_a_printed_link_is_not_closed_by_a_flood_without_one() -> None:
