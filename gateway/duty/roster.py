@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable
 from datetime import date
 from zoneinfo import ZoneInfo
@@ -40,8 +41,8 @@ class Roster(Register):
         self._again: set[str] = set()
         """Sites to be judged in this turn."""
         self._due_ms: dict[str, int] = {}
-        self._judged: Pen | None = None
-        """The turn in which some were judged."""
+        self._judged: weakref.ref[Pen] | None = None
+        """The turn in which some were judged; what it writes is not kept alive for that."""
 
     def sheets(self) -> Iterable[Sheet[RosterDay]]:
         """Its rows."""
@@ -60,9 +61,9 @@ class Roster(Register):
 
     def advance(self, pen: Pen) -> None:
         """Put away the days that are over, and judge the sites where something changed."""
-        if pen is self._judged:
+        if self._judged is not None and self._judged() is pen:
             return
-        self._judged = pen
+        self._judged = weakref.ref(pen)
         self._again |= {site for site, due_ms in self._due_ms.items() if due_ms <= pen.now_ms}
         # All stations of a city change shifts at the same moment: those that are left have the next turn.
         for site in sorted(self._again)[:AT_ONCE]:
