@@ -179,9 +179,7 @@ class WorkingState:
             for point, slot in self.engine.values()
             if slot.received_ms and point.split("/")[1] == REGISTER_DEVICE
         }
-        self.registers = Registers(
-            saved.entries, saved.secret, installation, said, Freshness(self.engine, self.agents)
-        )
+        self.registers = Registers(saved.entries, saved.secret, installation, said, Freshness(self.engine, self.agents))
         tell_dates(self.engine, installation, saved.done)
         self.book.tell(self.engine)
         self.registers.restore(self.book.open.values(), saved.alive_ms, now_ms)
