@@ -160,10 +160,7 @@ class TransmitterLine:
                 self._recorder.record(reports)
         for way in set(self._ways.values()):
             self._send_again(way, now_s)
-        # Not before now: what it came with is answered first.
-        fresh, self._fresh = self._fresh, set()
-        for source in fresh:
-            self._greet(source, self._reports[source])
+        self._greet_fresh(set(self._fresh))
         for way in [way for way in self._streams if now_s - way.heard_s > IDLE_S]:
             way.close()
         await self._refused.settle()
@@ -191,7 +188,10 @@ class TransmitterLine:
             while data := await reader.read(READ_BYTES):
                 way.heard_s = self._monotonic()
                 self._take_all(way.session.feed(data, way.heard_s), way)
-                await self._owed.fewer(way, MOST_OWED)
+                fresh = {source for source in self._fresh if self._ways.get(source) is way}
+                # Nothing is asked of who has come before what it came with is answered.
+                await self._owed.fewer(way, 1 if fresh else MOST_OWED)
+                self._greet_fresh(fresh)
             self._take_all(way.session.finish(), way)
             await self._owed.fewer(way, 1)  # who has said all there is still wants to hear that it was taken
         finally:
@@ -262,6 +262,11 @@ class TransmitterLine:
         return report
 
     # --- questions -----------------------------------------------------------------------------------------------
+
+    def _greet_fresh(self, sources: set[bytes]) -> None:
+        for source in sources & self._fresh:
+            self._fresh.discard(source)
+            self._greet(source, self._reports[source])
 
     def _greet(self, source: bytes, report: TransmitterReport) -> None:
         """A transmitter that has come (again): set its clock if it is off, and read what was missed."""
