@@ -79,6 +79,17 @@ from gateway.web.texts import load_catalogues
 from rules.model import load_packs
 
 log = logging.getLogger(__name__)
+PAGES = (
+    auth_pages.router, pages.router, alarm_pages.router, drill_pages.router, duty_pages.router, report_pages.router,
+    receipt_pages.router, readiness.router, shifts.router,
+    staff_import.router,  # before /people/{person_id}
+    people.router, roster.router, equipment.router, incidents.router, patrols.router, photos.router, training.router,
+    hazards.router, report_form.router, grid.router, assessment.router,
+)  # fmt: skip
+APIS = (
+    api.router, api_actions.router, readiness_api.router, shifts_api.router, staff_api.router, incidents_api.router,
+    patrols_api.router, hazards_api.router, grid.api, assessment.api,
+)  # fmt: skip
 STOP_S = 3.0
 """How long open requests may take to end when the process stops."""
 
@@ -151,28 +162,10 @@ def create_app(
     )
     app.state.web = web
     app.state.keep_inventory = partial(_keep_inventory, web, changed, reload)
-    for module in (auth_pages, pages, alarm_pages, drill_pages, duty_pages, report_pages, receipt_pages):
-        app.include_router(module.router, include_in_schema=False)
-    app.include_router(shifts.router, include_in_schema=False)
-    for register in (patrols, photos, training, readiness, equipment):
-        app.include_router(register.router, include_in_schema=False)
-    app.include_router(staff_import.router, include_in_schema=False)  # before /people/{person_id}
-    app.include_router(people.router, include_in_schema=False)
-    app.include_router(roster.router, include_in_schema=False)
-    for module in (hazards, report_form):
-        app.include_router(module.router, include_in_schema=False)
-    for register in (incidents, grid, assessment):
-        app.include_router(register.router, include_in_schema=False)
-    app.include_router(api.router)
-    app.include_router(incidents_api.router)
-    app.include_router(grid.api)
-    app.include_router(assessment.api)
-    app.include_router(api_actions.router)
-    app.include_router(staff_api.router)
-    app.include_router(hazards_api.router)
-    app.include_router(readiness_api.router)
-    app.include_router(shifts_api.router)
-    app.include_router(patrols_api.router)
+    for router in PAGES:
+        app.include_router(router, include_in_schema=False)
+    for router in APIS:
+        app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     errors.install(app)
     app.add_middleware(BodyLimit)
