@@ -12,6 +12,7 @@ from contract.messages import Reading
 from gateway.ledger.mirror_source import InboxSource
 from gateway.ledger.reader import LedgerReader
 from gateway.ledger.store import FILE, Store
+from gateway.ledger.upgrade import VERSION
 from gateway.retention import Retention
 from tests.gateway.harness import FIRE, PRESSURE, START_MS, Clock, arrival, batch, open_bench, state, until
 
@@ -25,7 +26,7 @@ async def test_store_refuses_when_the_ledger_is_newer_than_the_program(tmp_path:
     with pytest.raises(StartError) as refused:
         async with Store(tmp_path):
             pass
-    assert str(refused.value) == f"{tmp_path / FILE}: got ledger version 99, want 2. Update this program."
+    assert str(refused.value) == f"{tmp_path / FILE}: got ledger version 99, want {VERSION}. Update this program."
 
 
 async def test_store_refuses_when_the_file_is_no_database(tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ async def test_nothing_is_kept_when_the_work_fails_half_way(tmp_path: Path) -> N
             await store.run(lambda connection: connection.execute("SELECT * FROM nowhere"))
         with LedgerReader(store.path) as reader:
             assert reader.meta("a") is None
-            assert reader.meta("schema") == "2"
+            assert reader.meta("schema") == str(VERSION)
 
 
 def test_reader_says_so_when_there_is_no_ledger(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ START_MS = 1_760_054_400_000  # 2025-10-10 08:00 in Shanghai
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    made = World(install(tmp_path, SITE + PATROLS), START_MS - HOUR_MS)
+    made = World(install(tmp_path, SITE + PATROLS, of_register=True), START_MS - HOUR_MS)
     made.wait(HOUR_MS)
     return made
 
@@ -178,7 +178,7 @@ def test_an_overdue_plan_stays_overdue_when_it_is_changed_and_ends_when_it_is_ta
     world.wait(2 * HOUR_MS)
     begun = world.ask("round.start", site="shuiye", plan="hall")
     (tmp_path / "b").mkdir()
-    world.installation = install(tmp_path / "b", SITE + PATROLS.replace("大厅", "前厅"))
+    world.installation = install(tmp_path / "b", SITE + PATROLS.replace("大厅", "前厅"), of_register=True)
     world.restart()
     world.turn()
     assert overdue(world) == 1
@@ -187,7 +187,7 @@ def test_an_overdue_plan_stays_overdue_when_it_is_changed_and_ends_when_it_is_ta
     assert plan is not None
     assert (plan.spec.zh, plan.owed_ms) == ("前厅防火巡查", START_MS + 2 * HOUR_MS)
     (tmp_path / "c").mkdir()
-    world.installation = install(tmp_path / "c", SITE)
+    world.installation = install(tmp_path / "c", SITE, of_register=True)
     world.restart()
     world.turn()
     assert overdue(world) == 0

@@ -27,8 +27,11 @@ from tests.gateway.harness import START_MS, arrival, batch, state, write_site
 HOUR_MS = 3_600_000
 
 
-def install(folder: Path, site: str | None = None) -> Installation:
-    """The small site with the rules that look at one point each: silence speaks in no story told here."""
+def install(folder: Path, site: str | None = None, *, of_register: bool = False) -> Installation:
+    """The small site with the rules that look at one point each: silence speaks in no story told here.
+
+    of_register: also those that judge what the gateway keeps of a site itself.
+    """
     path = write_site(folder)
     if site is not None:
         path.write_text(site, "utf-8")
@@ -36,7 +39,9 @@ def install(folder: Path, site: str | None = None) -> Installation:
     rules = {
         rule.id: rule
         for rule in found.rules.values()
-        if rule.when.kind in ("state", "threshold") and rule.id != "station-data-stale"
+        if rule.when.kind in ("state", "threshold")
+        and rule.id != "station-data-stale"
+        and (of_register or not rule.applies_to[0].startswith("register/"))
     }
     return Installation(found.sites, rules, found.library, found.grid)
 

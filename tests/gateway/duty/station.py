@@ -29,7 +29,7 @@ def make_station(
 ) -> World:
     """A world with the station; its people have the numbers 1, 2, ..., all certified. more: further lines of it."""
     folder.mkdir(exist_ok=True)
-    world = World(install(folder, SITE + STATION + more), now_ms)
+    world = World(install(folder, SITE + STATION + more, of_register=True), now_ms)
     world.connection.execute("UPDATE meta SET value = ? WHERE key = ?", (secret, SECRET))
     for number in range(1, people + 1):
         add_person(world, number)
