@@ -10,6 +10,7 @@ from contract.errors import ConfigError
 from rules.model import load_packs, with_limits
 
 RULES = load_packs()
+OF_EVERY_RULE = {"for_s", "clear_for_s", "readiness_state", "readiness_points"}
 PAGE = rules_page()
 
 
@@ -28,6 +29,6 @@ def test_limits_named_by_the_page_may_be_changed(rule: str) -> None:
     named = dict(changeable(RULES[rule]))
     for key, value in named.items():
         assert with_limits(RULES[rule], Limits.model_validate({key: value}), "here").id == rule
-    for key in sorted(set(Limits.model_fields) - set(named) - {"for_s", "clear_for_s"}):
+    for key in sorted(set(Limits.model_fields) - set(named) - OF_EVERY_RULE):
         with pytest.raises(ConfigError, match=f"here: got {key}, which . conditions"):
             with_limits(RULES[rule], Limits.model_validate({key: 1}), "here")
