@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import re
 import signal
 import sqlite3
 import stat
@@ -19,6 +20,7 @@ import pytest
 from contract.errors import RetryLater, StartError
 from contract.messages import LANES, Reading, digest, encode
 from contract.mqtt import MqttSettings
+from contract.site import REGISTER_DEVICE
 from contract.topics import DEFAULT_ROOT
 from gateway.app import open_gateway
 from gateway.control.client import SOCKET, ControlClient, ControlError
@@ -35,6 +37,8 @@ from tests.gateway.harness import FIRE, PRESSURE, arrival, batch, ledger, until,
 from tests.parts.mosquitto import Mosquitto
 
 KILLS = 5
+NO_EQUIPMENT = re.compile(rf"{OWN_DEVICE.pattern}|[^/]+/{REGISTER_DEVICE}/")
+"""What the system says of itself, and of what it keeps of a site."""
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +166,7 @@ async def test_picture_is_whole_when_the_gateway_was_killed_before_a_checkpoint(
         await gateway.listening()
         async with ControlClient(tmp_path / "data" / SOCKET) as client:
             snapshot = await anext(client.subscribe())
-        of_devices = {k: v for k, v in snapshot.data["values"].items() if not OWN_DEVICE.match(k)}
+        of_devices = {k: v for k, v in snapshot.data["values"].items() if not NO_EQUIPMENT.match(k)}
         assert of_devices == {
             f"shuiye/{PRESSURE}": [now_ms + 2, 152.0, "good"],
             f"shuiye/{FIRE}": [now_ms, "fire", "good"],
@@ -242,7 +246,7 @@ async def test_subscriber_sees_everything_committed_when_it_joins_at_any_time(
         async with ControlClient(socket) as second:
             late = second.subscribe()
             snapshot = await anext(late)
-            of_devices = {k: v for k, v in snapshot.data["values"].items() if not OWN_DEVICE.match(k)}
+            of_devices = {k: v for k, v in snapshot.data["values"].items() if not NO_EQUIPMENT.match(k)}
             assert of_devices == {f"shuiye/{FIRE}": [now_ms, "fire", "good"]}
             assert [alarm["id"] for alarm in snapshot.data["alarms"]] == [1]
             await first.ask("alarm.acknowledge", "王", alarm_id=1, note="")
