@@ -112,13 +112,13 @@ async def test_a_centre_is_answered_in_time_and_late_when_somebody_presses_the_b
                 await expect(missed).to_have_count(0)
                 await until(lambda: replies(centre) == 2)
     with LedgerReader(station.data_dir / FILE) as ledger:
-        done = [(row.action, row.actor) for row in ledger.audit() if row.action.startswith("duty.")]
+        done = [(row.action, row.actor) for row in ledger.audit() if row.action.startswith("duty_check.")]
     assert sorted(done) == [
-        ("duty.answered", "duty"),
-        ("duty.ask", "gateway"),
-        ("duty.ask", "gateway"),
-        ("duty.late", "duty"),
-        ("duty.unanswered", "gateway"),
+        ("duty_check.answered", "duty"),
+        ("duty_check.ask", "gateway"),
+        ("duty_check.ask", "gateway"),
+        ("duty_check.late", "duty"),
+        ("duty_check.unanswered", "gateway"),
     ]
 
 
