@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any, Self
 
@@ -94,8 +95,11 @@ class Network:
             self._solve()
 
     def _solve(self) -> None:
-        en.runH(self._project)
-        self._ahead_s = max(1, int(en.nextH(self._project)))
+        with warnings.catch_warnings():
+            # EPANET warns of nodes that run dry and pumps that cannot deliver: here these are what is simulated.
+            warnings.simplefilter("ignore")
+            en.runH(self._project)
+            self._ahead_s = max(1, int(en.nextH(self._project)))
 
     # --- what there is -------------------------------------------------------------------------------------------
 
@@ -129,8 +133,12 @@ class Network:
             self._holes.discard(node)
 
     def close_link(self, link: str, *, closed: bool = True) -> None:
-        """Close a pipe or switch off a pump, or the other way round."""
-        en.setlinkvalue(self._project, self._link(link), en.STATUS, en.CLOSED if closed else en.OPEN)
+        """Close a pipe or switch off a pump, or the other way round; the file's controls do not undo it."""
+        number = self._link(link)
+        for control in range(1, en.getcount(self._project, en.CONTROLCOUNT) + 1):
+            if en.getcontrol(self._project, control)[1] == number:
+                en.setcontrolenabled(self._project, control, en.FALSE if closed else en.TRUE)
+        en.setlinkvalue(self._project, number, en.STATUS, en.CLOSED if closed else en.OPEN)
 
     def scale_demand(self, factor: float) -> None:
         """All demands times this; 1 is an ordinary day."""

@@ -79,8 +79,14 @@ def test_the_works_stop_and_the_tower_carries_the_town_until_it_is_empty() -> No
     with Network() as network:
         for pump in ("PUMP1", "PUMP2"):
             network.close_link(pump)
+        network.advance(60)
+        full_m = network.level_m("TOWER")
         network.advance(1 * HOUR_S)
+        assert (network.flow_lps("PUMP1"), network.flow_lps("PUMP2")) == (0.0, 0.0)
         assert network.pressure_kpa("H06") > 200
+        assert network.level_m("TOWER") < full_m
+        network.advance(24 * HOUR_S)
+        assert network.pressure_kpa("H06") < 100
 
 
 def test_the_same_seedless_physics_gives_the_same_numbers() -> None:
