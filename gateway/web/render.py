@@ -27,6 +27,7 @@ from gateway.web.access import (
 )
 from gateway.web.context import THEME_COOKIE, Web, web_of
 from gateway.web.duty import duty_lines
+from gateway.web.navigation import place_of, sections_of
 from gateway.web.texts import Texts
 
 HERE = Path(__file__).parent
@@ -80,6 +81,8 @@ def page(request: Request, template: str, *, status: int = 200, fragment: str | 
     if person is None and not before and getattr(request.scope.get("route"), "path", "") not in COOKIELESS:
         before = fresh = new_token()
     theme = request.cookies.get(THEME_COOKIE)
+    sections = sections_of(person) if person else []
+    section, here_page = place_of(request.url.path, sections)
     name = fragment if fragment is not None and wants_fragment(request) else template
     html = web.pages.get_template(name).render(
         _=texts,
@@ -103,7 +106,9 @@ def page(request: Request, template: str, *, status: int = 200, fragment: str | 
         siren=web.picture.waiting_fires() if person else [],
         changes=web.picture.changes,
         here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
-        path=request.url.path,
+        sections=sections,
+        section=section,
+        here_page=here_page,
         script_texts={**script_texts(texts), "zone": web.settings.timezone},
         **values,
     )
