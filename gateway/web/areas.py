@@ -45,6 +45,8 @@ def picture_within(whole: Picture, sites: frozenset[str], now_ms: Callable[[], i
         return mine(name.partition("/")[0])
 
     made.values = {point: current for point, current in whole.values.items() if path(point)}
+    # By device, so what is of others is asked for by nobody; the rows made of them are the same for all.
+    made.names, made.versions, made.rows = whole.names, whole.versions, whole.rows
     made.alarms = {n: alarm for n, alarm in whole.alarms.items() if mine(alarm.site)}
     made.agents = {key: agent for key, agent in whole.agents.items() if mine(key[0])}
     made.unknown_devices = {key: row for key, row in whole.unknown_devices.items() if mine(key[0])}

@@ -31,6 +31,8 @@ from gateway.web.texts import Language, Texts, choose_language
 T = TypeVar("T")
 LANGUAGE_COOKIE = "weizhan_language"
 THEME_COOKIE = "weizhan_theme"
+MOST_NARROWED = 32
+"""Different sets of sites for which a context is kept."""
 
 
 @dataclass(kw_only=True)
@@ -54,6 +56,8 @@ class Web:
     receipts: Brake = field(default_factory=Brake)
     whole: Web | None = None
     """The context of all areas, where this is the one of a person of some; commands wait for its picture."""
+    narrowed: dict[frozenset[str], tuple[tuple[object, ...], Web]] = field(default_factory=dict)
+    """Contexts of people of some areas, with what they were made of."""
     decoding: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a photo is decoded: one at a time is in memory."""
     ended: set[str] = field(default_factory=set)
@@ -84,14 +88,22 @@ class Web:
         return grid.sites_of(person.area) | grid.below(person.area)
 
     def within(self, sites: frozenset[str]) -> Web:
-        """The context of these sites alone, as it is now."""
-        return dataclasses.replace(
-            self,
-            inventory=inventory_within(self.inventory, sites),
-            ledger=AreaLedger(self.ledger, sites),
-            picture=picture_within(self.picture, sites, self.now_ms),
-            whole=self,
-        )
+        """The context of these sites alone, as it is now; made anew once something moved."""
+        picture, inventory = self.picture, self.inventory
+        basis = (picture, picture.version, picture.since_ms, inventory, len(inventory.devices))
+        kept = self.narrowed.get(sites)
+        if kept is None or kept[0] != basis:
+            narrow = dataclasses.replace(
+                self,
+                inventory=inventory_within(inventory, sites),
+                ledger=AreaLedger(self.ledger, sites),
+                picture=picture_within(picture, sites, self.now_ms),
+                whole=self,
+            )
+            while len(self.narrowed) >= MOST_NARROWED:
+                del self.narrowed[next(iter(self.narrowed))]
+            kept = self.narrowed[sites] = (basis, narrow)
+        return kept[1]
 
     @property
     def all(self) -> Web:

@@ -41,7 +41,7 @@ class Device(NamedTuple):
         return f"{self.site}/{self.id}"
 
 
-@dataclass
+@dataclass(eq=False)
 class Inventory:
     """Sites, devices and rules by their names."""
 

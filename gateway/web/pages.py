@@ -9,7 +9,7 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import msgspec
-from fastapi import APIRouter, Form
+from fastapi import APIRouter, Form, Query
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -19,6 +19,7 @@ from gateway.web import decision, views
 from gateway.web.access import Refused
 from gateway.web.alarm_cards import alarm_card
 from gateway.web.context import Web, person_of, web_of
+from gateway.web.device_list import By, list_devices
 from gateway.web.inventory import Device
 from gateway.web.panel_events import latest_events
 from gateway.web.proofs import proof_line
@@ -58,7 +59,14 @@ async def board(request: Request) -> Response:
 
 
 @router.get("/devices")
-async def devices(request: Request, show: str = "all") -> Response:
+async def devices(
+    request: Request,
+    show: str = "all",
+    q: Annotated[str, Query(max_length=100)] = "",
+    agent: Annotated[str, Query(max_length=130)] = "",
+    by: By = "line",
+    n: Annotated[int, Query(ge=1, le=100_000)] = 1,
+) -> Response:
     """Every device with its points, then what is not known: unknown devices and refused messages."""
     web, texts = web_of(request), web_of(request).texts(request)
     await web.refresh_approvals()
@@ -71,8 +79,12 @@ async def devices(request: Request, show: str = "all") -> Response:
         request,
         "devices.html",
         fragment="_devices.html",
-        agents=agents,
-        own=_own_rows(web, texts, show),
+        agents=[(f"{each.site}/{each.agent}", each.title) for each in agents],
+        listed=list_devices(agents, words=q, only_attention=show == "attention", agent=agent, by=by, number=n),
+        own=_own_rows(web, texts, show) if not q and not agent and n == 1 else [],
+        q=q,
+        agent=agent,
+        by=by,
         site_titles={site: web.inventory.site_title(site).get(texts.language) for site in web.inventory.sites},
         show=show if show in ("all", "attention") else "all",
         unknown=unknown,

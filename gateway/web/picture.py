@@ -15,6 +15,7 @@ from contract.messages import Value
 from gateway.control.protocol import AgentView, AlarmView, Event, Snapshot
 from gateway.web.alarm_cards import WAITING, silent
 from gateway.web.duty import DutyScreen
+from gateway.web.kept_rows import KeptRows
 from gateway.web.printed import MOST, Told, place_told
 from gateway.web.standing import EVENTS, Standing
 
@@ -40,6 +41,13 @@ class Picture:
         self._now_ms = now_ms
         self._sink = sink
         self.values: dict[str, Current] = {}
+        self.names: dict[str, dict[str, None]] = {}
+        """site/device -> names of its points that reported, in the order of their first report."""
+        self.versions: dict[str, int] = {}
+        """site/device -> counts its readings: rows made of them are kept until it moves."""
+        self.rows = KeptRows()
+        self.version = 0
+        """Counts everything that was applied, readings too."""
         self.alarms: dict[int, AlarmView] = {}
         self.agents: dict[tuple[str, str], AgentView] = {}
         self.unknown_devices: dict[tuple[str, str], dict[str, Any]] = {}
@@ -66,6 +74,7 @@ class Picture:
 
     def apply(self, event: Event) -> None:
         """Take one event in and pass it on. Raises msgspec.ValidationError for one that does not fit the protocol."""
+        self.version += 1
         if event.event not in ("reading", "agent"):
             self.changes += 1
         if event.event == "snapshot":
@@ -135,7 +144,10 @@ class Picture:
 
     def _replace(self, snapshot: Snapshot) -> None:
         self.values = {point: Current(*row[:3]) for point, row in snapshot.values.items()}
+        self.names = {}
+        self.rows.clear()
         for point, current in self.values.items():
+            self._note(point)
             self._remember_place(point, current)
         self.alarms = {alarm.id: alarm for alarm in snapshot.alarms if alarm.state != "normal"}
         self.agents = {(agent.site, agent.agent): agent for agent in snapshot.agents}
@@ -181,8 +193,14 @@ class Picture:
     def _readings(self, rows: list[list[Any]]) -> None:
         for point, observed_ms, value, quality in rows:
             self.values[point] = current = Current(observed_ms, value, quality)
+            self._note(point)
             self._remember_place(point, current)
         self._sink("reading", rows)
+
+    def _note(self, point: str) -> None:
+        device, _, name = point.rpartition("/")
+        self.names.setdefault(device, {})[name] = None
+        self.versions[device] = self.versions.get(device, 0) + 1
 
     def _remember_place(self, point: str, current: Current) -> None:
         device, _, name = point.rpartition("/")

@@ -7,25 +7,29 @@ device answers, its agent is connected and the gateway answers.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from contract import quality as q
 from contract.panel import EVENT
 from contract.profile import BUILT_IN, HEALTH_POINTS, LINE_POINTS, LINE_PROFILE, ONLINE, Point
-from contract.site import SYSTEM_SITE, line_device
+from contract.site import line_device
 from contract.units import unit_of
-from gateway.web.alarm_cards import BROKER, SEVERITIES, AlarmCard, alarm_card, alarm_order, node_of
+from gateway.web.alarm_cards import SEVERITIES, AlarmCard, alarm_card, alarm_order, node_of
 from gateway.web.folding import Row, fold
 from gateway.web.inventory import Device, Inventory
 from gateway.web.panel_events import event_row
 from gateway.web.picture import Current, Picture
+from gateway.web.situation import Situation, agent_connected
 from gateway.web.texts import Texts
 
 Status = Literal["good", "uncertain", "test", "stale", "bad", "unknown", "out"]
 _WORST = ("unknown", "bad", "stale", "uncertain", "test", "good")
+_URGENT = (*_WORST, "out")
 MORE_FIRES = 6
 """Fires in one line each beside the two large ones; what is beyond stands on top of the alarm list."""
+MOST_TILES = 200
+"""Devices drawn one by one on the board; of more, those that need somebody."""
 STALE_FACTOR = 2
 """A value older than this many times the profile's longest silence is stale."""
 
@@ -87,6 +91,8 @@ class AgentRow:
     heard_ms: int | None
     waiting: int
     lines: list[tuple[str, str, list[DeviceRow]]]
+    more: int = 0
+    """Devices beyond those in `lines`; only the board leaves some out."""
 
 
 @dataclass(frozen=True)
@@ -151,11 +157,26 @@ def board(picture: Picture, inventory: Inventory, texts: Texts, now_ms: int) -> 
         rows=[row for row in folded if row.head.speaks],
         held=held,
         tests=fold([card for card in cards if card.is_drill]),
-        agents=agents,
+        agents=agents if len(rows) <= MOST_TILES else _most_urgent(agents),
         devices=devices,
         severities=Counter(card.severity for card in speaking if card.active),
         waiting=sum(card.waiting for card in speaking),
     )
+
+
+def _most_urgent(agents: list[AgentRow]) -> list[AgentRow]:
+    """Of a large station: the devices that need somebody, worst first up to MOST_TILES; the others are counted."""
+    speaking = [
+        row for agent in agents for _, _, rows in agent.lines for row in rows if row.severity or row.status != "good"
+    ]
+    speaking.sort(key=lambda row: (SEVERITIES.index(row.severity or "info"), _URGENT.index(row.status)))
+    shown = {row.key for row in speaking[:MOST_TILES]}
+    found = []
+    for agent in agents:
+        lines = [(line, kind, [row for row in rows if row.key in shown]) for line, kind, rows in agent.lines]
+        left = sum(len(rows) for _, _, rows in agent.lines) - sum(len(rows) for _, _, rows in lines)
+        found.append(replace(agent, lines=lines, more=left))
+    return found
 
 
 def _fires(cards: list[AlarmCard]) -> tuple[list[AlarmCard], list[AlarmCard]]:
@@ -184,22 +205,13 @@ def _headline(picture: Picture, cards: list[AlarmCard], devices: Counter[str], a
     return "warning" if "warning" in active else "normal"
 
 
-def agent_connected(picture: Picture, site: str, agent: str, now_ms: int) -> bool:
-    """Whether what an agent reports may be taken for the present."""
-    known = picture.agents.get((site, agent))
-    if known is None or not known.online or not picture.connected:
-        return False
-    heartbeat_s = known.state.get("heartbeat_s", 10.0) if isinstance(known.state, dict) else 10.0
-    return now_ms - known.heard_ms <= 3_000 * float(heartbeat_s) + 5_000
-
-
 def agent_rows(picture: Picture, inventory: Inventory, texts: Texts, now_ms: int) -> list[AgentRow]:
     """Every agent with its lines and devices, in the order of the site files."""
-    subjects = open_subjects(picture)
+    now = Situation(picture, now_ms)
     lines: dict[tuple[str, str], dict[tuple[str, str], list[DeviceRow]]] = {}
     for device in inventory.devices.values():
         place = lines.setdefault((device.site, device.agent), {})
-        row = device_row(device, picture, texts, now_ms, subjects)
+        row = device_row(device, picture, texts, now_ms, now)
         place.setdefault((device.line or "", device.line_kind or ""), []).append(row)
     rows = []
     for site, agent in inventory.agent_keys():
@@ -220,24 +232,31 @@ def agent_rows(picture: Picture, inventory: Inventory, texts: Texts, now_ms: int
     return rows
 
 
-def open_subjects(picture: Picture) -> dict[str, str]:
-    """subject -> worst severity of a real alarm whose condition holds."""
-    found: dict[str, str] = {}
-    for severity in reversed(SEVERITIES):
-        found.update(
-            (a.subject, severity)
-            for a in picture.alarms.values()
-            if a.active and a.severity == severity and a.hold != "drill"
-        )
-    return found
+def device_row(device: Device, picture: Picture, texts: Texts, now_ms: int, now: Situation | None = None) -> DeviceRow:
+    """A device: its worst point decides, and one cause above it overrides them all.
+
+    Rows are kept with the picture and made anew when something they are made of moved, or a value of theirs gets stale.
+    """
+    now = now or Situation(picture, now_ms)
+    about = now.subjects.get(device.key, {})
+    out = picture.standing.out_of_service.get(device.key) is not None
+    basis = (picture.versions.get(device.key, 0), now.cause(device), about, out, device.key in now.drilled)
+    kept: DeviceRow | None = picture.rows.find(texts.language, device, basis, now_ms)
+    if kept is None:
+        kept = _make_row(device, picture, texts, now_ms, now)
+        picture.rows.keep(texts.language, device, basis, now_ms, _stale_ms(device, kept), kept)
+    return kept
 
 
-def device_row(
-    device: Device, picture: Picture, texts: Texts, now_ms: int, subjects: dict[str, str] | None = None
-) -> DeviceRow:
-    """A device: its worst point decides, and one cause above it overrides them all."""
-    subjects = open_subjects(picture) if subjects is None else subjects
-    cause, node = _cause_above(device, picture, now_ms)
+def _stale_ms(device: Device, row: DeviceRow) -> int | None:
+    """When the first of its values that are fresh now is too old; None: never."""
+    fresh = [p.observed_ms for p in row.points if p.observed_ms is not None and p.status == "good" and not p.is_text]
+    return min(fresh) + int(STALE_FACTOR * device.profile.max_silence_s * 1000) if fresh else None
+
+
+def _make_row(device: Device, picture: Picture, texts: Texts, now_ms: int, now: Situation) -> DeviceRow:
+    subjects = now.subjects.get(device.key, {})
+    cause, node = now.cause(device)
     names = dict(device.points)
     if device.profile.is_listened_to or device.line is None:
         # Printed addresses, and what an approved device sends beyond its profile's default size.
@@ -256,7 +275,7 @@ def device_row(
     own: Status | None = None
     if picture.standing.out_of_service.get(device.key) is not None:
         own = "out"
-    elif status == "good" and cause is None and _in_drill(device, picture):
+    elif status == "good" and cause is None and device.key in now.drilled:
         own = "test"
     return DeviceRow(
         key=device.key,
@@ -278,7 +297,7 @@ def device_row(
 
 def health_rows(device: Device, picture: Picture, texts: Texts, now_ms: int) -> list[PointRow]:
     """How the agent sees a polled device and its line; empty until it said so for the first time."""
-    cause, _ = _cause_above(device, picture, now_ms)
+    cause, _ = Situation(picture, now_ms).cause(device)
     if cause in ("no_answer", "line_lost"):  # that it does not answer is what the figures are about
         cause = None
     places = [] if device.profile.modbus is None else [(device, HEALTH_POINTS)]
@@ -376,37 +395,6 @@ def judge(
     return "good", ""
 
 
-def _cause_above(device: Device, picture: Picture, now_ms: int) -> tuple[str | None, str | None]:
-    """Why nothing is known of a device, and the path of the node at fault; the highest one counts."""
-    if not picture.connected:
-        return "gateway_away", None
-    if device.site == SYSTEM_SITE:
-        return None, None
-    broker = picture.values.get(BROKER)
-    if broker is not None and broker.value is False:
-        return "broker_lost", "broker"
-    if not agent_connected(picture, device.site, device.agent, now_ms):
-        return "agent_lost", f"{device.site}/{device.agent}"
-    line = f"{device.site}/{line_device(device.line)}" if device.line else ""
-    if _offline(picture, line):
-        return "line_lost", line
-    return ("no_answer", device.key) if _offline(picture, device.key) else (None, None)
-
-
-def _offline(picture: Picture, node: str) -> bool:
-    online = picture.values.get(f"{node}/{ONLINE}") if node else None
-    return online is not None and online.value is False
-
-
-def _in_drill(device: Device, picture: Picture) -> bool:
-    """Whether a drill made an alarm of it that holds now: it works, and what it says is a test."""
-    head = device.key + "/"
-    return any(
-        a.hold == "drill" and a.active and (a.subject == device.key or a.subject.startswith(head))
-        for a in picture.alarms.values()
-    )
-
-
 def _reason(cause: str | None, worst: PointRow | None, own: Status | None, texts: Texts) -> str:
     if cause:
         return _cause_text(cause, texts)
@@ -422,11 +410,9 @@ def _cause_text(cause: str, texts: Texts) -> str:
 
 
 def _points_that_reported(device: Device, picture: Picture) -> dict[str, Point]:
-    head = device.key + "/"
     found = {}
-    for key in picture.values:
-        name = key[len(head) :] if key.startswith(head) else ""
-        point = device.profile.point(name) if name and name not in device.points and name not in BUILT_IN else None
+    for name in picture.names.get(device.key, ()):
+        point = device.profile.point(name) if name not in device.points and name not in BUILT_IN else None
         if point is not None:
             found[name] = point
     return found
