@@ -16,7 +16,6 @@ import json
 import logging
 import os
 import signal
-import time
 from collections.abc import Callable, Coroutine
 from importlib import metadata
 from pathlib import Path
@@ -37,6 +36,7 @@ from edge_agents.drivers.gb26875.line import TransmitterLine
 from edge_agents.foreign import report as foreign
 from edge_agents.line_builder import Kept, LineBuilder
 from edge_agents.outbox import Outbox
+from edge_agents.outside import REAL, Outside
 from edge_agents.recorder import KEPT, Recorder
 from edge_agents.reload import Diff, compare, lines_of
 from edge_agents.reporting import Reported, Reports, next_observed_ms
@@ -59,10 +59,19 @@ class Agent:
         settings: what to read and where to keep it.
         mqtt: the broker.
         clock: the time readings are given.
+        outside: what it touches of the world: broker, lines, time, chance.
     """
 
-    def __init__(self, settings: AgentSettings, mqtt: MqttSettings, clock: AgentClock | None = None) -> None:
+    def __init__(
+        self,
+        settings: AgentSettings,
+        mqtt: MqttSettings,
+        clock: AgentClock | None = None,
+        outside: Outside = REAL,
+    ) -> None:
         self._settings = settings
+        self._outside = outside
+        self._monotonic = outside.monotonic
         self._mqtt = mqtt
         self._clock = clock if clock is not None else AgentClock()
         self._now_ms = self._clock.now_ms
@@ -83,7 +92,7 @@ class Agent:
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(lock(settings.data_dir))
             self.outbox = await stack.enter_async_context(
-                Outbox(settings.data_dir, settings.outbox, self._now_ms, self._clock.stamp)
+                Outbox(settings.data_dir, settings.outbox, self._now_ms, self._clock.stamp, self._outside.new_name)
             )
             self.uplink = Uplink(
                 self._mqtt,
@@ -92,9 +101,11 @@ class Agent:
                 settings.resend_s,
                 self._take_request,
                 self._clock,
+                self._outside,
             )
-            self.recorder = Recorder(self.outbox, settings.seal_ms, settings.outbox.reserve_edges, self.uplink.wake)
-            self._builder = LineBuilder(settings, self.recorder, self._now_ms, self._clock.stepped_ms)
+            reserve = settings.outbox.reserve_edges
+            self.recorder = Recorder(self.outbox, settings.seal_ms, reserve, self.uplink.wake, self._monotonic)
+            self._builder = LineBuilder(settings, self.recorder, self._now_ms, self._clock.stepped_ms, self._outside)
             self._site, self._running = site.site, lines_of(site, entry)
             kept = await self._restore(site, entry)
             self.lines = [self._builder.build(site.site, placed, kept) for placed in self._running.values()]
@@ -127,13 +138,13 @@ class Agent:
     async def _supervise(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
         pause_s = RESTART_S[0]
         while True:
-            began_s = time.monotonic()
+            began_s = self._monotonic()
             try:
                 await run()
             except Exception:  # the supervisor: no fault of one part may end the others
                 log.exception("%s failed; starting it again", name)
             self.restarts += 1
-            if time.monotonic() - began_s > 60:
+            if self._monotonic() - began_s > 60:
                 pause_s = RESTART_S[0]
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, RESTART_S[1])
@@ -194,8 +205,8 @@ class Agent:
 
     async def _kept_now(self, site: Site, entry: AgentEntry) -> Kept:
         """What has been reported so far, once it is on disk; nothing while the disk takes nothing."""
-        until_s = time.monotonic() + KEPT_WITHIN_S
-        while self.recorder.alarms_waiting and time.monotonic() < until_s:  # noqa: ASYNC110  # no event; seconds at most
+        until_s = self._monotonic() + KEPT_WITHIN_S
+        while self.recorder.alarms_waiting and self._monotonic() < until_s:  # noqa: ASYNC110  # no event; seconds at most
             await asyncio.sleep(0.01)
         try:
             return await self._restore(site, entry)
@@ -272,9 +283,10 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
     Once is not enough: Python 3.11's `wait_for`, which pymodbus connects with, can swallow a cancellation that comes
     in the moment its work ends.
     """
-    pending, until_s = set(tasks), time.monotonic() + STOP_S
-    while pending and time.monotonic() < until_s:
-        for task in pending:
+    loop = asyncio.get_running_loop()
+    pending, until_s = set(tasks), loop.time() + STOP_S
+    while pending and loop.time() < until_s:
+        for task in [task for task in tasks if task in pending]:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=0.5)
     for task in pending:

@@ -10,7 +10,7 @@ from contract.panel import EVENT
 from contract.profile import Profile
 from contract.site import Gb26875Line, MqttLine, PanelSerialLine, PanelTcpLine, Placed, PrinterLine
 from edge_agents.bus.line import LineRules, ModbusLine, PolledDevice
-from edge_agents.bus.modbus import FrameCounters, ModbusPort, PolledLine
+from edge_agents.bus.modbus import FrameCounters, PolledLine
 from edge_agents.bus.mqtt import SensorLine, restored_sensor
 from edge_agents.bus.panel import PanelLine
 from edge_agents.bus.panel_line import new_panel_line
@@ -21,6 +21,7 @@ from edge_agents.drivers.modbus import ReadPlan, plan_reads
 from edge_agents.drivers.printer import PrinterDecoder
 from edge_agents.foreign import report as foreign
 from edge_agents.foreign.refused import RefusedFile
+from edge_agents.outside import REAL, Outside
 from edge_agents.panel_report import PanelReport
 from edge_agents.panel_table import TableReport
 from edge_agents.recorder import Recorder
@@ -51,6 +52,7 @@ class LineBuilder:
         settings: of the agent.
         recorder: takes what the lines report.
         now_ms: the agent's clock. stepped_ms: how far the wall clock was stepped from it.
+        outside: Modbus lines, time, chance.
     """
 
     def __init__(
@@ -59,11 +61,13 @@ class LineBuilder:
         recorder: Recorder,
         now_ms: Callable[[], int],
         stepped_ms: Callable[[], int | None] = lambda: 0,
+        outside: Outside = REAL,
     ) -> None:
         self._settings = settings
         self._recorder = recorder
         self._now_ms = now_ms
         self._stepped_ms = stepped_ms
+        self._outside = outside
         self._plans: dict[tuple[str, int | None], _Plan] = {}
 
     def build(self, site: str, placed: list[Placed], kept: Kept) -> AnyLine:
@@ -98,15 +102,17 @@ class LineBuilder:
             report.restore(kept.points)
             return ListeningLine(line, PrinterDecoder(profile.printer), report, recorder.record, self._now_ms)
         assert isinstance(line, PolledLine)
-        polled, frames = line, FrameCounters()
+        polled, frames, outside = line, FrameCounters(), self._outside
         return ModbusLine(
             line.id,
             [self._polled(device, kept) for device in placed],
-            lambda: ModbusPort(polled, counters=frames),
+            lambda: outside.new_port(polled, frames),
             recorder.record,
             self._now_ms,
+            outside.monotonic,
             rules=LineRules(line.retries, line.dead_share, self._settings.misses),
             frames=frames,
+            uniform=outside.uniform,
         )
 
     def change(self, line: AnyLine, change: DeviceChange) -> None:

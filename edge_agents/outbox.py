@@ -21,6 +21,7 @@ from contract.messages import LANES, Lane, Reading
 from edge_agents.clock import Stamp
 from edge_agents.outbox_file import OutboxFile
 from edge_agents.outbox_row import Held, Loss, Row
+from edge_agents.outside import random_name
 from edge_agents.salvage import replace_damaged
 from edge_agents.settings import OutboxSettings
 
@@ -47,6 +48,7 @@ class Outbox:
         settings: limits.
         now_ms: the agent's clock.
         stamp: of that clock; by default it is not known.
+        new_name: gives the name of a new epoch.
     """
 
     def __init__(
@@ -55,12 +57,13 @@ class Outbox:
         settings: OutboxSettings,
         now_ms: Callable[[], int],
         stamp: Stamp = Stamp(),  # noqa: B008  # immutable
+        new_name: Callable[[], str] = random_name,
     ) -> None:
         self._path = data_dir / FILE
         self._settings = settings
         self._now_ms = now_ms
-        self._stamp = stamp
-        self._file = OutboxFile(self._path, now_ms, stamp)
+        self._new_file = functools.partial(OutboxFile, self._path, now_ms, stamp, new_name)
+        self._file = self._new_file()
         self._thread: ThreadPoolExecutor | None = None
         self._waiting: list[_Append] = []
         self._flush: asyncio.Task[None] | None = None
@@ -176,7 +179,7 @@ class Outbox:
         self._file.close()
         self._file = replace_damaged(
             self._path,
-            lambda: OutboxFile(self._path, self._now_ms, self._stamp),
+            self._new_file,
             self._now_ms(),
             self._settings.batch_bytes,
         )

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import uuid
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ import msgspec
 from contract.messages import LANES, Gap, Lane, Reading, encode_readings
 from edge_agents.clock import Stamp
 from edge_agents.outbox_row import MAX_GAP_READINGS, MAX_GAPS, Held, Loss, Row, is_sound, merge_gaps, row_of
+from edge_agents.outside import random_name
 
 WINDOW_ROWS = 32
 """Rows at the head of a lane that may have been sent already; the uplink never sends beyond them."""
@@ -51,12 +51,20 @@ class OutboxFile:
         path: the file; made when absent.
         now_ms: the agent's clock.
         stamp: of that clock.
+        new_name: gives the name of a new epoch.
     """
 
-    def __init__(self, path: Path, now_ms: Callable[[], int], stamp: Stamp = Stamp()) -> None:  # noqa: B008  # immutable
+    def __init__(
+        self,
+        path: Path,
+        now_ms: Callable[[], int],
+        stamp: Stamp = Stamp(),  # noqa: B008  # immutable
+        new_name: Callable[[], str] = random_name,
+    ) -> None:
         self._path = path
         self._now_ms = now_ms
         self._stamp = stamp
+        self._new_name = new_name
         self._db: sqlite3.Connection | None = None
         self._rows: dict[Lane, int] = {}
         self.epoch = ""
@@ -222,7 +230,7 @@ class OutboxFile:
     def begin_epoch(self) -> None:
         """Give everything held new names under a new epoch: the gateway already has others under the old ones."""
         with self._transaction():
-            self._set_meta("epoch", uuid.uuid4().hex)
+            self._set_meta("epoch", self._new_name())
             for lane in LANES:
                 raw = self.db.execute("SELECT * FROM batch WHERE lane=? ORDER BY seq", (lane,)).fetchall()
                 self.db.execute("DELETE FROM batch WHERE lane=?", (lane,))
@@ -349,7 +357,7 @@ class OutboxFile:
             self._rows[lane] += change
 
     def _new_epoch(self) -> str:
-        epoch = uuid.uuid4().hex
+        epoch = self._new_name()
         self._set_meta("epoch", epoch)
         return epoch
 

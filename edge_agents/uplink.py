@@ -13,9 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import socket
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -51,6 +49,7 @@ from edge_agents.mqtt_client import (
 from edge_agents.outbox import Outbox
 from edge_agents.outbox_file import WINDOW_ROWS
 from edge_agents.outbox_row import Row
+from edge_agents.outside import REAL, Outside
 from edge_agents.window import SendWindow
 
 log = logging.getLogger(__name__)
@@ -76,7 +75,7 @@ class Uplink:
         resend_s: seconds without a receipt before sending again.
         on_request: called with each request of the gateway.
         clock: of the agent.
-        monotonic: seconds.
+        outside: the way to the broker, time, chance.
     """
 
     def __init__(
@@ -87,14 +86,15 @@ class Uplink:
         resend_s: float,
         on_request: Callable[[Request], None],
         clock: AgentClock,
-        monotonic: Callable[[], float] = time.monotonic,
+        outside: Outside = REAL,
     ) -> None:
         self._mqtt = mqtt
         self._identity = identity
         self._outbox = outbox
         self._on_request = on_request
         self._clock = clock
-        self._monotonic = monotonic
+        self._outside = outside
+        self._monotonic = outside.monotonic
         self._windows: dict[Lane, SendWindow] = {lane: SendWindow(WINDOW_ROWS, resend_s) for lane in LANES}
         self._wake: dict[Lane, asyncio.Event] = {lane: asyncio.Event() for lane in LANES}
         self._started_ms = 0
@@ -126,7 +126,7 @@ class Uplink:
                 self.is_connected = False
             if self._monotonic() - began_s > STABLE_S:
                 pause_s = BACKOFF_S[0]
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, no secret
+            await asyncio.sleep(pause_s * self._outside.uniform(0.5, 1.0))
             pause_s = min(pause_s * 2, BACKOFF_S[1])
 
     async def state(self, *, online: bool) -> AgentState:
@@ -190,7 +190,7 @@ class Uplink:
     async def _new_client(self) -> aiomqtt.Client:
         mqtt, who = self._mqtt, self._identity
         will = encode(await self.state(online=False))
-        return aiomqtt.Client(
+        return self._outside.new_client(
             mqtt.host,
             mqtt.port,
             username=mqtt.username,

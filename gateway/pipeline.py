@@ -68,6 +68,7 @@ class Pipeline:
         now_ms: wall clock, ms UTC.
         notify: whom to tell of alarms; None: nobody. planned: told of messages once they are durable; must not wait.
         own: what the gateway knows of itself; None: nothing.
+        monotonic: seconds. uniform: a number between two, for jitter.
     """
 
     def __init__(
@@ -84,6 +85,8 @@ class Pipeline:
         notify: NotifyParts | None = None,
         planned: Callable[[Plans], None] | None = None,
         own: OwnReadings | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._store = store
         self._installation = installation
@@ -96,6 +99,7 @@ class Pipeline:
         self._notify = notify
         self._planned = planned
         self._own = own
+        self._uniform = uniform
         self._alarm = Lane(settings.queue_messages, settings.queue_bytes)
         self._telemetry = Lane(settings.queue_messages, settings.queue_bytes)
         self._again: list[Arrival] = []
@@ -106,8 +110,8 @@ class Pipeline:
         self._urgent = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
-        self._rewinds = Rewinds(time.monotonic)
-        self._checkpoint = Checkpoint(settings.checkpoint_s, time.monotonic)
+        self._rewinds = Rewinds(monotonic)
+        self._checkpoint = Checkpoint(settings.checkpoint_s, monotonic)
         self._note: str | None = "gateway.start"
         self._state: WorkingState | None = None
         # The working state while it holds nothing but what was committed.
@@ -246,7 +250,7 @@ class Pipeline:
             if self._stopping:
                 return
             await self._reload()
-            await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))  # noqa: S311 # jitter, not a secret
+            await asyncio.sleep(pause_s * self._uniform(0.8, 1.2))
             pause_s = min(pause_s * 2, 5.0)
         with contextlib.suppress(RetryLater):
             await self._committed()

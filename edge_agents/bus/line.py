@@ -78,6 +78,7 @@ class ModbusLine:
         monotonic: seconds.
         rules: retries and limits.
         frames: what the ports count into.
+        uniform: a number between two, for jitter.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class ModbusLine:
         *,
         rules: LineRules | None = None,
         frames: FrameCounters | None = None,
+        uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.id = line_id
         self._devices = devices
@@ -99,6 +101,7 @@ class ModbusLine:
         self._record = record
         self._now_ms = now_ms
         self._monotonic = monotonic
+        self._uniform = uniform
         self._rules = rules if rules is not None else LineRules()
         self._wake = asyncio.Event()
         start_s = monotonic()
@@ -194,7 +197,7 @@ class ModbusLine:
                 port.close()
             if self._failures == 0:
                 pause_s = BACKOFF_S[0]
-            await asyncio.sleep(pause_s * random.uniform(0.75, 1.0))  # noqa: S311  # jitter, no secret
+            await asyncio.sleep(pause_s * self._uniform(0.75, 1.0))
             pause_s = min(pause_s * 2, BACKOFF_S[1])
 
     def _fail(self, why: str) -> None:

@@ -39,15 +39,33 @@ _log = logging.getLogger(__name__)
 _Key = tuple[str, str, str]
 
 
+def random_name() -> str:
+    """12 hex digits nobody else has."""
+    return uuid.uuid4().hex[:12]
+
+
 class Subscriber:
     """Connection actor. `async with` starts it; it connects when it can.
 
     Args:
         deliver: takes each message at once, without waiting.
+        uniform: a number between two, for jitter. new_client: as aiomqtt.Client. new_name: one no other client has.
     """
 
-    def __init__(self, settings: MqttSettings, deliver: Callable[[Arrival], bool], now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        settings: MqttSettings,
+        deliver: Callable[[Arrival], bool],
+        now_ms: Callable[[], int],
+        *,
+        uniform: Callable[[float, float], float] = random.uniform,
+        new_client: Callable[..., aiomqtt.Client] = aiomqtt.Client,
+        new_name: Callable[[], str] = random_name,
+    ) -> None:
         self._settings = settings
+        self._uniform = uniform
+        self._new_client = new_client
+        self._new_name = new_name
         self._deliver = deliver
         self._now_ms = now_ms
         self._receipts: dict[_Key, Receipt] = {}
@@ -100,17 +118,17 @@ class Subscriber:
                 down = True
             finally:
                 self.connected = False
-            await asyncio.sleep(pause_s * random.uniform(0.7, 1.3))  # noqa: S311 # jitter, not a secret
+            await asyncio.sleep(pause_s * self._uniform(0.7, 1.3))
             pause_s = min(pause_s * 2, BACKOFF_S[1])
 
     async def _session(self, where: str, was_down: bool) -> None:
         settings = self._settings
-        client = aiomqtt.Client(
+        client = self._new_client(
             settings.host,
             settings.port,
             username=settings.username,
             password=settings.password(),
-            identifier=settings.username or f"weizhan-gateway-{uuid.uuid4().hex[:12]}",
+            identifier=settings.username or f"weizhan-gateway-{self._new_name()}",
             keepalive=settings.keepalive_s,
             clean_session=True,
             timeout=10,

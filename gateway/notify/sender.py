@@ -37,6 +37,7 @@ LOOK_S = 30.0
 _log = logging.getLogger(__name__)
 Publish = Callable[[Event], bool]
 Proven = Callable[[str, str, str], Awaitable[None]]
+NewTarget = Callable[[ScreenChannel | AppriseChannel | WebhookChannel, NotifySettings, Person, Publish], Target]
 
 
 class ScreenTarget:
@@ -76,6 +77,7 @@ class Sender:
         publish: tells the screens of an event; False when nobody listens.
         proven: called with (token, `PERSON/CHANNEL`, hop) when a test of the path went out.
         now_ms: wall clock, ms UTC.
+        new_target: makes the way a channel describes. uniform: a number between two, for jitter.
 
     Raises:
         ConfigError: a secret cannot be read.
@@ -88,12 +90,17 @@ class Sender:
         publish: Publish,
         proven: Proven,
         now_ms: Callable[[], int],
+        *,
+        new_target: NewTarget = make_target,
+        uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._parts = parts
         self._store = store
         self._publish = publish
         self._proven = proven
         self._now_ms = now_ms
+        self._new_target = new_target
+        self.uniform = uniform
         self._workers: dict[tuple[str, str, Lane], _Worker] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.stopping = False
@@ -105,7 +112,7 @@ class Sender:
         if any(channel.kind == "apprise" for _, channel in channels_of(settings)):
             await asyncio.to_thread(prepare_apprise)
         targets = {
-            (person.id, channel.id): make_target(channel, settings, person, self._publish)
+            (person.id, channel.id): self._new_target(channel, settings, person, self._publish)
             for person in settings.people
             for channel in person.channels
         }
@@ -235,7 +242,7 @@ class _Worker:
             if notice is None or await self._send(notice):
                 pause_s = min(FIRST_PAUSE_S, self._sender.retry_s)
                 continue
-            wait_s = pause_s * random.uniform(0.7, 1.0)  # noqa: S311 # jitter, not a secret
+            wait_s = pause_s * self._sender.uniform(0.7, 1.0)
             pause_s = min(pause_s * 2, self._sender.retry_s)
             await self._pause(wait_s)
 

@@ -17,6 +17,11 @@ from gateway.notify.texts import Names, Writer
 from gateway.notify.ways import Ways
 
 
+def random_token() -> str:
+    """128 random bits, as text."""
+    return secrets.token_urlsafe(16)
+
+
 @dataclass(frozen=True, slots=True)
 class NotifyParts:
     """What outlives a working state: settings, the key of receipts, how the ways are doing."""
@@ -24,6 +29,8 @@ class NotifyParts:
     settings: NotifySettings
     key: bytes
     ways: Ways
+    new_token: Callable[[], str] = random_token
+    """Name of a test of the path that nobody can guess."""
 
 
 class SavedNotification(NamedTuple):
@@ -66,7 +73,7 @@ class Notification:
         self.parts = parts
         writer = Writer(names, parts.settings.time_zone)
         self.planner = Planner(parts.settings, writer)
-        self.proofs = Proofs(parts.settings, self.planner, writer, lambda: secrets.token_urlsafe(16))
+        self.proofs = Proofs(parts.settings, self.planner, writer, parts.new_token)
 
     def restore(self, saved: SavedNotification, alarms: Iterable[AlarmView], now_ms: int) -> None:
         """Go on where the ledger stands."""
