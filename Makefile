@@ -1,4 +1,4 @@
-# Verbs: setup demo test check fmt bench docs assets. Shell logic lives in deploy/parts.sh.
+# Verbs: setup demo test check fmt bench docs pictures assets. Shell logic lives in deploy/parts.sh.
 
 SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
@@ -10,7 +10,7 @@ VENV := .venv/.installed
 VENDOR := gateway/web/static/vendor/.fetched
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt bench docs assets
+.PHONY: help setup demo test check fmt bench docs pictures assets
 
 help: ## list the verbs
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -54,3 +54,6 @@ bench: setup ## measure durable readings per second and memory
 
 docs: $(VENV) ## generate docs/configuration.md, docs/profiles.md, docs/rules.md and deploy/weizhan.yaml
 	@$(BIN)/python docs/generate.py
+
+pictures: setup ## take the pictures of docs/design.md with Chromium
+	@$(BIN)/python docs/pictures.py

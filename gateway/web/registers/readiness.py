@@ -42,6 +42,16 @@ class RiskItem(NamedTuple):
     subject: str
 
 
+class Stretch(NamedTuple):
+    """A stretch of time of one level, as a bar. left, width: of 1,000 for the whole."""
+
+    level: str
+    left: float
+    width: float
+    from_ms: int
+    until_ms: int
+
+
 class StationNow(NamedTuple):
     """A station as the page shows it. level: unknown while the gateway does not answer; score: None while unknown."""
 
@@ -57,6 +67,8 @@ class StationNow(NamedTuple):
     covers: list[str]
     shares: list[tuple[str, float | None, int]]
     """(level, percent of the last thirty days, ms)."""
+    strip: list[Stretch]
+    """The last thirty days, drawn."""
 
 
 @router.get("/station")
@@ -131,6 +143,7 @@ async def station_now(web: Web, site: str, texts: Texts) -> StationNow:
         ],
         covers=[web.inventory.site_title(name).get(texts.language) for name in (known.covers if known else [])],
         shares=[(level, summary.percent(level), ms) for level, ms in summary.ms.items()],
+        strip=strip_of(account),
     )
 
 
@@ -142,6 +155,20 @@ async def account_since(web: Web, site: str, from_ms: int, until_ms: int | None 
     ready = await web.read(web.ledger.entries, READY, **span)
     taken = await web.read(web.ledger.entries, DEDUCTION, **span)
     return account_of(site, ready, taken, from_ms, until_ms)
+
+
+def strip_of(account: Account) -> list[Stretch]:
+    """The account's spans as bars, left to right; time without a record stays empty. Neighbours of a level are one."""
+    whole_ms = max(account.until_ms - account.from_ms, 1)
+    bars: list[Stretch] = []
+    for from_ms, until_ms, verdict in account.spans:
+        if bars and bars[-1].level == verdict.level and bars[-1].until_ms == from_ms:
+            from_ms = bars.pop().from_ms
+        # A stretch of seconds in a month is still to be seen.
+        width = max((until_ms - from_ms) / whole_ms * 1000, 1.5)
+        left = min((from_ms - account.from_ms) / whole_ms * 1000, 1000 - width)
+        bars.append(Stretch(verdict.level, round(left, 2), round(width, 2), from_ms, until_ms))
+    return bars
 
 
 def rows_of(web: Web, kind: str, site: str) -> list[dict[str, Any]]:
