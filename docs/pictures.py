@@ -31,7 +31,7 @@ from gateway.history.settings import EmbeddedSettings
 
 FOLDER = Path(__file__).parent / "pictures"
 SIZES = {"phone": (390, 844), "desk": (1280, 800), "wall": (1920, 1080)}
-PASSWORD = "a picture of 微站 is taken"
+PASSWORD = "a picture of 微站 is taken"  # noqa: S105 - of a station that lives as long as the pictures take
 DAY_MS = 86_400_000
 BURNING = "main .fire"
 """What the board shows while a fire holds."""
@@ -129,7 +129,7 @@ async def _shoot(browser: Browser, up: Installation, shot: Shot, people: dict[st
     await page.wait_for_timeout(1200)
     _keep(shot.name, await page.screenshot())
     await context.close()
-    print(f"pictures: {shot.name}", file=sys.stderr)
+    sys.stderr.write(f"pictures: {shot.name}\n")
 
 
 def _keep(name: str, png: bytes) -> None:
