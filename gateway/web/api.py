@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -18,6 +19,8 @@ from gateway.web.alarm_cards import SEVERITIES
 from gateway.web.commands import acknowledge
 from gateway.web.context import Web, person_of, web_of
 from gateway.web.inventory import Device
+from gateway.web.listing import Page, Turned, cut, newest
+from gateway.web.situation import Situation
 from gateway.web.texts import msgid
 from gateway.web.views import DeviceRow
 
@@ -82,26 +85,32 @@ async def status(request: Request) -> m.StatusAnswer:
 
 
 @router.get("/api/v1/sites", **_API)
-async def sites(request: Request) -> list[m.SiteAnswer]:
+async def sites(request: Request, turn: Turned) -> Page[m.SiteAnswer]:
     """Every station."""
     inventory = web_of(request).inventory
-    return [
+    part, after = cut(inventory.sites.values(), turn, lambda site: (site.site,))
+    counts = Counter(device.site for device in inventory.devices.values())
+    found = [
         m.SiteAnswer(
             site=site.site,
             title=site.title,
             agents=[agent.id for agent in site.agents],
-            devices=sum(device.site == site.site for device in inventory.devices.values()),
+            devices=counts[site.site],
         )
-        for site in inventory.sites.values()
+        for site in part
     ]
+    return Page(items=found, next=after)
 
 
 @router.get("/api/v1/devices", **_API)
-async def devices(request: Request, site: str | None = None) -> list[m.DeviceAnswer]:
-    """Every device with its last values."""
+async def devices(request: Request, turn: Turned, site: str | None = None) -> Page[m.DeviceAnswer]:
+    """Devices with their last values, in the order of site and id."""
     web = web_of(request)
     await web.refresh_approvals()
-    return [_device(request, web, d) for d in web.inventory.devices.values() if site in (None, d.site)]
+    wanted = [d for d in web.inventory.devices.values() if site in (None, d.site)]
+    part, after = cut(wanted, turn, lambda device: (device.site, device.id))
+    situation = Situation(web.picture, web.now_ms())
+    return Page(items=[_device(request, web, each, situation) for each in part], next=after)
 
 
 @router.get("/api/v1/devices/{site}/{device}", **_API)
@@ -113,36 +122,44 @@ async def device(request: Request, site: str, device: str) -> m.DeviceAnswer:
 
 
 @router.get("/api/v1/values", **_API)
-async def values(request: Request, point: Annotated[list[str], Query(max_length=1000)] = []) -> list[m.ValueAnswer]:  # noqa: B006  # FastAPI copies defaults
-    """Last values of the named points (`site/device/point`, repeated), or of all."""
-    web = web_of(request)
+async def values(
+    request: Request,
+    turn: Turned,
+    point: Annotated[list[str], Query(max_length=1000)] = [],  # noqa: B006  # FastAPI copies defaults
+) -> Page[m.ValueAnswer]:
+    """Last values of the named points (`site/device/point`, repeated), or of all, in the order of their names."""
+    web, texts = web_of(request), web_of(request).texts(request)
     await web.refresh_approvals()
-    wanted = {key.rpartition("/")[0] for key in point}
-    rows = [_device(request, web, d) for d in web.inventory.devices.values() if not point or d.key in wanted]
-    return [value for row in rows for value in row.values if not point or value.point in point]
+    names, of = frozenset(point), {key.rpartition("/")[0] for key in point}
+    devices = web.inventory.devices
+    known = devices.values() if not point else [devices[key] for key in of if key in devices]
+    situation = Situation(web.picture, web.now_ms())
+    rows = [row for each in known for row in views.device_row(each, web.picture, texts, web.now_ms(), situation).points]
+    part, after = cut((row for row in rows if not names or row.key in names), turn, lambda row: (row.key,))
+    return Page(items=[_value(web, row) for row in part], next=after)
 
 
 @router.get("/api/v1/alarms", **_API)
 async def alarms(
     request: Request,
+    turn: Turned,
     open: bool = True,  # noqa: A002  # name of the query parameter
     site: str | None = None,
     device: str | None = None,
     severity: str | None = None,
-    before: Annotated[int | None, Query(ge=1, description="Only ids below this: the next page.")] = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
-) -> list[m.AlarmAnswer]:
+) -> Page[m.AlarmAnswer]:
     """Open alarms, worst first; with open=false alarms of any age, newest first."""
     web = web_of(request)
     if not open:
-        terms = {"site": site, "device": device, "severity": severity, "before": before, "limit": limit}
-        return [alarm_answer(web, alarm) for alarm in await web.read(web.ledger.alarms, **terms)]
+        terms = {"site": site, "device": device, "severity": severity, "before": turn.before, "limit": turn.limit + 1}
+        rows, older = newest(await web.read(web.ledger.alarms, **terms), turn)
+        return Page(items=[alarm_answer(web, alarm) for alarm in rows], next=older)
     found = await web.read(web.ledger.open_alarms)
     cards = [
         a for a in found if site in (None, a.site) and device in (None, a.device) and severity in (None, a.severity)
     ]
-    cards.sort(key=lambda a: (SEVERITIES.index(a.severity), not a.active, -a.raised_ms))
-    return [alarm_answer(web, alarm) for alarm in cards[:limit]]
+    part, after = cut(cards, turn, lambda a: (SEVERITIES.index(a.severity), int(not a.active), -a.raised_ms, a.id))
+    return Page(items=[alarm_answer(web, alarm) for alarm in part], next=after)
 
 
 @router.get("/api/v1/alarms/{alarm_id}", **_API)
@@ -234,8 +251,8 @@ def _known(web: Web, key: str) -> Device:
     return found
 
 
-def _device(request: Request, web: Web, of: Device) -> m.DeviceAnswer:
-    row: DeviceRow = views.device_row(of, web.picture, web.texts(request), web.now_ms())
+def _device(request: Request, web: Web, of: Device, situation: Situation | None = None) -> m.DeviceAnswer:
+    row: DeviceRow = views.device_row(of, web.picture, web.texts(request), web.now_ms(), situation)
     return m.DeviceAnswer(
         site=of.site,
         device=of.id,

@@ -16,6 +16,7 @@ from gateway.web.access import Refused
 from gateway.web.api import PROBLEMS, alarm_answer
 from gateway.web.centres import centre_rows
 from gateway.web.context import person_of, web_of
+from gateway.web.listing import Page, Turned, cut, newest
 from gateway.web.rule_words import rule_words
 from gateway.web.texts import msgid
 
@@ -112,14 +113,15 @@ async def standing(request: Request) -> m.StandingAnswer:
 
 
 @router.get("/api/v1/rules", **_API)
-async def rules(request: Request) -> list[m.RuleAnswer]:
+async def rules(request: Request, turn: Turned) -> Page[m.RuleAnswer]:
     """Every rule in force, with its condition in words."""
     web, texts = web_of(request), web_of(request).texts(request)
     counts = await web.read(web.ledger.alarms_by_rule, web.now_ms() - MONTH_MS)
     since = {(row.id, row.version): row.first_ms for row in await web.read(web.ledger.rule_versions)}
     titles = {key: rule.title for key, rule in web.inventory.rules.items()}
     found = []
-    for rule in web.inventory.rules.values():
+    part, after = cut(web.inventory.rules.values(), turn, lambda rule: (rule.id,))
+    for rule in part:
         words = rule_words(rule, texts, web.inventory.point_names(rule, texts), titles)
         found.append(
             m.RuleAnswer(
@@ -135,7 +137,7 @@ async def rules(request: Request) -> list[m.RuleAnswer]:
                 alarms_30d=counts.get(rule.id, 0),
             )
         )
-    return found
+    return Page(items=found, next=after)
 
 
 @router.get("/api/v1/quality", **_API)
@@ -151,36 +153,37 @@ async def quality(
 
 
 @router.get("/api/v1/notices", **_API)
-async def notices(
-    request: Request,
-    before: Annotated[int | None, Query(ge=1)] = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
-) -> list[m.NoticeAnswer]:
+async def notices(request: Request, turn: Turned) -> Page[m.NoticeAnswer]:
     """Messages to people, newest first."""
     web = web_of(request)
-    return [m.NoticeAnswer(**row._asdict()) for row in await web.read(web.ledger.messages, limit, before)]
+    rows, after = newest(await web.read(web.ledger.messages, turn.limit + 1, turn.before), turn)
+    return Page(items=[m.NoticeAnswer(**row._asdict()) for row in rows], next=after)
 
 
 @router.get("/api/v1/proofs", **_API)
-async def proofs(request: Request) -> list[m.ProofAnswer]:
+async def proofs(request: Request, turn: Turned) -> Page[m.ProofAnswer]:
     """Every part of the alarm path that is tested."""
-    return [m.ProofAnswer.model_validate(row) for row in web_of(request).picture.proofs]
+    part, after = cut(web_of(request).picture.proofs, turn, lambda row: (str(row.get("target")),))
+    return Page(items=[m.ProofAnswer.model_validate(row) for row in part], next=after)
 
 
 @router.get("/api/v1/centres", **_API)
-async def centres(request: Request) -> list[m.CentreAnswer]:
+async def centres(request: Request, turn: Turned) -> Page[m.CentreAnswer]:
     """The way to each monitoring centre."""
     web = web_of(request)
     rows = centre_rows(web.picture, await web.read(web.ledger.waiting_upward))
-    return [m.CentreAnswer(centre=row.id, **{k: v for k, v in row._asdict().items() if k != "id"}) for row in rows]
+    part, after = cut(rows, turn, lambda row: (row.id,))
+    found = [m.CentreAnswer(centre=row.id, **{k: v for k, v in row._asdict().items() if k != "id"}) for row in part]
+    return Page(items=found, next=after)
 
 
 @router.get("/api/v1/duty-checks", **_API)
-async def duty_checks(request: Request) -> list[m.DutyCheckAnswer]:
+async def duty_checks(request: Request, turn: Turned) -> Page[m.DutyCheckAnswer]:
     """Duty checks that are open, and those of the last hour that nobody answered."""
     web = web_of(request)
-    found = web.picture.duty.waiting(web.now_ms())
-    return [m.DutyCheckAnswer.model_validate(msgspec.structs.asdict(check)) for check in found]
+    part, after = cut(web.picture.duty.waiting(web.now_ms()), turn, lambda check: (check.id,))
+    found = [m.DutyCheckAnswer.model_validate(msgspec.structs.asdict(check)) for check in part]
+    return Page(items=found, next=after)
 
 
 @router.post("/api/v1/duty-checks/{check_id}/answer", **_API)

@@ -248,11 +248,11 @@ async def test_the_api_does_what_the_pages_do(station: Station) -> None:
         assert await post("drills/1/close") == 200
         assert await post("path-receipt", token="12345678") == 200
         assert _args(station, "path.receipt") == [{"token": "12345678", "channel": "screen", "hop": "painted"}]
-        rules = {row["rule"]: row for row in (await browser.get("/api/v1/rules")).json()}
+        rules = {row["rule"]: row for row in (await browser.get("/api/v1/rules")).json()["items"]}
         assert rules["hydrant-pressure-low"]["alarms_30d"] == 1
         quality = (await browser.get("/api/v1/quality", params={"days": 1})).json()
         assert quality["rate"]["alarms"] == 1
-        assert (await browser.get("/api/v1/notices")).json() == []
+        assert (await browser.get("/api/v1/notices")).json()["items"] == []
         described = (await browser.get("/api/v1/openapi.json")).json()["paths"]
         assert "/api/v1/alarms/{alarm_id}/shelve" in described
 

@@ -112,14 +112,14 @@ async def test_an_answer_goes_to_the_gateway_once_with_who(station: Station) -> 
         assert "Duty check answered" in (await browser.get("/devices")).text
         assert (await browser.submit("/", f"/duty/{first}/answer")).status_code == 409
         token = {"X-CSRF-Token": await browser.csrf()}
-        waiting = (await wall.get("/api/v1/duty-checks")).json()
+        waiting = (await wall.get("/api/v1/duty-checks")).json()["items"]
         assert [(check["id"], check["state"]) for check in waiting] == [(second, "open"), (missed, "unanswered")]
         told = (await browser.post(f"/api/v1/duty-checks/{second}/answer", headers=token)).json()
         assert (told["state"], told["answered_by"]) == ("answered", "duty")
         told = (await browser.post(f"/api/v1/duty-checks/{missed}/answer", headers=token)).json()
         assert told["state"] == "late"
         assert (await browser.post("/api/v1/duty-checks/99/answer", headers=token)).status_code == 404
-        assert (await browser.get("/api/v1/duty-checks")).json() == []
+        assert (await browser.get("/api/v1/duty-checks")).json()["items"] == []
     asked = [(ask.actor, ask.args["id"]) for ask in station.asked if ask.op == "duty.answer"]
     assert asked == [("duty", n) for n in (first, first, second, missed, 99)]
 
@@ -150,7 +150,7 @@ async def test_each_centre_stands_on_the_page_of_the_ways_out(station: Station) 
             assert "not connected" in county
             assert "2 waiting" in county
             assert "denied by the centre: 2" in county
-            rows = (await browser.get("/api/v1/centres")).json()
+            rows = (await browser.get("/api/v1/centres")).json()["items"]
             assert [(row["centre"], row["connected"], row["waiting"]) for row in rows] == [
                 ("city", True, 0),
                 ("county", False, 2),
@@ -158,7 +158,7 @@ async def test_each_centre_stands_on_the_page_of_the_ways_out(station: Station) 
             assert rows[1]["oldest_ms"] == hour_ago
         while (await browser.get("/api/v1/status")).json()["connected"]:
             pass
-        rows = (await browser.get("/api/v1/centres")).json()
+        rows = (await browser.get("/api/v1/centres")).json()["items"]
         assert [(row["connected"], row["since_ms"], row["waiting"]) for row in rows] == [
             (None, None, 0),
             (None, None, 2),

@@ -108,7 +108,7 @@ async def test_a_hazard_goes_through_the_pages_from_report_to_signature(tmp_path
         assert await step(admin, step="close", note="seen") == 303
         row = (await admin.get("/api/v1/hazards/1")).json()
         assert (row["state"], row["row"]["order"]["money_fen"], row["is_open"]) == ("closed", 120_050, False)
-        actions = [line["action"] for line in (await admin.get("/api/v1/hazards/1/history")).json()]
+        actions = [line["action"] for line in (await admin.get("/api/v1/hazards/1/history")).json()["items"]]
         assert actions == [f"hazard.{verb}" for verb in ("find", "assign", "fix", "verify", "close")]
         counts = (await admin.get(f"/api/v1/hazard-counts?from_ms=0&until_ms={now_ms() + 1000}")).json()
         assert {k: counts[k] for k in ("before", "found", "closed", "after")} == {
@@ -141,7 +141,7 @@ async def test_the_api_reports_orders_and_extends(tmp_path: Path, free_port: int
         further = await post("/1/steps", step="extend", note="parts", until=str(day + timedelta(days=1)))
         assert further.json()["row"]["extensions"] == 1
         assert (await post("/7/steps", step="fix", note="x")).status_code == 404
-        listed = (await maintainer.get("/api/v1/hazards")).json()
+        listed = (await maintainer.get("/api/v1/hazards")).json()["items"]
         assert [row["id"] for row in listed] == [1]
         anyone = await house.stranger()
         assert [(await anyone.get(path)).status_code for path in ("/report", "/report/abc")] == [404, 404]

@@ -109,7 +109,7 @@ async def test_a_fire_is_followed_to_its_complete_sheet_when_people_enter_what_t
             "Assistance wanted",
         ):
             assert text in sheet, text
-        assert (await admin.get("/api/v1/incidents")).json() == []
+        assert (await admin.get("/api/v1/incidents")).json()["items"] == []
         opened = await admin.post("/api/v1/incidents", json={"site": "hill", "text": "smoke"}, headers=csrf)
         assert opened.json()["row"]["calls"] == []
         args = {"step": "find", "finding": "false", "false_class": "steam", "found": "none"}
@@ -128,7 +128,7 @@ async def test_a_user_of_one_area_sees_and_does_what_lies_there_only(tmp_path: P
         assert answer.status_code == 404
         await admin.submit("/grid", "/grid/users", name="duty", area="west-side")
         assert (await desk.get("/api/v1/session")).json()["area"] == "west-side"
-        (alarm,) = [a for a in (await admin.get("/api/v1/alarms")).json() if a["severity"] == "fire"]
+        (alarm,) = [a for a in (await admin.get("/api/v1/alarms")).json()["items"] if a["severity"] == "fire"]
         pages = ("/devices/east/panel-01", f"/alarms/{alarm['id']}", "/incidents/1")
         for path in (*pages, "/incidents/1/sheet", *(f"/api/v1{page}" for page in pages)):
             assert (await admin.get(path)).status_code == 200, path
@@ -143,9 +143,9 @@ async def test_a_user_of_one_area_sees_and_does_what_lies_there_only(tmp_path: P
             assert (await desk.post(path, json=body, headers=csrf)).status_code == 404, path
         await see_what_they_are_called_to(desk, admin)
         assert await devices(desk) == {"shuiye"}
-        assert {a["site"] for a in (await desk.get("/api/v1/alarms")).json()} <= {"shuiye", "system"}
-        assert [site["site"] for site in (await desk.get("/api/v1/sites")).json()] == ["shuiye"]
-        tree = (await desk.get("/api/v1/grid")).json()
+        assert {a["site"] for a in (await desk.get("/api/v1/alarms")).json()["items"]} <= {"shuiye", "system"}
+        assert [site["site"] for site in (await desk.get("/api/v1/sites")).json()["items"]] == ["shuiye"]
+        tree = (await desk.get("/api/v1/grid")).json()["items"]
         assert ([area["area"] for area in tree], tree[0]["sites"]) == (["west-side"], ["shuiye"])
         assert "East side" not in (await desk.get("/grid")).text
         assert "Market" in (await desk.get("/grid")).text
@@ -161,7 +161,7 @@ async def see_what_they_are_called_to(desk: Browser, admin: Browser) -> None:
     path = "/api/v1/incidents/1/steps"
     assert (await admin.post(path, json={"step": "confirm"}, headers=other)).status_code == 200
     assert (await desk.get("/incidents/1")).status_code == 200
-    assert [row["id"] for row in (await desk.get("/api/v1/incidents")).json()] == [1]
+    assert [row["id"] for row in (await desk.get("/api/v1/incidents")).json()["items"]] == [1]
     assert (await desk.post(path, json={"step": "answer", "station": "shuiye"}, headers=csrf)).status_code == 200
     for body in ({"step": "answer", "station": "port"}, {"step": "note", "text": "x"}, {"step": "close"}):
         assert (await desk.post(path, json=body, headers=csrf)).status_code == 404, body
@@ -175,7 +175,7 @@ async def step(browser: Browser, name: str, **fields: str) -> None:
 
 async def devices(browser: Browser) -> set[str]:
     """Sites of the devices that the reader is shown."""
-    return {device["site"] for device in (await browser.get("/api/v1/devices")).json()}
+    return {device["site"] for device in (await browser.get("/api/v1/devices")).json()["items"]}
 
 
 async def first_heartbeat(browser: Browser) -> list[int]:

@@ -174,7 +174,9 @@ async def test_the_api_describes_itself_and_answers_errors_as_problems(station: 
         assert "/api/v1/alarms/{alarm_id}/acknowledge" in described["paths"]
         answer = await browser.get("/api/v1/alarms", params={"limit": 0})
         assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
-        values = (await browser.get("/api/v1/values", params={"point": "shuiye/hydrant-01/pressure_kpa"})).json()
+        values = (await browser.get("/api/v1/values", params={"point": "shuiye/hydrant-01/pressure_kpa"})).json()[
+            "items"
+        ]
         assert [(v["value"], v["unit"], v["status"]) for v in values] == [(212.4, "kPa", "good")]
 
 

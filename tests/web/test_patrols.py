@@ -137,7 +137,7 @@ async def test_a_round_is_walked_from_label_to_hazard_and_a_fast_one_waits_for_a
         for path in ("/api/v1/patrols", "/api/v1/trainings", "/api/v1/patrols/rounds"):
             assert (await duty.get(path)).status_code == 200
         month = await duty.get("/api/v1/patrols/completion?month=2020-01")
-        assert month.json() == []
+        assert month.json() == {"items": [], "next": None}
         for path in ("/patrols", "/patrols/rounds/1", "/training", "/patrols/labels/shuiye"):
             assert "style=" not in (await duty.get(path)).text
     with LedgerReader(settings.data_dir / FILE) as ledger:

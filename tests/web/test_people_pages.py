@@ -125,6 +125,10 @@ async def test_a_week_is_planned_and_what_cannot_be_is_named(tmp_path: Path, fre
         people = "姓名,电话\n赵一,13800000001\n".encode("gb18030")
         answer = await admin.post("/api/v1/people/import", content=people, headers=headers)
         assert (answer.status_code, answer.json()["taken"]) == (200, True)
-        assert [each["name"] for each in (await duty.get("/api/v1/people")).json()] == ["Li Lei", "Han Mei", "赵一"]
+        assert [each["name"] for each in (await duty.get("/api/v1/people")).json()["items"]] == [
+            "Li Lei",
+            "Han Mei",
+            "赵一",
+        ]
         roster = (await duty.get(f"/api/v1/roster/shuiye?from={day}")).json()
         assert [(each["post"], each["people"]) for each in roster["duties"]] == [("control", [2]), ("gate", [1])]

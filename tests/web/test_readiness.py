@@ -38,7 +38,7 @@ async def test_readiness_and_equipment_are_shown_ticked_accepted_and_withdrawn(t
             assert "not an official score" in html
             assert "Not known" in html  # nobody has spoken yet
             assert "Agent one" in html or "edge1" in html
-            now = (await browser.get("/api/v1/readiness")).json()[0]
+            now = (await browser.get("/api/v1/readiness")).json()["items"][0]
             assert (now["level"], now["score"]) == ("unknown", None)
             assert now["stale"] == ["shuiye/edge1", "shuiye/edge2"]
             rules = {row["rule"] for row in now["deductions"]}
@@ -49,12 +49,12 @@ async def test_readiness_and_equipment_are_shown_ticked_accepted_and_withdrawn(t
             form = {"count": "4", "result": "ok", "expires": "2090-01-31"}
             answer = await browser.submit("/equipment", "/equipment/shuiye/radio", **form)
             assert answer.status_code == 303
-            listed = (await browser.get("/api/v1/equipment")).json()[0]
+            listed = (await browser.get("/api/v1/equipment")).json()["items"][0]
             assert [line["status"] for line in listed["lines"]] == ["ok", "ok"]
             assert "valid to 2090-01-31" in (await browser.get("/equipment")).text
             bad = await browser.submit("/equipment", "/equipment/shuiye/radio", count="3", result="short")
             assert bad.status_code == 422
-            now = (await browser.get("/api/v1/readiness")).json()[0]
+            now = (await browser.get("/api/v1/readiness")).json()["items"][0]
             assert "station-equipment-unchecked" not in {row["rule"] for row in now["deductions"]}
 
             stale = {"rule": "station-data-stale", "subject": "shuiye/register/data", "days": "3", "reason": "moving"}
@@ -63,9 +63,9 @@ async def test_readiness_and_equipment_are_shown_ticked_accepted_and_withdrawn(t
             html = (await browser.get("/station")).text
             assert "accepted risk" in html
             assert "moving" in html
-            risk = (await browser.get("/api/v1/readiness")).json()[0]["risks"][0]
+            risk = (await browser.get("/api/v1/readiness")).json()["items"][0]["risks"][0]
             await browser.submit("/station", f"/station/risks/{risk['id']}/withdraw")
-            assert (await browser.get("/api/v1/readiness")).json()[0]["risks"] == []
+            assert (await browser.get("/api/v1/readiness")).json()["items"][0]["risks"] == []
 
             told = (await browser.get("/api/v1/readiness/shuiye")).json()
             assert told["ms"]["ready"] == 0

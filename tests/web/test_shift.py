@@ -64,14 +64,14 @@ async def test_a_shift_begins_with_two_pins_and_stands_on_page_and_api(tmp_path:
         left = await duty.post("/api/v1/shifts/shuiye/sign-off", json=off, headers=token)
         assert left.status_code == 200
         assert (await duty.get("/api/v1/shifts/shuiye")).json()["present"]["control"] == [1]
-        rows = (await duty.get("/api/v1/shifts/shuiye/log")).json()
+        rows = (await duty.get("/api/v1/shifts/shuiye/log")).json()["items"]
         assert [(row["text"], row["person"], row["topic"]) for row in rows] == [("looked at the panel", 2, "panel")]
-        (handover,) = (await duty.get("/api/v1/shifts/shuiye/handovers")).json()
+        (handover,) = (await duty.get("/api/v1/shifts/shuiye/handovers")).json()["items"]
         assert (handover["old"]["person"], handover["new"]["person"]) == (3, 1)
         assert (await duty.get("/api/v1/shifts/nowhere")).status_code == 404
         pages = [
-            (await duty.get("/api/v1/shifts/shuiye/checks")).json(),
-            (await duty.get("/api/v1/duty-checks")).json(),
+            (await duty.get("/api/v1/shifts/shuiye/checks")).json()["items"],
+            (await duty.get("/api/v1/duty-checks")).json()["items"],
         ]
         assert pages == [[], []]
 
@@ -100,5 +100,5 @@ async def test_the_code_of_a_post_answers_a_check_with_a_pin_only(tmp_path: Path
             assert (await phone.submit(link, link, **form, person="1", pin="999999")).status_code == 403
             done = await phone.submit(link, link, **form, **who(pins, 1))
             assert "Duty check answered" in done.text
-        (row,) = (await duty.get("/api/v1/shifts/shuiye/checks")).json()
+        (row,) = (await duty.get("/api/v1/shifts/shuiye/checks")).json()["items"]
         assert (row["state"], row["person"], row["proof"], row["post"]) == ("answered", 1, "qr", "control")

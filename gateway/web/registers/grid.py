@@ -17,6 +17,7 @@ from gateway.web.alarm_cards import SEVERITIES
 from gateway.web.api import PROBLEMS
 from gateway.web.api_models import Answer, Done
 from gateway.web.context import Web, person_of, web_of
+from gateway.web.listing import Page, Turned, cut
 from gateway.web.registers.staff import people_names
 from gateway.web.render import page
 from gateway.web.texts import Texts, msgid
@@ -213,10 +214,12 @@ class UserAreaRequest(BaseModel):
 
 
 @api.get("/api/v1/grid", **_API)
-async def grid_answer(request: Request) -> list[AreaAnswer]:
+async def grid_answer(request: Request, turn: Turned) -> Page[AreaAnswer]:
     """The tree of areas, as far as the person may see it."""
     web = web_of(request)
-    return [_answer(row) for row in await area_rows(web, person_of(request).area, web.texts(request))]
+    rows = await area_rows(web, person_of(request).area, web.texts(request))
+    part, after = cut(rows, turn, lambda row: (row.id,))
+    return Page(items=[_answer(row) for row in part], next=after)
 
 
 @api.post("/api/v1/users/{name}/area", **_API)

@@ -208,13 +208,15 @@ def open_hazards(web: Web) -> list[Hazard]:
     return [msgspec.convert(row, Hazard) for row in web.picture.entries.get(HAZARD.name, {}).values()]
 
 
+def place_of(row: Hazard) -> tuple[int, int, int, int, int]:
+    """What to fix first comes first: what is late, what an authority watches, what is major, then by date."""
+    held = (not row.is_overdue, not row.is_listed, row.level != "major")
+    return (int(held[0]), int(held[1]), int(held[2]), row.due_ms or row.from_ms, row.id)
+
+
 def in_order(rows: Iterable[Hazard]) -> list[Hazard]:
-    """What to fix first: what is late, what an authority watches, what is major, then by date."""
-
-    def place(row: Hazard) -> tuple[bool, bool, bool, int, int]:
-        return (not row.is_overdue, not row.is_listed, row.level != "major", row.due_ms or row.from_ms, row.id)
-
-    return sorted(rows, key=place)
+    """What to fix first, first."""
+    return sorted(rows, key=place_of)
 
 
 async def hazard_counts(web: Web, from_ms: int, until_ms: int, site: str | None = None) -> HazardCounts:

@@ -14,8 +14,9 @@ from gateway.web import commands
 from gateway.web.api import PROBLEMS
 from gateway.web.api_models import Answer
 from gateway.web.context import person_of, web_of
+from gateway.web.listing import Page, Turned, cut, newest
 from gateway.web.registers.hazard_steps import AnyStep, Photo, Short, Step, find_hazard, take_step
-from gateway.web.registers.hazards import hazard_counts, in_order, open_hazards
+from gateway.web.registers.hazards import hazard_counts, open_hazards, place_of
 from gateway.work.rectification import HAZARD
 
 router = APIRouter()
@@ -76,22 +77,22 @@ class HazardCountsAnswer(Answer):
 @router.get("/api/v1/hazards", **_API)
 async def hazards(
     request: Request,
+    turn: Turned,
     show: Annotated[Shown, Query()] = "open",
     site: Annotated[str | None, Query(max_length=60)] = None,
-    before: Annotated[int | None, Query(ge=1)] = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
-) -> list[HazardAnswer]:
+) -> Page[HazardAnswer]:
     """Hazards: open ones by what to fix first; `all` newest first, page by page."""
     web = web_of(request)
     if show == "all":
         sites = None if site is None else (site,)
-        rows = await web.read(web.ledger.entries, HAZARD, sites=sites, before=before, limit=limit)
+        terms = {"sites": sites, "before": turn.before, "limit": turn.limit + 1}
+        rows, after = newest(await web.read(web.ledger.entries, HAZARD, **terms), turn)
     else:
         rows = [row for row in open_hazards(web) if site in (None, row.site)]
         rows = [row for row in rows if row.state == "reported" or row.is_open]
         rows = [row for row in rows if (row.state == "reported") == (show == "reported")]
-        rows = in_order(row for row in rows if show != "overdue" or row.is_overdue)[:limit]
-    return [_answer(row) for row in rows]
+        rows, after = cut((row for row in rows if show != "overdue" or row.is_overdue), turn, place_of)
+    return Page(items=[_answer(row) for row in rows], next=after)
 
 
 @router.post("/api/v1/hazards", **_API)
@@ -108,15 +109,17 @@ async def hazard(request: Request, hazard_id: int) -> HazardAnswer:
 
 
 @router.get("/api/v1/hazards/{hazard_id}/history", **_API)
-async def history(request: Request, hazard_id: int) -> list[HazardStep]:
+async def history(request: Request, hazard_id: int, turn: Turned) -> Page[HazardStep]:
     """Everything that was done with it, oldest first, as the audit chain has it."""
     web = web_of(request)
     await find_hazard(web, hazard_id)
     rows = await web.read(web.all.ledger.entry_history, HAZARD.name, hazard_id)
-    return [
+    part, after = cut(rows, turn, lambda row: (row.id,))
+    found = [
         HazardStep(at_ms=row.at_ms, actor=row.actor, action=row.action, detail=msgspec.json.decode(row.detail))
-        for row in rows
+        for row in part
     ]
+    return Page(items=found, next=after)
 
 
 @router.post("/api/v1/hazards/{hazard_id}/steps", **_API)

@@ -14,6 +14,7 @@ from gateway.web import commands
 from gateway.web.api import PROBLEMS
 from gateway.web.api_models import Answer
 from gateway.web.context import person_of, web_of
+from gateway.web.listing import Page, Turned, cut, newest
 from gateway.web.registers.incident_rows import find_incident, open_incidents, story_of
 
 router = APIRouter()
@@ -80,18 +81,18 @@ class IncidentStory(IncidentAnswer):
 @router.get("/api/v1/incidents", **_API)
 async def incidents(
     request: Request,
+    turn: Turned,
     open: bool = True,  # noqa: A002  # name of the query parameter
     site: Annotated[str | None, Query(max_length=60)] = None,
-    before: Annotated[int | None, Query(ge=1)] = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
-) -> list[IncidentAnswer]:
+) -> Page[IncidentAnswer]:
     """Open incidents; with open=false those of any age, newest first."""
     web = web_of(request)
-    rows = [row for row in open_incidents(web) if site in (None, row.site)]
-    if not open:
-        sites = None if site is None else (site,)
-        rows = await web.read(web.ledger.entries, INCIDENT, sites=sites, before=before, limit=limit)
-    return [_answer(row) for row in rows[:limit]]
+    if open:
+        rows, after = cut((row for row in open_incidents(web) if site in (None, row.site)), turn, lambda row: (row.id,))
+    else:
+        terms = {"sites": None if site is None else (site,), "before": turn.before, "limit": turn.limit + 1}
+        rows, after = newest(await web.read(web.ledger.entries, INCIDENT, **terms), turn)
+    return Page(items=[_answer(row) for row in rows], next=after)
 
 
 @router.get("/api/v1/incidents/{incident_id}", **_API)

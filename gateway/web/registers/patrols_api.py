@@ -9,11 +9,13 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.requests import Request
 
+from gateway.ledger.entries import Kind
 from gateway.web import commands
 from gateway.web.access import Refused
 from gateway.web.api import PROBLEMS
 from gateway.web.api_models import Answer
 from gateway.web.context import person_of, web_of
+from gateway.web.listing import Page, Turn, Turned, cut, newest
 from gateway.web.registers import patrol_rows as rows
 from gateway.web.registers.hazard_steps import Photo, Step
 from gateway.web.registers.photos import keep_picture
@@ -25,8 +27,6 @@ from gateway.work.training import TRAINING_KIND
 router = APIRouter()
 _API: dict[str, Any] = {"responses": PROBLEMS}
 Note = Annotated[str, Field(max_length=2000)]
-Limit = Annotated[int, Query(ge=1, le=500)]
-Before = Annotated[int | None, Query(ge=1)]
 
 
 class StartRequest(Step):
@@ -130,35 +130,40 @@ class PhotoAnswer(Answer):
 
 
 @router.get("/api/v1/patrols", **_API)
-async def plans(request: Request) -> list[PlanAnswer]:
+async def plans(request: Request, turn: Turned) -> Page[PlanAnswer]:
     """Every plan in force: routes, then drills and training."""
     web, texts = web_of(request), web_of(request).texts(request)
-    return [
+    found = [
         PlanAnswer(**{k: v for k, v in line._asdict().items() if k in PlanAnswer.model_fields}, is_training=trainings)
         for trainings in (False, True)
         for line in await rows.plan_lines(web, texts, trainings=trainings)
     ]
+    part, after = cut(found, turn, lambda line: (int(line.is_training), line.site, line.plan))
+    return Page(items=part, next=after)
 
 
 @router.get("/api/v1/patrols/completion", **_API)
 async def completion(
     request: Request,
+    turn: Turned,
     month: Annotated[str, Query(pattern=r"^\d{4}-\d{2}$")],
     site: Annotated[str | None, Query(max_length=60)] = None,
-) -> list[CompletionAnswer]:
+) -> Page[CompletionAnswer]:
     """What was walked of what was due in a month of each site's own clock."""
     web, texts = web_of(request), web_of(request).texts(request)
     found = await rows.completion_lines(web, texts, rows.month_of(month, web), site)
-    return [
-        CompletionAnswer(site=line.site, title=line.title, kind=line.kind, **line.counts._asdict()) for line in found
+    places = {id(line): n for n, line in enumerate(found)}
+    part, after = cut(found, turn, lambda line: (line.site, line.kind, line.title, places[id(line)]))
+    lines = [
+        CompletionAnswer(site=line.site, title=line.title, kind=line.kind, **line.counts._asdict()) for line in part
     ]
+    return Page(items=lines, next=after)
 
 
 @router.get("/api/v1/patrols/rounds", **_API)
-async def rounds(request: Request, before: Before = None, limit: Limit = 100) -> list[RowAnswer]:
+async def rounds(request: Request, turn: Turned) -> Page[RowAnswer]:
     """Rounds, newest first."""
-    web = web_of(request)
-    return [_row(row) for row in await web.read(web.ledger.entries, ROUND, before=before, limit=limit)]
+    return await _rows(request, ROUND, turn)
 
 
 @router.get("/api/v1/patrols/rounds/{round_id}", **_API)
@@ -197,10 +202,9 @@ async def judge(request: Request, round_id: int, body: JudgeRequest) -> RoundAns
 
 
 @router.get("/api/v1/trainings", **_API)
-async def trainings(request: Request, before: Before = None, limit: Limit = 100) -> list[RowAnswer]:
+async def trainings(request: Request, turn: Turned) -> Page[RowAnswer]:
     """Drills and training that were recorded, the latest record first."""
-    web = web_of(request)
-    return [_row(row) for row in await web.read(web.ledger.entries, TRAINING_KIND, before=before, limit=limit)]
+    return await _rows(request, TRAINING_KIND, turn)
 
 
 @router.post("/api/v1/trainings", **_API)
@@ -227,5 +231,9 @@ async def _round(request: Request, round_id: int) -> RoundAnswer:
     return RoundAnswer(id=walk.id, site=walk.site, state=walk.state, row=msgspec.to_builtins(walk), visits=visits)
 
 
-def _row(row: Any) -> RowAnswer:
-    return RowAnswer(id=row.id, site=row.site, state=row.state, row=msgspec.to_builtins(row))
+async def _rows(request: Request, kind: Kind[Any], turn: Turn) -> Page[RowAnswer]:
+    web = web_of(request)
+    found = await web.read(web.ledger.entries, kind, before=turn.before, limit=turn.limit + 1)
+    part, after = newest(found, turn)
+    rows = [RowAnswer(id=row.id, site=row.site, state=row.state, row=msgspec.to_builtins(row)) for row in part]
+    return Page(items=rows, next=after)

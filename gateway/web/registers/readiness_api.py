@@ -16,6 +16,7 @@ from gateway.web.access import Refused
 from gateway.web.api import PROBLEMS
 from gateway.web.api_models import Answer
 from gateway.web.context import Web, person_of, web_of
+from gateway.web.listing import Page, Turned, cut
 from gateway.web.registers.equipment import station_list
 from gateway.web.registers.readiness import account_since, rows_of, station_now, stations_of
 from gateway.web.texts import msgid
@@ -82,11 +83,12 @@ class EquipmentAnswer(Answer):
 
 
 @router.get("/api/v1/readiness", **_API)
-async def readiness(request: Request) -> list[ReadinessAnswer]:
+async def readiness(request: Request, turn: Turned) -> Page[ReadinessAnswer]:
     """Every station now, with everything that takes from it."""
     web, texts = web_of(request), web_of(request).texts(request)
     found = []
-    for site in stations_of(web):
+    part, after = cut(stations_of(web), turn, lambda site: (site,))
+    for site in part:
         now = await station_now(web, site, texts)
         rows = await web.read(web.ledger.entries, DEDUCTION, sites=(site,), is_open=True)
         found.append(
@@ -103,7 +105,7 @@ async def readiness(request: Request) -> list[ReadinessAnswer]:
                 }
             )
         )
-    return found
+    return Page(items=found, next=after)
 
 
 @router.get("/api/v1/readiness/{site}", **_API)
@@ -138,11 +140,12 @@ async def withdraw_risk(request: Request, risk_id: int) -> dict[str, Any]:
 
 
 @router.get("/api/v1/equipment", **_API)
-async def equipment(request: Request) -> list[EquipmentAnswer]:
+async def equipment(request: Request, turn: Turned) -> Page[EquipmentAnswer]:
     """The equipment of every station."""
     web, texts = web_of(request), web_of(request).texts(request)
     found = []
-    for site in stations_of(web):
+    part, after = cut(stations_of(web), turn, lambda site: (site,))
+    for site in part:
         listed = station_list(web, site, texts.language)
         lines = [
             LineAnswer.model_validate(
@@ -164,7 +167,7 @@ async def equipment(request: Request) -> list[EquipmentAnswer]:
                 {"site": site, "status": listed.status, "missing": listed.missing, "lines": lines}
             )
         )
-    return found
+    return Page(items=found, next=after)
 
 
 @router.post("/api/v1/equipment/{site}/{item}/tick", **_API)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
@@ -16,13 +16,12 @@ from gateway.ledger.entries import Entry, Kind
 from gateway.web import commands
 from gateway.web.api import PROBLEMS
 from gateway.web.context import person_of, web_of
+from gateway.web.listing import Page, Turn, Turned, newest
 from gateway.web.registers.pins import prove
 from gateway.web.registers.shifts import choose_station, current, look
 
 router = APIRouter()
 _API: dict[str, Any] = {"responses": PROBLEMS}
-Limit = Annotated[int, Query(ge=1, le=500)]
-Before = Annotated[int | None, Query(ge=1)]
 Row = dict[str, Any]
 
 
@@ -94,21 +93,21 @@ async def sheet(request: Request, site: str) -> Row:
 
 
 @router.get("/api/v1/shifts/{site}/handovers", **_API)
-async def handovers(request: Request, site: str, before: Before = None, limit: Limit = 50) -> list[Row]:
+async def handovers(request: Request, site: str, turn: Turned) -> Page[Row]:
     """Handovers, newest first, each with its sheet."""
-    return await _rows(request, HANDOVER, site, before, limit)
+    return await _rows(request, HANDOVER, site, turn)
 
 
 @router.get("/api/v1/shifts/{site}/checks", **_API)
-async def checks(request: Request, site: str, before: Before = None, limit: Limit = 100) -> list[Row]:
+async def checks(request: Request, site: str, turn: Turned) -> Page[Row]:
     """Duty checks that were asked, newest first. What is still to come is known to nobody."""
-    return await _rows(request, CHECKS, site, before, limit)
+    return await _rows(request, CHECKS, site, turn)
 
 
 @router.get("/api/v1/shifts/{site}/log", **_API)
-async def log(request: Request, site: str, before: Before = None, limit: Limit = 100) -> list[Row]:
+async def log(request: Request, site: str, turn: Turned) -> Page[Row]:
     """The control-room log, newest first."""
-    return await _rows(request, LOG, site, before, limit)
+    return await _rows(request, LOG, site, turn)
 
 
 @router.post("/api/v1/shifts/{site}/log", **_API)
@@ -136,11 +135,13 @@ async def sign(request: Request, site: str, body: Sign) -> Row:
     return await _do(request, "handover.sign", site, body, side=body.side, seen=body.seen, note=body.note)
 
 
-async def _rows(request: Request, kind: Kind[Any], site: str, before: int | None, limit: int) -> list[Row]:
+async def _rows(request: Request, kind: Kind[Any], site: str, turn: Turn) -> Page[Row]:
     web = web_of(request)
     choose_station(web, site)
-    found: list[Entry] = await web.read(web.ledger.entries, kind, sites=(site,), before=before, limit=limit)
-    return [msgspec.to_builtins(row) for row in found]
+    terms = {"sites": (site,), "before": turn.before, "limit": turn.limit + 1}
+    found: list[Entry] = await web.read(web.ledger.entries, kind, **terms)
+    part, after = newest(found, turn)
+    return Page(items=[msgspec.to_builtins(row) for row in part], next=after)
 
 
 async def _do(request: Request, op: str, site: str, who: Who, /, **args: Any) -> Row:

@@ -21,6 +21,7 @@ from gateway.web.access import Person as SignedIn
 from gateway.web.access import Refused
 from gateway.web.api import PROBLEMS
 from gateway.web.context import Web, person_of, web_of
+from gateway.web.listing import Page, Turned, cut
 from gateway.web.registers.people import find_person, give_pin
 from gateway.web.registers.roster import findings_of, station_sites
 from gateway.web.registers.staff import people_now, plain, read_phone, roster_now, shown_identity
@@ -189,12 +190,13 @@ class ImportAnswer(Model):
 
 
 @router.get("/api/v1/people", **_API)
-async def people(request: Request, site: str = "") -> list[PersonAnswer]:
+async def people(request: Request, turn: Turned, site: str = "") -> Page[PersonAnswer]:
     """Everybody who is there."""
     web, who = web_of(request), person_of(request)
     identities = await web.read(web.ledger.identities)
     rows = [row for row in people_now(web).values() if site in ("", row.site)]
-    return [_answer(web, row, identities.get(row.id), who) for row in rows]
+    part, after = cut(rows, turn, lambda row: (row.id,))
+    return Page(items=[_answer(web, row, identities.get(row.id), who) for row in part], next=after)
 
 
 @router.post("/api/v1/people", **_API)
