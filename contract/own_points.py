@@ -94,6 +94,8 @@ REGISTER_POINTS: tuple[Point, ...] = (
     _count("hazards_open_count", "未闭合隐患", "Open hazards"),
     _count("hazards_overdue_count", "逾期隐患", "Hazards overdue"),
     _count("hazards_listed_count", "挂牌督办隐患", "Hazards under listed supervision"),
+    _count("orders_open_count", "未闭合工单", "Open work orders"),
+    _count("orders_overdue_count", "逾期工单", "Work orders overdue"),
     _count("reports_waiting_count", "待核实举报", "Reports of the public to look at"),
     _word("data", "数据新鲜度", "Freshness of the data", "ok", "stale"),
     _word("readiness", "战备状态", "Readiness", "ready", "degraded", "not_ready", "unknown"),

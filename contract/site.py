@@ -30,6 +30,7 @@ from contract.lines import (
     agent_device,
     line_device,
 )
+from contract.order import OrderHandling
 from contract.patrol import Opening, PlaceClass, Plan, TrainingPlan
 from contract.patrol_check import patrol_problems
 from contract.point_map import MappedPoint, load_point_map
@@ -116,6 +117,8 @@ class Site(Section):
     """Drills and training; without it the usual ones of a station, and of a key unit."""
     hazards: HazardHandling = HazardHandling()
     """How hazards are followed here."""
+    orders: OrderHandling = OrderHandling()
+    """How work orders are followed here."""
     groups: list[Group] = []
     """Points that are judged together, beside the zones that a panel's point map names."""
     _library: ProfileLibrary = PrivateAttr()

@@ -20,6 +20,7 @@ from gateway import (
     commands_holds,
     commands_incidents,
     commands_notify,
+    commands_orders,
     commands_patrols,
     commands_people,
     commands_staff,
@@ -125,5 +126,6 @@ COMMANDS: dict[str, Command] = {
     **commands_patrols.COMMANDS,
     **commands_staff.COMMANDS,
     **commands_hazards.COMMANDS,
+    **commands_orders.COMMANDS,
     **commands_incidents.COMMANDS,
 }

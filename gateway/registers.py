@@ -29,7 +29,10 @@ from gateway.incidents.register import Incidents
 from gateway.installation import Installation
 from gateway.ledger.entries import Entry, Pen, Register, SavedEntries
 from gateway.work.hazards import Hazards
+from gateway.work.line_reports import LineReports
+from gateway.work.orders import Orders
 from gateway.work.patrols import Patrols
+from gateway.work.witness import Witness
 
 REPEAT_MS = 3_600_000
 """What was said is said again this often, so that the history shows no gap where nothing changed."""
@@ -45,6 +48,7 @@ class Registers:
         secret: the ledger's own (gateway/ledger/secret.py); derive from it what a register needs.
         said: last own readings of registers, `site/register/point` -> (value, observed_ms).
         sight: tells how fresh the data of sites is; None: nothing is ever too old.
+        witness: tells when a thing was last seen to work; None: never.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Registers:
         installation: Installation,
         said: dict[str, tuple[Value, int]],
         sight: Sight | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self.secret = secret
         # In the order in which it was said: what has to be said again soonest stands first.
@@ -66,6 +71,8 @@ class Registers:
         self.incidents = Incidents(saved)
         self.patrols = Patrols(saved, secret)
         self.hazards = Hazards(saved)
+        self.orders = Orders(saved, self.hazards, witness)
+        self.line_reports = LineReports(saved)
         self.readiness = Readiness(saved, sight)
         self._all: tuple[Register, ...] = (
             self.people,
@@ -76,6 +83,8 @@ class Registers:
             self.incidents,
             self.patrols,
             self.hazards,
+            self.orders,  # after the hazards they may stand on
+            self.line_reports,
             self.readiness,
         )
         for register in self._all:

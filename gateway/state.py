@@ -32,6 +32,7 @@ from gateway.notify.names import InstalledNames
 from gateway.notify.state import Notification, NotifyParts, SavedNotification, load_notification, no_parts
 from gateway.registers import Registers
 from gateway.work.dates import Done, load_work, tell_dates
+from gateway.work.witness import EngineWitness
 from rules.memory import RuleState
 from rules.restoring import Tail
 
@@ -179,7 +180,14 @@ class WorkingState:
             for point, slot in self.engine.values()
             if slot.received_ms and point.split("/")[1] == REGISTER_DEVICE
         }
-        self.registers = Registers(saved.entries, saved.secret, installation, said, Freshness(self.engine, self.agents))
+        self.registers = Registers(
+            saved.entries,
+            saved.secret,
+            installation,
+            said,
+            Freshness(self.engine, self.agents),
+            EngineWitness(self.engine, self.agents, lambda site, device: self.owners.get((site, device))),
+        )
         tell_dates(self.engine, installation, saved.done)
         self.book.tell(self.engine)
         self.registers.restore(self.book.open.values(), saved.alive_ms, now_ms)
