@@ -99,6 +99,9 @@ def _named_sites(ask: Ask, turn: Turn, loaded: Any) -> Iterator[tuple[str, str]]
         held: dict[str, dict[int, Any]] = {"drill": {**holds.drills}, "maintenance": {**holds.windows}}
         row = held.get(kind, {}).get(number)
         row = row or state.registers.find(KINDS.get(kind, kind), number) or loaded
+        if kind == "quarantine":  # a source that names no site is for those who are for everything
+            sources = (source for (source, _), row_id in state.quarantine.items() if row_id == number)
+            yield from ((f"quarantine {number}", source.partition("/")[0]) for source in sources)
         if isinstance(site := getattr(row, "site", None), str):
             yield f"{kind} {number}", site
 

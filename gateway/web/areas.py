@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -12,13 +13,19 @@ from contract.site import SYSTEM_SITE
 from gateway.control.protocol import AlarmView
 from gateway.ledger import records as r
 from gateway.ledger.entries import E, Kind
+from gateway.ledger.personal import Identity
 from gateway.web.inventory import Inventory
 from gateway.web.ledger import Message, WebLedger
 from gateway.web.picture import Picture
+from gateway.work.public import PublicReport
 
 T = TypeVar("T")
 MOST = 5000
 """Rows of other areas that are passed over for a page of one's own."""
+RULES_OF_SITES = """\
+SELECT rule, count(*) FROM alarm WHERE raised_ms >= ? AND drill IS NULL AND site IN (SELECT value FROM json_each(?))
+GROUP BY rule"""
+PEOPLE_OF_SITES = "SELECT id FROM entry WHERE kind = 'person' AND site IN (SELECT value FROM json_each(?))"
 
 
 def inventory_within(whole: Inventory, sites: frozenset[str]) -> Inventory:
@@ -160,3 +167,28 @@ class AreaLedger(WebLedger):
         found = super().messages(limit, before)
         known = {number: self.alarm(number) is not None for row in found for number in row.alarms}
         return [row for row in found if not row.alarms or any(known[number] for number in row.alarms)]
+
+    def alarms_by_rule(self, since_ms: int) -> dict[str, int]:
+        return dict(self._all(RULES_OF_SITES, (since_ms, json.dumps([*sorted(self._sites), SYSTEM_SITE]))))
+
+    def entry_history(self, kind: str, entry_id: int) -> list[r.AuditRow]:
+        return super().entry_history(kind, entry_id) if self._has(kind, entry_id) else []
+
+    def identities(self) -> dict[int, Identity]:
+        mine = {row[0] for row in self._all(PEOPLE_OF_SITES, (json.dumps(sorted(self._sites)),))}
+        return {number: found for number, found in super().identities().items() if number in mine}
+
+    def dossier(self, person_id: int) -> dict[str, Any] | None:
+        return super().dossier(person_id) if self._has("person", person_id) else None
+
+    def public_report(self, hazard: int) -> PublicReport | None:
+        return super().public_report(hazard) if self._has("hazard", hazard) else None
+
+    def public_receipt(self, receipt: str) -> PublicReport | None:
+        found = super().public_receipt(receipt)
+        return found if found is not None and self._has("hazard", found.hazard) else None
+
+    def _has(self, kind: str, entry_id: int) -> bool:
+        """Whether a row of a register lies here, or is of a fire that a station of here was called to."""
+        found = self._all("SELECT site, data FROM entry WHERE kind = ? AND id = ?", (kind, entry_id))
+        return any(site in self._sites or _is_called(msgspec.json.decode(data), self._sites) for site, data in found)

@@ -6,7 +6,13 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+from gateway.ledger import audit
+from gateway.ledger.records import AuditEntry
+from gateway.ledger.store import FILE
+from gateway.web.areas import AreaLedger
+from gateway.web.ledger import WebLedger
 from gateway.web.stream import Hub
+from tests.web.station import Station
 
 HERE = frozenset({"shuiye", "west-side"})
 
@@ -51,3 +57,27 @@ async def test_the_screens_of_one_user_end_when_the_area_of_that_user_changes() 
     hub.publish("standing", None)
     assert await told(other, 1) == [("standing", None)]
     await other.aclose()  # type: ignore[attr-defined]  # an async generator
+
+
+def test_what_people_wrote_and_who_they_are_is_read_in_their_own_area_only(station: Station) -> None:
+    """Names, histories, words of the public and counts of alarms: those of the area, and none of another."""
+    for number, site in ((1, "shuiye"), (2, "east")):
+        for kind in ("person", "hazard"):
+            row = json.dumps({"id": number, "site": site})
+            station.db.execute("INSERT INTO entry VALUES (?,?,?,'active',1,0,NULL,?)", (kind, number, site, row))
+            audit.append(station.db, [AuditEntry(1, "gateway", f"{kind}.add", f"{kind}/{number}", {})])
+        station.db.execute("INSERT INTO identity (person, name) VALUES (?,?)", (number, f"name {number}"))
+        station.db.execute("INSERT INTO public_report VALUES (?,?,'words','','',NULL)", (number, f"receipt {number}"))
+        station.alarm("panel-fire", f"{site}/panel-01/p012", "fire")
+    ledger = WebLedger(station.data_dir / FILE)
+    mine = AreaLedger(ledger, HERE)
+    try:
+        assert (set(ledger.identities()), set(mine.identities())) == ({1, 2}, {1})
+        for kind in ("person", "hazard"):
+            assert [len(mine.entry_history(kind, number)) for number in (1, 2, 3)] == [1, 0, 0]
+        assert [mine.public_report(number) is not None for number in (1, 2)] == [True, False]
+        assert [mine.public_receipt(f"receipt {number}") is not None for number in (1, 2)] == [True, False]
+        assert [mine.dossier(number) is not None for number in (1, 2)] == [True, False]
+        assert (ledger.alarms_by_rule(0), mine.alarms_by_rule(0)) == ({"panel-fire": 2}, {"panel-fire": 1})
+    finally:
+        ledger.close()

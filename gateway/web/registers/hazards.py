@@ -161,8 +161,8 @@ async def hazard(request: Request, hazard_id: int) -> Response:
     """One hazard: what, where, what to do by when, and everything that was done. Printed, it is the work order."""
     web, texts, who = web_of(request), web_of(request).texts(request), person_of(request)
     found = await find_hazard(web, hazard_id)
-    history = await web.read(web.all.ledger.entry_history, HAZARD.name, hazard_id)
-    report = await web.read(web.all.ledger.public_report, hazard_id) if found.receipt else None
+    history = await web.read(web.ledger.entry_history, HAZARD.name, hazard_id)
+    report = await web.read(web.ledger.public_report, hazard_id) if found.receipt else None
     device = web.inventory.find("/".join(found.subject.split("/")[:2])) if found.subject else None
     return page(
         request,

@@ -113,7 +113,7 @@ async def history(request: Request, hazard_id: int, turn: Turned) -> Page[Hazard
     """Everything that was done with it, oldest first, as the audit chain has it."""
     web = web_of(request)
     await find_hazard(web, hazard_id)
-    rows = await web.read(web.all.ledger.entry_history, HAZARD.name, hazard_id)
+    rows = await web.read(web.ledger.entry_history, HAZARD.name, hazard_id)
     part, after = cut(rows, turn, lambda row: (row.id,))
     found = [
         HazardStep(at_ms=row.at_ms, actor=row.actor, action=row.action, detail=msgspec.json.decode(row.detail))

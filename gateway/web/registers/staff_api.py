@@ -225,6 +225,7 @@ async def one(request: Request, person_id: int) -> PersonAnswer:
 @router.put("/api/v1/people/{person_id}", **_API)
 async def change(request: Request, person_id: int, body: PersonBody) -> Done:
     """Who somebody is, anew and whole."""
+    await find_person(web_of(request), person_id)
     _check_site(web_of(request), body.site)
     return await _do(request, person_id, "person.change", **body.fields())
 
