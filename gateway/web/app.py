@@ -47,6 +47,7 @@ from gateway.web.headers import BodyLimit, SecurityHeaders
 from gateway.web.inventory import Inventory
 from gateway.web.ledger import WebLedger
 from gateway.web.link import Link
+from gateway.web.once import Once
 from gateway.web.picture import Picture
 from gateway.web.registers import (
     assessment,
@@ -168,6 +169,7 @@ def create_app(
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     errors.install(app)
+    app.add_middleware(Once, monotonic=monotonic)
     app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders, secure=settings.secure)
     return app

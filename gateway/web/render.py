@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -91,6 +92,7 @@ def page(request: Request, template: str, *, status: int = 200, fragment: str | 
         theme=theme if theme in THEMES else "auto",
         person=person,
         csrf=person.csrf if person else csrf_of(before or ""),
+        once=secrets.token_urlsafe(9),
         may_acknowledge=bool(person and person.may(ACKNOWLEDGE)),
         may_handle=bool(person and person.may(HANDLE)),
         may_maintain=bool(person and person.may(MAINTAIN)),

@@ -1,4 +1,4 @@
-// Small things of forms and check lists: ticks that stay in this browser, the scope of a site.
+// Small things of forms and check lists: ticks that stay in this browser, the scope of a site, one send for two clicks.
 
 const KEY = "weizhan-ticks";
 const MOST = 400; // ticks remembered; the oldest go first
@@ -38,3 +38,15 @@ function showSite(select) {
 document.body.addEventListener("htmx:afterSwap", () => show());
 show();
 for (const select of document.querySelectorAll("[data-site]")) showSite(select);
+
+// A form on its way is not sent again by a second click; the server sees to whatever still comes twice.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.method !== "post" || form.hasAttribute("hx-post") || event.defaultPrevented) return;
+  if (form.hasAttribute("aria-busy")) return event.preventDefault();
+  form.setAttribute("aria-busy", "true");
+  setTimeout(() => form.removeAttribute("aria-busy"), 10_000); // one that gave a file leaves its page standing
+});
+addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[aria-busy]")) form.removeAttribute("aria-busy");
+});

@@ -1,0 +1,141 @@
+"""What is sent twice has one effect: the second of two equal forms gets the answer of the first.
+
+A double click, an impatient finger on a slow phone, a browser that sends again after a broken connection. Each page
+has a mark of its own in its forms (`once`); a form with the same mark, content and session within ten seconds is the
+same act. A program says so itself with the header `Idempotency-Key`, for ten minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEAD_BYTES = 64 * 1024
+"""Of the body, looked at: whole forms, and the beginning of one with a photo."""
+FORM_S = 10.0
+"""A form sent again later is meant."""
+KEY_S = 600.0
+MOST = 2000
+"""Answers remembered; the oldest go first."""
+_MARK = re.compile(rb'(?:(?:^|&)once=|name="once"\r\n\r\n)([A-Za-z0-9_-]{8,64})(?:&|\r\n|$)')
+_UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+@dataclass
+class _Act:
+    """Something that was asked. answer: its messages; None where it did not come to be and may be tried again."""
+
+    until_s: float
+    answer: asyncio.Future[list[Message] | None] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+
+class Once:
+    """ASGI: lets each act through once. monotonic: s."""
+
+    def __init__(self, app: ASGIApp, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._app = app
+        self._monotonic = monotonic
+        self._acts: OrderedDict[bytes, _Act] = OrderedDict()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] not in _UNSAFE:
+            await self._app(scope, receive, send)
+            return
+        taken = await _peek(receive)
+        key, keep_s = _key_of(scope, b"".join(message.get("body", b"") for message in taken))
+        again = _replay(taken, receive)
+        if key is None:
+            await self._app(scope, again, send)
+            return
+        while (act := self._known(key)) is not None:
+            answer = await asyncio.shield(act.answer)
+            if answer is not None:
+                for message in answer:
+                    await send(message)
+                return
+        await self._act(key, keep_s, scope, again, send)
+
+    def _known(self, key: bytes) -> _Act | None:
+        act = self._acts.get(key)
+        if act is not None and act.answer.done() and act.until_s <= self._monotonic():
+            del self._acts[key]
+            return None
+        return act
+
+    async def _act(self, key: bytes, keep_s: float, scope: Scope, receive: Receive, send: Send) -> None:
+        act = self._acts[key] = _Act(self._monotonic() + keep_s)
+        self._forget()
+        told: list[Message] = []
+
+        async def tell(message: Message) -> None:
+            told.append(message)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, tell)
+        finally:
+            is_done = bool(told) and told[0]["status"] < 400 and not told[-1].get("more_body")
+            act.until_s = self._monotonic() + keep_s
+            if not is_done:
+                self._acts.pop(key, None)
+            act.answer.set_result(told if is_done else None)
+
+    def _forget(self) -> None:
+        """What nobody will send again: pages that were answered are not kept for longer than they may be asked for."""
+        while self._acts:
+            oldest = next(iter(self._acts.values()))
+            is_over = oldest.answer.done() and oldest.until_s <= self._monotonic()
+            if not is_over and len(self._acts) <= MOST:
+                return
+            self._acts.popitem(last=False)
+
+
+def _key_of(scope: Scope, head: bytes) -> tuple[bytes | None, float]:
+    """What makes two requests the same act, and for how long (s); None: nothing says that they are."""
+    headers = dict(scope["headers"])
+    named = headers.get(b"idempotency-key", b"")[:128]
+    kind, _, boundary = headers.get(b"content-type", b"").partition(b"boundary=")
+    mark = _MARK.search(head) if b"form" in kind else None
+    if not named and mark is None:
+        return None, 0.0
+    if boundary:  # made anew by the browser each time
+        head = head.replace(boundary.strip(b'" '), b"")
+    parts = (
+        scope["method"].encode(), scope["path"].encode(), scope.get("query_string", b""), named,
+        headers.get(b"cookie", b""), headers.get(b"authorization", b""), headers.get(b"content-length", b""), head,
+    )  # fmt: skip
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.digest(), KEY_S if named else FORM_S
+
+
+async def _peek(receive: Receive) -> list[Message]:
+    """The first messages of the body, up to HEAD_BYTES or its end."""
+    taken: list[Message] = []
+    size = 0
+    while size < HEAD_BYTES:
+        message = await receive()
+        taken.append(message)
+        size += len(message.get("body", b""))
+        if message["type"] != "http.request" or not message.get("more_body"):
+            break
+    return taken
+
+
+def _replay(taken: list[Message], receive: Receive) -> Receive:
+    waiting = list(taken)
+
+    async def again() -> Message:
+        return waiting.pop(0) if waiting else await receive()
+
+    return again
