@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEAD_BYTES = 64 * 1024
@@ -50,7 +51,11 @@ class Once:
         if scope["type"] != "http" or scope["method"] not in _UNSAFE:
             await self._app(scope, receive, send)
             return
-        taken = await _peek(receive)
+        try:
+            taken = await _peek(receive)
+        except HTTPException as refusal:  # a body that is too large; the app answers it like every refusal
+            await self._app(scope, _refusing(refusal), send)
+            return
         key, keep_s = _key_of(scope, b"".join(message.get("body", b"") for message in taken))
         again = _replay(taken, receive)
         if key is None:
@@ -130,6 +135,13 @@ async def _peek(receive: Receive) -> list[Message]:
         if message["type"] != "http.request" or not message.get("more_body"):
             break
     return taken
+
+
+def _refusing(refusal: HTTPException) -> Receive:
+    async def receive() -> Message:
+        raise refusal
+
+    return receive
 
 
 def _replay(taken: list[Message], receive: Receive) -> Receive:
