@@ -106,6 +106,16 @@ class History(Protocol):
         """
         ...
 
+    async def settle(self, before_ms: int) -> bool:  # noqa: ARG002 # for stores that have something to do
+        """Do a part of what makes reading fast, for what lies before before_ms. Returns whether more is to do.
+
+        Changes nothing of what `read` gives. A store that does so by itself has nothing to do.
+
+        Raises:
+            RetryLater: the store is away.
+        """
+        return False
+
     async def prune(self, before_ms: int) -> int:
         """Give up what is older than before_ms, as coarsely as the store does it. Returns the stretches dropped."""
         ...

@@ -16,11 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from contract.errors import RetryLater, StartError
 from contract.quality import GOOD
 from contract.topics import is_ident
+from gateway.history import rollup
 from gateway.history.base import (
     Bucket,
     History,
@@ -36,9 +37,11 @@ from gateway.history.base import (
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-MAX_OPEN = 6
-"""Most month files held open; back-filled data rarely spans more."""
+MAX_OPEN = 14
+"""Most month files held open: those of a year in a chart."""
 BUSY_S = 5.0
+SETTLE_HOURS = 500
+"""Hours counted at one go: a write waits that long at most, some 100 ms."""
 DAMAGED = ".damaged"
 
 # value: REAL a number, INTEGER 0/1 a truth, TEXT a state or text, NULL nothing measured; BLOB affinity keeps what is
@@ -53,10 +56,6 @@ CREATE TABLE IF NOT EXISTS sample (
 ) WITHOUT ROWID;
 """
 _INSERT = "INSERT OR REPLACE INTO sample VALUES (?, ?, ?, ?)"
-_BUCKETS = """
-SELECT observed_ms / :step * :step, min(value), sum(value), max(value), count(*) FROM sample
-WHERE point_id = :id AND observed_ms >= :from AND observed_ms < :to AND typeof(value) = 'real' GROUP BY 1
-"""
 _RAW = """
 SELECT observed_ms, value, quality FROM sample
 WHERE point_id = :id AND observed_ms >= :from AND observed_ms < :to ORDER BY observed_ms LIMIT :limit
@@ -68,6 +67,7 @@ class _Month:
 
     def __init__(self, path: Path, read_only: bool) -> None:
         self.path = path
+        self.name = path.stem
         mode = "ro" if read_only else "rwc"
         self.db = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}",
@@ -81,6 +81,7 @@ class _Month:
                 self.db.execute("PRAGMA journal_mode=WAL")
                 self.db.execute("PRAGMA synchronous=FULL")
                 self.db.executescript(_SCHEMA)
+                rollup.prepare(self.db)
             self.db.execute("PRAGMA cache_size=-4096")
             # The file may be dropped or replaced by another process; its number tells.
             self.inode = path.stat().st_ino
@@ -88,6 +89,14 @@ class _Month:
             self.db.close()
             raise
         self._ids: dict[tuple[str, str, str], int] = {}
+        self._marked: set[tuple[int, int]] = set()
+        """Hours that are known to be dirty."""
+
+    def id_for(self, site: str, device: str, point: str) -> int:
+        """The id of a point, given now if it has none."""
+        found = self.point_id(site, device, point, create=True)
+        assert found is not None
+        return found
 
     def point_id(self, site: str, device: str, point: str, create: bool = False) -> int | None:
         key = (site, device, point)
@@ -112,7 +121,7 @@ class _Month:
         try:
             ready = [
                 (
-                    self.point_id(row.site, row.device, row.point, create=True),
+                    self.id_for(row.site, row.device, row.point),
                     row.observed_ms,
                     # A whole number is a number: an INTEGER here would come back as a truth.
                     float(row.value) if type(row.value) is int else row.value,
@@ -123,13 +132,21 @@ class _Month:
             # In the order of the tree, so that a page is touched once. The sort is stable: the last of equals wins.
             ready.sort(key=lambda item: item[:2])
             self.db.executemany(_INSERT, ready)
+            hours = {(item[0], item[1] // rollup.HOUR_MS * rollup.HOUR_MS) for item in ready}
+            rollup.mark(self.db, sorted(hours - self._marked))
             self.db.execute("COMMIT")
+            self._marked |= hours
         except BaseException:
             # Ids given in this transaction are gone with it.
             self._ids.clear()
             with suppress(sqlite3.Error):
                 self.db.execute("ROLLBACK")
             raise
+
+    def count_hours(self, before_ms: int, limit: int) -> int:
+        """How many hours that are over were counted."""
+        self._marked.clear()
+        return rollup.count_hours(self.db, before_ms, limit)
 
 
 class EmbeddedHistory(History):
@@ -145,6 +162,8 @@ class EmbeddedHistory(History):
         self._read_only = read_only
         self._pool: ThreadPoolExecutor | None = None
         self._open: OrderedDict[str, _Month] = OrderedDict()
+        self._settled: set[str] = set()
+        """Months with no hour left to count; a write takes its month out."""
 
     async def open(self) -> None:
         if not self._read_only:
@@ -175,6 +194,9 @@ class EmbeddedHistory(History):
     async def raw(self, site: str, point: str, from_ms: int, to_ms: int, limit: int) -> list[Sample]:
         check_raw(limit)
         return await self._run(lambda: self._raw(site, point, from_ms, to_ms, limit))
+
+    async def settle(self, before_ms: int) -> bool:
+        return await self._run(lambda: self._settle(before_ms))
 
     async def prune(self, before_ms: int) -> int:
         return await self._run(lambda: self._prune(before_ms))
@@ -212,6 +234,7 @@ class EmbeddedHistory(History):
                 bounds = _month_of(row.observed_ms)
             months.setdefault(bounds[2], []).append(row)
         for name, part in months.items():
+            self._settled.discard(name)
             with self._guard(name):
                 month = self._month(name)
                 assert month is not None
@@ -219,11 +242,14 @@ class EmbeddedHistory(History):
 
     def _read(self, site: str, point: str, from_ms: int, to_ms: int, step: int) -> list[Bucket]:
         merged: dict[int, tuple[float, float, float, int]] = {}
-        for rows in self._query(_BUCKETS, site, point, from_ms, to_ms, {"step": step}):
+        for month, point_id in self._months_with(site, point, from_ms, to_ms):
+            begin, end = max(from_ms, _start_of(month.name)), min(to_ms, _end_of(month.name))
+            with self._guard(month.name):
+                rows = rollup.read_parts(month.db, point_id, begin, end, step)
             for start, low, total, high, count in rows:
                 before = merged.get(start)
                 if before is not None:
-                    # A bucket that spans the turn of a month.
+                    # A bucket in parts: hours and samples, or before and after the turn of a month.
                     low, total = min(low, before[0]), total + before[1]
                     high, count = max(high, before[2]), count + before[3]
                 merged[start] = (low, total, high, count)
@@ -234,7 +260,10 @@ class EmbeddedHistory(History):
 
     def _raw(self, site: str, point: str, from_ms: int, to_ms: int, limit: int) -> list[Sample]:
         found: list[Sample] = []
-        for rows in self._query(_RAW, site, point, from_ms, to_ms, {"limit": limit}):
+        for month, point_id in self._months_with(site, point, from_ms, to_ms):
+            with self._guard(month.name):
+                args = {"id": point_id, "from": from_ms, "to": to_ms, "limit": limit}
+                rows = month.db.execute(_RAW, args).fetchall()
             for observed_ms, value, quality in rows:
                 kept = bool(value) if isinstance(value, int) else value
                 found.append(Sample(observed_ms, kept, GOOD if quality is None else quality))
@@ -281,10 +310,25 @@ class EmbeddedHistory(History):
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("[0-9][0-9][0-9][0-9]-[0-9][0-9].sqlite"))
 
-    def _query(
-        self, sql: str, site: str, point: str, from_ms: int, to_ms: int, args: dict[str, int]
-    ) -> Iterator[list[Any]]:
-        """What each month that overlaps the range answers, in order of time."""
+    def _settle(self, before_ms: int) -> bool:
+        """A part of what is to do; the newest months first, which are looked at most."""
+        if self._read_only:
+            return False
+        left = SETTLE_HOURS
+        for name in [path.stem for path in reversed(self._files()) if path.stem not in self._settled]:
+            with self._guard(name):
+                month = self._month(name, create=False)
+                if month is None:
+                    continue
+                left -= month.count_hours(before_ms, left)
+                if left > 0 and not rollup.is_dirty(month.db):
+                    self._settled.add(name)
+            if left <= 0:
+                return True
+        return False
+
+    def _months_with(self, site: str, point: str, from_ms: int, to_ms: int) -> Iterator[tuple[_Month, int]]:
+        """The months that overlap the range and know the point, in order of time, with its id there."""
         names = split_point(point)
         if names is None or not is_ident(site):
             return
@@ -293,10 +337,8 @@ class EmbeddedHistory(History):
                 with self._guard(path.stem):
                     month = self._month(path.stem, create=False)
                     point_id = month.point_id(site, *names) if month is not None else None
-                    if month is None or point_id is None:
-                        continue
-                    rows = month.db.execute(sql, {"id": point_id, "from": from_ms, "to": to_ms, **args}).fetchall()
-                yield rows
+                if month is not None and point_id is not None:
+                    yield month, point_id
 
     @contextmanager
     def _guard(self, name: str) -> Iterator[None]:

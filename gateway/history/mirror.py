@@ -23,6 +23,10 @@ BATCHES = 64
 POLL_S = 1.0
 """Without a `wake` the inbox is looked at this often."""
 PRUNE_S = 6 * 3600.0
+SETTLE_S = 60.0
+"""Pause before the history is asked again whether it has something to settle."""
+SETTLED_MS = 10 * 60_000
+"""What is older rarely changes any more; it may, and is then settled again."""
 DAY_MS = 86_400_000
 
 
@@ -101,6 +105,7 @@ class Mirror:
         self._behind_since: float | None = None
         self._refusal_said = False
         self._prune_at: float | None = None
+        self._settle_at: float | None = None
         self.counts = MirrorCounts()
         self.mirrored_id = 0
 
@@ -142,7 +147,7 @@ class Mirror:
         if not batches:
             self._behind_since = None
             await self._prune_when_due()
-            return cursor, False
+            return cursor, await self._settle()
         if self._behind_since is None:
             self._behind_since = self._monotonic()
         rows = [row for _, batch in batches for row in batch]
@@ -183,6 +188,14 @@ class Mirror:
             return
         await self._history.prune(self._now_ms() - self._keep_days * DAY_MS)
         self._prune_at = self._monotonic() + PRUNE_S
+
+    async def _settle(self) -> bool:
+        """Use the pause; True while more is to do."""
+        if self._settle_at is not None and self._monotonic() < self._settle_at:
+            return False
+        more = await self._history.settle(self._now_ms() - SETTLED_MS)
+        self._settle_at = None if more else self._monotonic() + SETTLE_S
+        return more
 
     async def _wait(self) -> None:
         try:

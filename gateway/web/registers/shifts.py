@@ -240,6 +240,7 @@ async def _here(request: Request, site: str, post: str, code: str, *, done: bool
     return page(
         request,
         "post_here.html",
+        path=request.url.path,
         site=web.inventory.site_title(site).get(texts.language),
         post=_post_titles(web, site, texts).get(post, post),
         checks=[(row, origin_text(row["origin"], texts)) for row in found["checks"]],
