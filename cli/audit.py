@@ -7,6 +7,7 @@ from pathlib import Path
 
 from contract.errors import ConfigError, WeizhanError
 from gateway.ledger import audit
+from gateway.ledger.heads import read_head
 from gateway.ledger.store import FILE
 
 
@@ -18,7 +19,7 @@ def verify_audit(data_dir: Path, exported: str | None) -> str:
     """Check the chain of a data folder; gives the sentence to print, with the head.
 
     Args:
-        exported: a head printed earlier, `ID:HASH`.
+        exported: a head printed earlier, `ID:HASH`, or the path of a signed head.
 
     Raises:
         ConfigError: there is no ledger, or the head has another form.
@@ -27,7 +28,7 @@ def verify_audit(data_dir: Path, exported: str | None) -> str:
     path = data_dir / FILE
     if not path.is_file():
         raise ConfigError(f"{path}: got no ledger, want one. Has a gateway run with this configuration?")
-    head = _parse(exported) if exported is not None else None
+    head = read_head(exported) if exported is not None else None
     broken = audit.verify(path, head)
     if broken is not None:
         raise BrokenChain(f"{path}: audit row {broken.id}: {broken.why}. It, or a row before it, was changed.")
@@ -35,10 +36,3 @@ def verify_audit(data_dir: Path, exported: str | None) -> str:
         last = audit.head(connection)
     connection.close()
     return f"The audit chain is whole. Head: {last.id}:{last.hash}"
-
-
-def _parse(text: str) -> audit.Head:
-    number, _, digest = text.partition(":")
-    if not number.isdigit() or len(digest) != 64:
-        raise ConfigError(f"--head: got {text!r}, want ID:HASH as this command printed it.")
-    return audit.Head(int(number), digest)

@@ -119,9 +119,13 @@ def web_run(config: Config = DEFAULT) -> None:
     with errors():
         settings = load_checked(config, "web")
     from gateway.web.app import run
+    from gateway.web.configured import Configured
 
     assert settings.gateway is not None
-    _run(run(settings.web, settings.gateway, settings.history, ready=lambda address: print(address, flush=True)))
+    certificates = [settings.mqtt.ca_file, settings.web.tls_cert_file]
+    configured = Configured(config, settings.notify, tuple(path for path in certificates if path is not None))
+    told = lambda address: print(address, flush=True)  # noqa: E731 # one line is what it is
+    _run(run(settings.web, settings.gateway, settings.history, configured=configured, ready=told))
 
 
 @app.command()
@@ -186,7 +190,8 @@ def history_export(
 @audit.command("verify")
 def audit_verify(
     head: Annotated[
-        str | None, typer.Option(help="A head printed earlier (ID:HASH): finds a tail that was cut.")
+        str | None,
+        typer.Option(help="A head printed earlier (ID:HASH) or the file of a signed one: finds a tail that was cut."),
     ] = None,
     config: Config = DEFAULT,
 ) -> None:
@@ -203,7 +208,8 @@ def audit_verify(
 @ledger.command("verify")
 def ledger_verify(
     head: Annotated[
-        str | None, typer.Option(help="A head printed earlier (ID:HASH): finds a tail that was cut.")
+        str | None,
+        typer.Option(help="A head printed earlier (ID:HASH) or the file of a signed one: finds a tail that was cut."),
     ] = None,
     config: Config = DEFAULT,
 ) -> None:

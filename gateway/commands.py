@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from gateway import (
+    commands_admin,
     commands_alarms,
     commands_devices,
     commands_duty,
@@ -60,6 +61,8 @@ def _check_area(ask: Ask, turn: Turn, loaded: Any) -> None:
     area = turn.state.areas.get(ask.actor)
     if not area:
         return
+    if ask.op in commands_admin.WHOLE:
+        raise refuse("not_found", f"{ask.op}: got nothing of area {area!r}, which is all you may see.")
     grid = turn.state.installation.grid
     mine = grid.sites_of(area) | grid.below(area)
     for what, site in _named_sites(ask, turn, loaded):
@@ -119,6 +122,7 @@ def _parse(ask: Ask) -> tuple[Command, Form]:
 
 
 COMMANDS: dict[str, Command] = {
+    **commands_admin.COMMANDS,
     **commands_alarms.COMMANDS,
     **commands_holds.COMMANDS,
     **commands_duty.COMMANDS,

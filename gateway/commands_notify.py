@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
-from gateway.commands_form import Command, Form, Load, refuse
+from gateway.commands_form import Command, Form, Load, Name, refuse
 from gateway.control.protocol import Event
+from gateway.notify.proof import SCREEN
 from gateway.notify.receipts import LONGEST, read_token
 from gateway.turn import Turn
 
@@ -21,6 +22,11 @@ class _PathReceipt(Form):
     token: _Token
     channel: Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
     hop: Literal["sent", "delivered", "read", "painted"]
+
+
+class _Test(Form):
+    person: Name
+    channel: Name
 
 
 class _NoticeReceipt(Form):
@@ -43,7 +49,11 @@ def _path_receipt(args: _PathReceipt, actor: str, turn: Turn, _: Any) -> Any:
         raise refuse(
             "invalid", "hop: got 'sent', want delivered, read or painted. Only the gateway knows what it sent."
         )
-    if not turn.state.notification.proofs.receipt(args.token, args.channel, args.hop, turn.now_ms):
+    notification = turn.state.notification
+    if args.hop != "sent" and args.channel == SCREEN and (number := notification.test_answered(args.token)) is not None:
+        _read(turn, number)
+        return {}
+    if not notification.proofs.receipt(args.token, args.channel, args.hop, turn.now_ms):
         raise refuse("not_found", "token: got none of a test that waits for this. It is over, or was proven already.")
     return {}
 
@@ -54,21 +64,39 @@ def _notice_receipt(args: _NoticeReceipt, actor: str, turn: Turn, known: _Known 
     if number is None or known is None:
         raise refuse("not_found", "token: got none of a message, or one that has expired.")
     if known.read_ms is None:
-        at_ms = turn.now_ms
-
-        def write(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "UPDATE notice SET read_ms = ?, delivered_ms = coalesce(delivered_ms, ?) "
-                "WHERE id = ? AND read_ms IS NULL",
-                (at_ms, at_ms, number),
-            )
-
-        turn.changes.steps.append(write)
+        _read(turn, number)
         turn.changes.add_audit(actor, "notice.receipt", known.person, notice=number, channel=known.channel)
-        turn.moves.events.append(Event(event="notice", data={"id": number, "state": "read", "at_ms": at_ms}))
         if known.proof:
-            notification.proofs.receipt(known.proof, f"{known.person}/{known.channel}", "read", at_ms)
+            notification.proofs.receipt(known.proof, f"{known.person}/{known.channel}", "read", turn.now_ms)
     return {"id": number, "person": known.person, "title_zh": known.title_zh, "title_en": known.title_en}
+
+
+def _read(turn: Turn, number: int) -> None:
+    """Note that somebody has a message in front of them; the first time counts."""
+    at_ms = turn.now_ms
+
+    def write(connection: sqlite3.Connection) -> None:
+        connection.execute(
+            "UPDATE notice SET read_ms = ?, delivered_ms = coalesce(delivered_ms, ?) WHERE id = ? AND read_ms IS NULL",
+            (at_ms, at_ms, number),
+        )
+
+    turn.changes.steps.append(write)
+    turn.moves.events.append(Event(event="notice", data={"id": number, "state": "read", "at_ms": at_ms}))
+
+
+def _test(args: _Test, actor: str, turn: Turn, _: None) -> Any:
+    settings = turn.state.notification.parts.settings
+    person = next((each for each in settings.people if each.id == args.person), None)
+    if person is None:
+        raise refuse("not_found", f"person: got {args.person!r}, want one of notify.people.")
+    if all(channel.id != args.channel for channel in person.channels):
+        ways = ", ".join(channel.id for channel in person.channels)
+        raise refuse("not_found", f"channel: got {args.channel!r}, want one of {ways} ({args.person}).")
+    test, is_new = turn.state.notification.test(args.person, args.channel, turn.now_ms)
+    if is_new:
+        turn.changes.add_audit(actor, "notify.test", f"{args.person}/{args.channel}", notice=test.notice)
+    return {"id": test.notice}
 
 
 def _find_notice(args: _NoticeReceipt) -> Load:
@@ -86,6 +114,7 @@ def _find_notice(args: _NoticeReceipt) -> Load:
 
 
 COMMANDS: dict[str, Command] = {
+    "notify.test": Command(_Test, _test),
     "path.receipt": Command(_PathReceipt, _path_receipt),
     "notice.receipt": Command(_NoticeReceipt, _notice_receipt, _find_notice),
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,8 @@ from gateway.ledger.records import AuditEntry
 from gateway.ledger.rows import write_rows
 
 _encode = msgspec.json.Encoder().encode
+TELL_ROWS = 2000
+"""How often somebody who waits hears how far verifying is."""
 ROOT = "0" * 64
 """`previous` of the first row."""
 
@@ -64,12 +66,13 @@ def head(connection: sqlite3.Connection) -> Head:
     return Head(*row) if row else Head(0, ROOT)
 
 
-def verify(path: Path, exported: Head | None = None) -> Broken | None:
+def verify(path: Path, exported: Head | None = None, told: Callable[[int], None] | None = None) -> Broken | None:
     """Check the whole chain of a ledger file; None when it is whole.
 
     Args:
         path: the ledger; a running gateway is not disturbed.
         exported: a head noted down earlier; a chain that no longer holds it was cut or rewritten.
+        told: hears the number of a row every so often.
 
     Raises:
         RetryLater: the file cannot be opened.
@@ -77,14 +80,17 @@ def verify(path: Path, exported: Head | None = None) -> Broken | None:
     try:
         connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
         try:
-            return _verify(connection, exported)
+            return verify_chain(connection, exported, told)
         finally:
             connection.close()
     except sqlite3.OperationalError as exc:
         raise RetryLater(f"{path}: {exc}. Check that a ledger is there and readable.") from exc
 
 
-def _verify(connection: sqlite3.Connection, exported: Head | None) -> Broken | None:
+def verify_chain(
+    connection: sqlite3.Connection, exported: Head | None = None, told: Callable[[int], None] | None = None
+) -> Broken | None:
+    """As `verify`, on a connection; one read transaction is the caller's."""
     last, previous = 0, ROOT
     query = "SELECT id, at_ms, actor, action, subject, detail, previous, hash FROM audit ORDER BY id"
     for row_id, at_ms, actor, action, subject, detail, before, digest in connection.execute(query):
@@ -97,6 +103,8 @@ def _verify(connection: sqlite3.Connection, exported: Head | None) -> Broken | N
         if exported and row_id == exported.id and digest != exported.hash:
             return Broken(row_id, f"row {row_id} is not the one exported earlier")
         last, previous = row_id, digest
+        if told is not None and not row_id % TELL_ROWS:
+            told(row_id)
     if exported and exported.id > last:
         return Broken(last + 1, f"rows {last + 1} to {exported.id} were cut off")
     return None

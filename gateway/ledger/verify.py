@@ -12,12 +12,13 @@ What was written before digests stood in the chain is checked as far as its audi
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import msgspec
 
+from gateway.ledger import audit
 from gateway.ledger.digests import COLUMNS, RULES_KEPT, STEP, digest
 
 _decode = msgspec.json.Decoder().decode
@@ -66,6 +67,26 @@ def damages(connection: sqlite3.Connection) -> Iterator[Damage | Checked]:
         if wrong is not None:
             yield wrong
     yield Checked(steps, alarms, kept, rows)
+
+
+def check_all(
+    connection: sqlite3.Connection, told: Callable[[int], None] | None = None
+) -> Iterator[audit.Broken | Damage | Checked]:
+    """The chain, then every row it holds; one read transaction is the caller's. Ends with the chain where that broke:
+    rows cannot be held against what is not whole.
+
+    told: hears how far it is, in rows of the chain looked at; each is looked at twice.
+    """
+    broken = audit.verify_chain(connection, None, told)
+    if broken is not None:
+        yield broken
+        return
+    length = audit.head(connection).id
+    if told is not None:
+        told(length)
+    yield from damages(connection)
+    if told is not None:
+        told(2 * length)
 
 
 def _moves(

@@ -49,8 +49,10 @@ class ScreenTarget:
     async def send(self, letter: Letter) -> Outcome:
         """Tell the feed; whether a screen showed it, only its receipt says."""
         notice = letter.notice
-        if notice.kind == "proof":
-            data: dict[str, Any] = {"token": notice.token, "channel": "screen", "at_ms": letter.at_ms}
+        if notice.kind in ("proof", "test"):
+            # A test by hand is to be heard; those of the schedule are not.
+            heard = notice.kind == "test"
+            data: dict[str, Any] = {"token": notice.token, "channel": "screen", "at_ms": letter.at_ms, "sound": heard}
             event = Event(event="proof", data=data)
         else:
             event = Event(event="notice", data=outbox.view(notice, "sent", letter.at_ms, receipt=letter.receipt))
@@ -178,9 +180,9 @@ class Sender:
         way.pending = max(0, way.pending - 1)
         if way.went_out(now_ms):
             _log.info("messages to %s by %s go out again", way.person, way.channel)
-        if way.kind != "screen":
+        if way.kind != "screen" or notice.kind == "test":
             self._publish(Event(event="notice", data=outbox.view(notice, "sent", now_ms)))
-        if notice.token:
+        if notice.kind == "proof":
             with contextlib.suppress(WeizhanError):  # a proof that cannot be noted is one that failed
                 await self._proven(notice.token, f"{way.person}/{way.channel}", "sent")
                 if outcome.delivered:

@@ -66,6 +66,20 @@ def no_parts() -> NotifyParts:
     return NotifyParts(settings, secrets.token_bytes(32), Ways(settings))
 
 
+TEST_MS = 120_000
+"""A message sent by hand is given up after this."""
+TEST_AGAIN_MS = 10_000
+"""Asked for again so soon, the same test counts: a button that is pressed twice sends once."""
+
+
+class HandTest(NamedTuple):
+    """A test that somebody asked for. token: what a screen answers with."""
+
+    notice: int
+    token: str
+    at_ms: int
+
+
 class Notification:
     """Planner and proofs of one working state. names: asked for each message, so that a reload shows at once."""
 
@@ -74,11 +88,29 @@ class Notification:
         writer = Writer(names, parts.settings.time_zone)
         self.planner = Planner(parts.settings, writer)
         self.proofs = Proofs(parts.settings, self.planner, writer, parts.new_token)
+        self._writer = writer
+        self._tests: dict[tuple[str, str], HandTest] = {}
+        """The latest by hand of each way; forgotten with the process, as its screens' answers are."""
 
     def restore(self, saved: SavedNotification, alarms: Iterable[AlarmView], now_ms: int) -> None:
         """Go on where the ledger stands."""
         self.planner.restore(saved.plans, alarms, now_ms)
         self.proofs.restore(saved.proofs, now_ms)
+
+    def test(self, person: str, channel: str, now_ms: int) -> tuple[HandTest, bool]:
+        """Plan a marked test message by one way; gives it, and whether it is new."""
+        last = self._tests.get((person, channel))
+        if last is not None and last.at_ms + TEST_AGAIN_MS > now_ms:
+            return last, False
+        token = self.parts.new_token()
+        message = self._writer.test(now_ms)
+        number = self.planner.add(person, channel, "test", message, now_ms, now_ms + TEST_MS, token)
+        made = self._tests[person, channel] = HandTest(number, token, now_ms)
+        return made, True
+
+    def test_answered(self, token: str) -> int | None:
+        """The message of a test by hand that a screen has painted and sounded; None: no such test is under way."""
+        return next((test.notice for test in self._tests.values() if secrets.compare_digest(test.token, token)), None)
 
     def advance(self, now_ms: int, online: Iterable[tuple[str, str]]) -> NotifyChanges:
         """Let time pass after the alarms of a turn have moved; gives what is to be written with them."""

@@ -225,6 +225,17 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/assessment.csv"): SIGNED_IN,
     ("GET", "/api/v1/assessment"): SIGNED_IN,
     ("GET", "/api/v1/stream"): SIGNED_IN,
+    ("GET", "/admin/channels"): ADMINISTER,
+    ("GET", "/admin/audit"): ADMINISTER,
+    ("POST", "/admin/audit/verify"): ADMINISTER,
+    ("GET", "/admin/audit/head.json"): ADMINISTER,
+    ("GET", "/admin/audit.csv"): ADMINISTER,
+    ("GET", "/api/v1/audit"): ADMINISTER,
+    ("GET", "/api/v1/audit-chain"): ADMINISTER,
+    ("POST", "/api/v1/audit-chain/verify"): ADMINISTER,
+    ("POST", "/admin/channels/{person}/{channel}/test"): ADMINISTER,
+    ("GET", "/api/v1/channels"): ADMINISTER,
+    ("POST", "/api/v1/channels/{person}/{channel}/test"): ADMINISTER,
 }
 """(method, path) -> roles that may call it."""
 

@@ -42,6 +42,9 @@ from gateway.web import (
     report_pages,
 )
 from gateway.web.access import Cookies, Guard
+from gateway.web.admin import audit, channels
+from gateway.web.admin.jobs import Jobs
+from gateway.web.configured import Configured
 from gateway.web.context import Web, web_of
 from gateway.web.headers import BodyLimit, SecurityHeaders
 from gateway.web.inventory import Inventory
@@ -86,10 +89,12 @@ PAGES = (
     staff_import.router,  # before /people/{person_id}
     people.router, roster.router, equipment.router, incidents.router, patrols.router, photos.router, training.router,
     hazards.router, report_form.router, grid.router, assessment.router,
+    channels.router, audit.router,
 )  # fmt: skip
 APIS = (
     api.router, api_actions.router, readiness_api.router, shifts_api.router, staff_api.router, incidents_api.router,
     patrols_api.router, hazards_api.router, grid.api, assessment.api,
+    channels.api, audit.api,
 )  # fmt: skip
 STOP_S = 3.0
 """How long open requests may take to end when the process stops."""
@@ -106,6 +111,7 @@ def create_app(
     data_dir: Path,
     history: History,
     *,
+    configured: Configured | None = None,
     reload: Callable[[], Inventory] | None = None,
     now_ms: Callable[[], int] = wall_ms,
     monotonic: Callable[[], float] = time.monotonic,
@@ -115,6 +121,7 @@ def create_app(
     Args:
         data_dir: the gateway's data folder; holds the ledger and the control socket.
         history: opened read-only by the caller, who closes it.
+        configured: what administrators are told of the configuration file.
         reload: reads sites and rules again, when the gateway says that they changed; raises ConfigError.
         now_ms: wall clock, ms UTC. monotonic: for durations, s.
     """
@@ -149,6 +156,8 @@ def create_app(
         guard=Guard(cookies, lambda token_hash: web.session(token_hash), now_ms),
         catalogues=load_catalogues(),
         pages=make_environment(),
+        jobs=Jobs(now_ms),
+        configured=configured or Configured(),
         reports=ReportDesk(settings.report_form, monotonic),
     )
     app = FastAPI(
@@ -200,6 +209,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await web.jobs.close()
             web.hub.close()
             web.ledger.close()
 
@@ -235,6 +245,7 @@ async def run(
     gateway: GatewaySettings,
     history: HistorySettings,
     *,
+    configured: Configured | None = None,
     ready: Callable[[str], None] | None = None,
     stop: asyncio.Event | None = None,
 ) -> None:
@@ -253,7 +264,7 @@ async def run(
         opened = open_history(history, gateway.data_dir, read_only=True)
         async with opened:
             reload = partial(load_inventory, gateway)
-            app = create_app(settings, inventory, gateway.data_dir, opened, reload=reload)
+            app = create_app(settings, inventory, gateway.data_dir, opened, configured=configured, reload=reload)
             await _serve(app, settings, listening, ready, stop)
     finally:
         listening.close()

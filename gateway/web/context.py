@@ -16,7 +16,9 @@ from contract.errors import RetryLater
 from gateway.history.base import History
 from gateway.ledger.records import Session, User
 from gateway.web.access import Cookies, Guard, Person
+from gateway.web.admin.jobs import Jobs
 from gateway.web.areas import AreaLedger, inventory_within, picture_within
+from gateway.web.configured import Configured
 from gateway.web.inventory import Inventory
 from gateway.web.ledger import WebLedger
 from gateway.web.link import Link
@@ -53,6 +55,8 @@ class Web:
     catalogues: dict[Language, dict[str, str]]
     pages: jinja2.Environment
     reports: ReportDesk
+    jobs: Jobs
+    configured: Configured = field(default_factory=Configured)
     receipts: Brake = field(default_factory=Brake)
     whole: Web | None = None
     """The context of all areas, where this is the one of a person of some; commands wait for its picture."""

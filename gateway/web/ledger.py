@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import sqlite3
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -11,6 +13,8 @@ from gateway.ledger.personal import Identity, find_identities
 from gateway.ledger.reader import LedgerReader
 from gateway.ledger.secret import load_secret
 from gateway.work.public import PublicReport, find_receipt, find_report
+
+T = TypeVar("T")
 
 
 class Message(NamedTuple):
@@ -69,6 +73,10 @@ class WebLedger(LedgerReader):
     def identities(self) -> dict[int, Identity]:
         """Who the people of the registers are, by number; those erased are not in it."""
         return self._ask(find_identities)
+
+    def question(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        """Anything an administrator's page asks of all areas together."""
+        return self._ask(question)
 
     def secret(self) -> bytes:
         """The ledger's own secret, for checking and making the codes of printed links."""

@@ -62,6 +62,16 @@ SECTIONS: tuple[Section, ...] = (
             Page("/assessment", msgid("Assessment")),
         ),
     ),
+    Section(
+        "admin",
+        msgid("Administration"),
+        "admin",
+        (
+            Page("/admin/channels", msgid("Ways to people")),
+            Page("/admin/audit", msgid("Audit trail")),
+        ),
+        roles=("administrator",),
+    ),
 )
 
 

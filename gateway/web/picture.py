@@ -173,7 +173,7 @@ class Picture:
     def _proof(self, data: dict[str, Any]) -> None:
         """A row replaces the one of the same target; a test for the duty screens goes on to these."""
         if "target" not in data:
-            self._sink("path", {"token": data.get("token")})
+            self._sink("path", {"token": data.get("token"), "sound": bool(data.get("sound"))})
             return
         self.proofs = [old for old in self.proofs if old.get("target") != data["target"]] + [data]
         self._sink("proof", None)

@@ -19,12 +19,18 @@ from gateway.duty.planning import Code
 from gateway.duty.proof import Proof
 from gateway.duty.roster_check import FindingKind
 from gateway.incidents import rows as incidents
+from gateway.web.admin.audit_words import FIELDS, KINDS, VERBS
 from gateway.work import rectification
 from gateway.work.routes import How, Result
 from rules.readiness import LEVELS
 from rules.readiness_spans import UNRECORDED
 
 WORDS: dict[str, tuple[str, ...]] = {
+    "audit_kind": KINDS,
+    "audit_verb": VERBS,
+    "audit_field": FIELDS,
+    "audit_actor": ("gateway", "local", "rule", "web", "public"),
+    "test_step": ("planned", "sent", "delivered", "read"),
     "severity": ("fire", "critical", "warning", "info"),
     "status": ("good", "uncertain", "test", "stale", "bad", "unknown", "out"),
     "quality": ("good", "uncertain", "bad", "test", "unknown"),

@@ -211,6 +211,8 @@ const playDuty = (start) => {
   if (!playing()) return;
   for (let n = 0; n < 3; n++) { tone(1319, start + n * 0.55, 0.22, "triangle"); tone(1047, start + n * 0.55 + 0.24, 0.28, "triangle"); }
 };
+// A test sent by hand: two short steps up, like nothing that asks for anything.
+const playTest = () => { for (let n = 0; n < 2; n++) tone(523 + n * 262, n * 0.25, 0.2, "sine"); };
 const played = new Set();
 const QUIET_FIRE = ["shelved", "drill"]; // only what a person decided for it silences a fire
 
@@ -292,10 +294,11 @@ setInterval(() => {
 
 // A screen proves the way to people only when somebody at it would see and hear an alarm: it is looked at, it draws, and
 // its sound is unlocked.
-function prove({ token }) {
+function prove({ token, sound }) {
   if (body.dataset.prove !== "true" || document.hidden || !playing() || lost) return;
   requestAnimationFrame(() => requestAnimationFrame(() => {
     if (!playing()) return;
+    if (sound) playTest();
     const { "X-CSRF-Token": csrf } = JSON.parse(body.getAttribute("hx-headers"));
     fetch("/api/v1/path-receipt", {
       method: "POST",

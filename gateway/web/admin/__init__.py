@@ -1,0 +1,1 @@
+"""Pages and API for administrators: what needs them, ways to people, sites, backups, the audit trail."""
