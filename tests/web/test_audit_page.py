@@ -37,8 +37,8 @@ async def test_rows_are_found_read_exported_and_verified_when_an_administrator_l
         backwards = await browser.get("/admin/audit?begin=2026-01-02T00:00&end=2026-01-01T00:00")
         assert backwards.status_code == 422
         rows = (await browser.get("/api/v1/audit", params={"limit": 2})).json()
-        further = (await browser.get("/api/v1/audit", params={"limit": 2, "before": rows["next_before"]})).json()
-        numbers = [row["id"] for row in (*rows["rows"], *further["rows"])]
+        further = (await browser.get("/api/v1/audit", params={"limit": 2, "after": rows["next"]})).json()
+        numbers = [row["id"] for row in (*rows["items"], *further["items"])]
         assert numbers == list(range(numbers[0], numbers[0] - 4, -1))
         text = (await browser.get("/admin/audit.csv?what=work")).content.decode("utf-8-sig")
         table = list(csv.reader(io.StringIO(text)))

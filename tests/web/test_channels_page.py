@@ -15,7 +15,7 @@ async def _far(office: Office, way: str, wanted: str) -> dict[str, object]:
     person, channel = way.split("/")
     async with asyncio.timeout(15):
         while True:
-            rows = (await office.browser.get("/api/v1/channels")).json()
+            rows = (await office.browser.get("/api/v1/channels")).json()["items"]
             row = next(row for row in rows if (row["person"], row["channel"]) == (person, channel))
             if row["test"] is not None and row["test"]["far"] == wanted:
                 return dict(row["test"])

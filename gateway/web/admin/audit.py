@@ -28,6 +28,7 @@ from gateway.web.api import PROBLEMS
 from gateway.web.api_models import Answer
 from gateway.web.commands import local_ms
 from gateway.web.context import Web, person_of
+from gateway.web.listing import Page, Turned, newest
 from gateway.web.render import page
 from gateway.web.texts import msgid
 
@@ -35,7 +36,6 @@ router = APIRouter()
 api = APIRouter()
 _API: dict[str, Any] = {"responses": PROBLEMS}
 PAGE_ROWS = 50
-API_ROWS = 500
 EXPORT_ROWS = 200_000
 """Rows of one CSV; narrower searches reach the rest."""
 VERIFY = "audit-verify"
@@ -253,14 +253,6 @@ class AuditRowAnswer(Answer):
     hash: str
 
 
-class AuditAnswer(Answer):
-    """Rows that fit, newest first."""
-
-    rows: list[AuditRowAnswer]
-    next_before: int | None
-    """Give it as `before` for the next page; null: there is none."""
-
-
 class ChainAnswer(Answer):
     """The chain: its head now, and the latest verification."""
 
@@ -280,22 +272,20 @@ class ChainAnswer(Answer):
 @api.get("/api/v1/audit", **_API)
 async def list_audit(
     request: Request,
+    turn: Turned,
     actor: Words = "",
     action: Words = "",
     subject: Words = "",
     from_ms: int | None = None,
     until_ms: int | None = None,
-    before: Annotated[int | None, Query(ge=1, le=2**62)] = None,
-    limit: Annotated[int, Query(ge=1, le=API_ROWS)] = 100,
-) -> AuditAnswer:
+) -> Page[AuditRowAnswer]:
     """Rows of the audit chain that fit, newest first."""
     web = whole_of(request)
     bounds = [None if at is None else max(-(2**62), min(2**62, at)) for at in (from_ms, until_ms)]
-    rows = await web.read(
-        web.ledger.question, find_rows(Search(actor, action, subject, bounds[0], bounds[1]), before, limit + 1)
-    )
-    shown = [AuditRowAnswer(**{**row._asdict(), "detail": msgspec.json.decode(row.detail)}) for row in rows[:limit]]
-    return AuditAnswer(rows=shown, next_before=rows[limit - 1].id if len(rows) > limit else None)
+    search = Search(actor, action, subject, bounds[0], bounds[1])
+    rows, after = newest(await web.read(web.ledger.question, find_rows(search, turn.before, turn.limit + 1)), turn)
+    shown = [AuditRowAnswer(**{**row._asdict(), "detail": msgspec.json.decode(row.detail)}) for row in rows]
+    return Page(items=shown, next=after)
 
 
 @api.get("/api/v1/audit-chain", **_API)

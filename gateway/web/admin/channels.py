@@ -22,6 +22,7 @@ from gateway.web.admin.whole import whole_of
 from gateway.web.api import PROBLEMS
 from gateway.web.api_models import Answer, Done
 from gateway.web.context import Web, person_of
+from gateway.web.listing import Page, Turned, cut
 from gateway.web.proofs import channels as ways_of
 from gateway.web.render import page
 from gateway.web.texts import Texts, msgid
@@ -242,11 +243,11 @@ class WayAnswer(Answer):
 
 
 @api.get("/api/v1/channels", **_API)
-async def list_channels(request: Request) -> list[WayAnswer]:
+async def list_channels(request: Request, turn: Turned) -> Page[WayAnswer]:
     """Every way to every person."""
     web = whole_of(request)
-    rows = await way_rows(web, web.texts(request))
-    return [
+    rows, after = cut(await way_rows(web, web.texts(request)), turn, lambda row: (row.person, row.channel))
+    ways = [
         WayAnswer(
             **{name: getattr(row, name) for name in WayAnswer.model_fields if name != "test"},
             test=None
@@ -255,6 +256,7 @@ async def list_channels(request: Request) -> list[WayAnswer]:
         )
         for row in rows
     ]
+    return Page(items=ways, next=after)
 
 
 @api.post("/api/v1/channels/{person}/{channel}/test", **_API)
