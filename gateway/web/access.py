@@ -239,6 +239,22 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
 }
 """(method, path) -> roles that may call it."""
 
+ALL_AREAS = frozenset(
+    {
+        "/admin/channels",
+        "/admin/channels/{person}/{channel}/test",
+        "/api/v1/channels",
+        "/api/v1/channels/{person}/{channel}/test",
+        "/admin/audit",
+        "/admin/audit/verify",
+        "/admin/audit/head.json",
+        "/admin/audit.csv",
+        "/api/v1/audit",
+        "/api/v1/audit-chain",
+        "/api/v1/audit-chain/verify",
+    }
+)
+"""Paths about the whole installation: for a person of one area they are not there."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -332,6 +348,8 @@ class Guard:
                 raise SignInNeeded
             if not person.may(roles):
                 raise Refused(403, msgid("Your role does not allow this."))
+            if person.area and path in ALL_AREAS:
+                raise Refused(404, msgid("This is for administrators of all areas."))
         if request.method not in SAFE:
             await self._check_csrf(request, person)
         return person

@@ -226,6 +226,8 @@ MAKERS: dict[str, Callable[[Known], Awaitable[Any]]] = {
 }
 """Path parameter -> makes an example of this site and gives what stands in the path."""
 ANYWHERE = {
+    "channel": "screen",
+    "person": "nobody",
     "code": "0" * 32,
     "kind": "csv",
     "post": "room",

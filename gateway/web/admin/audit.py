@@ -23,11 +23,10 @@ from gateway.web import commands
 from gateway.web.access import Refused
 from gateway.web.admin.audit_words import KINDS, audit_line
 from gateway.web.admin.jobs import Job
-from gateway.web.admin.whole import whole_of
 from gateway.web.api import PROBLEMS
 from gateway.web.api_models import Answer
 from gateway.web.commands import local_ms
-from gateway.web.context import Web, person_of
+from gateway.web.context import Web, person_of, web_of
 from gateway.web.listing import Page, Turned, newest
 from gateway.web.render import page
 from gateway.web.texts import msgid
@@ -119,7 +118,7 @@ async def audit_page(
     before: Annotated[int | None, Query(ge=1)] = None,
 ) -> Response:
     """Rows that fit, newest first."""
-    web = whole_of(request)
+    web = web_of(request)
     texts = web.texts(request)
     search = _search(web, who, what, subject, begin, end)
     rows = await web.read(web.ledger.question, find_rows(search, before, PAGE_ROWS + 1))
@@ -150,7 +149,7 @@ async def verify_now(request: Request) -> Response:
 
 def start_verify(request: Request) -> Job[Found]:
     """Begin verifying, or give the verification that runs."""
-    web, who = whole_of(request), person_of(request)
+    web, who = web_of(request), person_of(request)
 
     async def tell(found: Found) -> None:
         told = {"head": found.head.id, "hash": found.head.hash, "rows": found.rows, "problem": found.problem}
@@ -187,7 +186,7 @@ def verify(web: Web, job: Job[Found]) -> Found:
 @router.get("/admin/audit/head.json")
 async def signed_head(request: Request) -> Response:
     """The head of the chain, signed, to be kept somewhere else."""
-    web = whole_of(request)
+    web = web_of(request)
     head = await web.read(web.ledger.question, audit.head)
     signed = sign_head(await web.read(web.ledger.secret), head, web.now_ms())
     await commands.do(web, person_of(request), "exported", what="audit head", range={"id": head.id, "hash": head.hash})
@@ -201,7 +200,7 @@ async def audit_csv(
     request: Request, who: Words = "", what: Words = "", subject: Words = "", begin: Words = "", end: Words = ""
 ) -> Response:
     """The rows that fit, as the chain has them, with the hashes that hold them."""
-    web = whole_of(request)
+    web = web_of(request)
     search = _search(web, who, what, subject, begin, end)
     rows = await web.read(web.ledger.question, find_rows(search, None, EXPORT_ROWS))
     await commands.do(web, person_of(request), "exported", what="audit", range={"rows": len(rows), **search._asdict()})
@@ -280,7 +279,7 @@ async def list_audit(
     until_ms: int | None = None,
 ) -> Page[AuditRowAnswer]:
     """Rows of the audit chain that fit, newest first."""
-    web = whole_of(request)
+    web = web_of(request)
     bounds = [None if at is None else max(-(2**62), min(2**62, at)) for at in (from_ms, until_ms)]
     search = Search(actor, action, subject, bounds[0], bounds[1])
     rows, after = newest(await web.read(web.ledger.question, find_rows(search, turn.before, turn.limit + 1)), turn)
@@ -291,14 +290,14 @@ async def list_audit(
 @api.get("/api/v1/audit-chain", **_API)
 async def chain(request: Request) -> ChainAnswer:
     """The head of the chain and when it was last verified."""
-    return await _chain(whole_of(request))
+    return await _chain(web_of(request))
 
 
 @api.post("/api/v1/audit-chain/verify", **_API)
 async def verify_chain(request: Request) -> ChainAnswer:
     """Verify chain and rows in the background; ask again for how far it is."""
     start_verify(request)
-    return await _chain(whole_of(request))
+    return await _chain(web_of(request))
 
 
 async def _chain(web: Web) -> ChainAnswer:

@@ -90,7 +90,8 @@ def _about(row: AuditRow, details: dict[str, Any], web: Web, texts: Texts) -> st
         where = web.inventory.site_title(site).get(texts.language) if site in web.inventory.sites else ""
         return texts("No. %(n)s", n=number) + (f" · {where}" if where else "")
     if kind in web.inventory.sites or kind == SYSTEM_SITE:
-        return subject_title(row.subject, web.inventory, texts)
+        site = web.inventory.site_title(kind).get(texts.language)
+        return subject_title(row.subject, web.inventory, texts) if number else site
     return "" if row.subject in ("gateway", "audit/chain") else row.subject
 
 

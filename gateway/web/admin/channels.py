@@ -18,10 +18,9 @@ from starlette.responses import RedirectResponse, Response
 
 from gateway.notify.settings import AppriseChannel, ScreenChannel, WebhookChannel
 from gateway.web import commands
-from gateway.web.admin.whole import whole_of
 from gateway.web.api import PROBLEMS
 from gateway.web.api_models import Answer, Done
-from gateway.web.context import Web, person_of
+from gateway.web.context import Web, person_of, web_of
 from gateway.web.listing import Page, Turned, cut
 from gateway.web.proofs import channels as ways_of
 from gateway.web.render import page
@@ -196,7 +195,7 @@ def plain_failure(error: str | None, texts: Texts) -> str:
 @router.get("/admin/channels")
 async def channels_page(request: Request) -> Response:
     """Ways to people, their state, a button for each that sends a test."""
-    web = whole_of(request)
+    web = web_of(request)
     texts = web.texts(request)
     return page(
         request, "admin_channels.html", fragment="_admin_channels.html", ways=await way_rows(web, texts),
@@ -245,7 +244,7 @@ class WayAnswer(Answer):
 @api.get("/api/v1/channels", **_API)
 async def list_channels(request: Request, turn: Turned) -> Page[WayAnswer]:
     """Every way to every person."""
-    web = whole_of(request)
+    web = web_of(request)
     rows, after = cut(await way_rows(web, web.texts(request)), turn, lambda row: (row.person, row.channel))
     ways = [
         WayAnswer(
@@ -266,6 +265,6 @@ async def test_channel(request: Request, person: str, channel: str) -> Done:
 
 
 async def _ask_test(request: Request, person: str, channel: str) -> int:
-    web = whole_of(request)
+    web = web_of(request)
     done = await commands.do(web, person_of(request), "notify.test", person=person, channel=channel)
     return int(done["id"])
