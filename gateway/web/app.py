@@ -80,6 +80,7 @@ from gateway.web.settings import WebSettings
 from gateway.web.sign_in import SignIn
 from gateway.web.stream import Hub
 from gateway.web.texts import load_catalogues
+from gateway.web.upkeep import routes as upkeep
 from rules.model import load_packs
 
 log = logging.getLogger(__name__)
@@ -88,12 +89,13 @@ PAGES = (
     receipt_pages.router, readiness.router, shifts.router,
     staff_import.router,  # before /people/{person_id}
     people.router, roster.router, equipment.router, incidents.router, patrols.router, photos.router, training.router,
+    *upkeep.PAGES,
     hazards.router, report_form.router, grid.router, assessment.router,
     channels.router, audit.router,
 )  # fmt: skip
 APIS = (
     api.router, api_actions.router, readiness_api.router, shifts_api.router, staff_api.router, incidents_api.router,
-    patrols_api.router, hazards_api.router, grid.api, assessment.api,
+    patrols_api.router, hazards_api.router, *upkeep.APIS, grid.api, assessment.api,
     channels.api, audit.api,
 )  # fmt: skip
 STOP_S = 3.0

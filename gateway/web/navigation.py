@@ -45,6 +45,16 @@ SECTIONS: tuple[Section, ...] = (
         ),
     ),
     Section(
+        "upkeep",
+        msgid("Upkeep"),
+        "upkeep",
+        (
+            Page("/upkeep", msgid("Health")),
+            Page("/upkeep/orders", msgid("Work orders")),
+        ),
+        ("maintainer", "administrator"),
+    ),
+    Section(
         "duty",
         msgid("Duty"),
         "duty",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from contract.grid import AreaKind, UnitKind
+from contract.order import PRIORITIES
 from contract.panel import EventClass
 from contract.patrol import Cycle, PlanKind, TrainingKind
 from contract.station import EquipmentKind
@@ -20,7 +21,7 @@ from gateway.duty.proof import Proof
 from gateway.duty.roster_check import FindingKind
 from gateway.incidents import rows as incidents
 from gateway.web.admin.audit_words import FIELDS, KINDS, VERBS
-from gateway.work import rectification
+from gateway.work import order_life, rectification
 from gateway.work.routes import How, Result
 from rules.readiness import LEVELS
 from rules.readiness_spans import UNRECORDED
@@ -181,6 +182,14 @@ WORDS: dict[str, tuple[str, ...]] = {
         "overdue",
         "erase",
     ),
+    "cause_kind": get_args(order_life.Cause),
+    "order_state": get_args(order_life.State),
+    "order_show": ("open", "overdue", "done", "closed"),
+    "order_step": (
+        *("open", "see", "take", "plan", "use", "note", "window", "done", "clear", "confirm", "close"),
+        *("reject", "return", "withdraw", "overdue", "file"),
+    ),
+    "priority": PRIORITIES,
     "incident_clock": get_args(incidents.Clock),
     "incident_how": get_args(incidents.How),
     "incident_brigade": ("called", "arrived", "not_needed"),

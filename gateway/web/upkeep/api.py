@@ -1,0 +1,155 @@
+"""The JSON API of the maintainer's work: causes and orders, the same as the pages."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+
+from gateway.web.api import PROBLEMS
+from gateway.web.api_models import Answer
+from gateway.web.context import person_of, web_of
+from gateway.web.listing import Page, Turned, cut, newest
+from gateway.web.upkeep.health import causes, place
+from gateway.web.upkeep.health_pages import narrowed
+from gateway.web.upkeep.order_steps import (
+    AnyStep,
+    OpenOrder,
+    find_order,
+    open_order,
+    orders_at_hand,
+    place_of,
+    take_step,
+)
+from gateway.work.order_life import ORDER, Cause, Order
+
+router = APIRouter()
+_API: dict[str, Any] = {"responses": PROBLEMS}
+Short = Annotated[str | None, Query(max_length=60)]
+
+
+class CauseAnswer(Answer):
+    """Something unhealthy. The list is in the order of what to fix first: `blind`, `effect`, `points`, `since_ms`."""
+
+    kind: Cause
+    node: str
+    """Path of what is at fault; of dates site/rule."""
+    title: str
+    where: str
+    site: str
+    since_ms: int
+    devices: int
+    """How many devices are below it."""
+    blind: int
+    """Fire points that cannot be seen because of it."""
+    effect: Literal["not_ready", "unknown", "degraded", ""]
+    """What it makes of the readiness of its station."""
+    points: float
+    alarms: list[int]
+    orders: list[int]
+
+
+class OrderAnswer(Answer):
+    """A work order. `row` is as in the ledger; what each field means: docs/upkeep.md."""
+
+    id: int
+    site: str
+    state: str
+    is_open: bool
+    is_overdue: bool
+    needs_data: bool
+    due_ms: int | None
+    row: dict[str, Any]
+
+
+class OrderStep(Answer):
+    """One line of its history."""
+
+    at_ms: int
+    actor: str
+    action: str
+    detail: dict[str, Any]
+
+
+@router.get("/api/v1/causes", **_API)
+async def list_causes(
+    request: Request, turn: Turned, kind: Cause | None = None, site: Short = None, area: Short = None
+) -> Page[CauseAnswer]:
+    """What is unhealthy, what to fix first on top."""
+    web, texts = web_of(request), web_of(request).texts(request)
+    await web.refresh_approvals()
+    rows = narrowed(
+        web, causes(web.picture, web.inventory, orders_at_hand(web), texts, web.now_ms()), site or "", area or ""
+    )
+    part, after = cut((row for row in rows if kind in (None, row.kind)), turn, place)
+    found = [
+        CauseAnswer(
+            kind=row.kind, node=row.node, title=row.title, where=row.where, site=row.site, since_ms=row.since_ms,
+            devices=row.devices, blind=row.blind, effect=row.effect, points=row.points,
+            alarms=[alarm.id for alarm in row.alarms], orders=[order.id for order in row.orders],
+        )
+        for row in part
+    ]  # fmt: skip
+    return Page(items=found, next=after)
+
+
+@router.get("/api/v1/orders", **_API)
+async def list_orders(
+    request: Request,
+    turn: Turned,
+    show: Annotated[Literal["open", "overdue", "done", "all"], Query()] = "open",
+    site: Short = None,
+) -> Page[OrderAnswer]:
+    """Work orders: open ones by what to do first; `all` newest first, page by page."""
+    web = web_of(request)
+    if show == "all":
+        terms = {"sites": None if site is None else (site,), "before": turn.before, "limit": turn.limit + 1}
+        rows, after = newest(await web.read(web.ledger.entries, ORDER, **terms), turn)
+    else:
+        fits = {"open": lambda o: o.is_open, "overdue": lambda o: o.is_overdue, "done": lambda o: o.state == "done"}
+        at_hand = (row for row in orders_at_hand(web) if site in (None, row.site) and fits[show](row))
+        rows, after = cut(at_hand, turn, place_of)
+    return Page(items=[_answer(row) for row in rows], next=after)
+
+
+@router.post("/api/v1/orders", **_API)
+async def add_order(request: Request, body: OpenOrder) -> OrderAnswer:
+    """Open an order. One that is at hand already is asked for again, not doubled."""
+    return _answer(msgspec.convert(await open_order(web_of(request), person_of(request), body), Order))
+
+
+@router.get("/api/v1/orders/{order_id}", **_API)
+async def one_order(request: Request, order_id: int) -> OrderAnswer:
+    """One order."""
+    return _answer(await find_order(web_of(request), order_id))
+
+
+@router.get("/api/v1/orders/{order_id}/history", **_API)
+async def order_history(request: Request, order_id: int, turn: Turned) -> Page[OrderStep]:
+    """Everything that was done with it, oldest first, as the audit chain has it."""
+    web = web_of(request)
+    await find_order(web, order_id)
+    rows = await web.read(web.all.ledger.entry_history, ORDER.name, order_id)
+    part, after = cut(rows, turn, lambda row: (row.id,))
+    found = [
+        OrderStep(at_ms=row.at_ms, actor=row.actor, action=row.action, detail=msgspec.json.decode(row.detail))
+        for row in part
+    ]
+    return Page(items=found, next=after)
+
+
+@router.post("/api/v1/orders/{order_id}/steps", **_API)
+async def order_step(request: Request, order_id: int, body: AnyStep) -> OrderAnswer:
+    """Take a step."""
+    web = web_of(request)
+    await take_step(web, person_of(request), order_id, body)
+    return _answer(await find_order(web, order_id))
+
+
+def _answer(row: Order) -> OrderAnswer:
+    return OrderAnswer(
+        id=row.id, site=row.site, state=row.state, is_open=row.is_open, is_overdue=row.is_overdue,
+        needs_data=row.needs_data, due_ms=row.due_ms, row=msgspec.to_builtins(row),
+    )  # fmt: skip
