@@ -203,6 +203,11 @@ async def _refused(known: Known) -> int:
     return next(number for (source, _), number in rows.items() if source.startswith(known.site))
 
 
+async def _order(known: Known) -> int:
+    args = {"site": known.site, "subject": f"{known.site}/panel-01", "title": known.text, "place": known.text}
+    return int((await known.ask("order.open", **args))["id"])
+
+
 async def _same(value: str) -> str:
     return value
 
@@ -216,6 +221,7 @@ MAKERS: dict[str, Callable[[Known], Awaitable[Any]]] = {
     "incident_id": _incident,
     "item": lambda _: _same("hoses"),
     "number": _handover,
+    "order_id": _order,
     "person_id": _person,
     "refused_id": _refused,
     "risk_id": _risk,
@@ -293,6 +299,10 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/training"): {"plan": "{site} unit_drill", "held": "2026-01-01T00:01", "count": "3"},
     ("POST", "/hazards"): {"site": "{site}", "text": "blocked"},
     ("POST", "/hazards/{hazard_id}/steps"): _FIX,
+    ("POST", "/upkeep/orders"): {"site": "{site}", "title": "mend it"},
+    ("POST", "/upkeep/orders/{order_id}/steps"): {"step": "note", "note": "seen"},
+    ("POST", "/api/v1/orders"): {"site": "{site}", "title": "mend it"},
+    ("POST", "/api/v1/orders/{order_id}/steps"): {"step": "note", "note": "seen"},
     ("POST", "/people"): {"site": "{site}", "name": "Somebody"},
     ("POST", "/people/{person_id}"): {"site": "{site}", "name": "Somebody else"},
     ("POST", "/people/{person_id}/erase"): {"sure": "yes"},

@@ -18,7 +18,7 @@ KINDS = (
     "equipment", "exported", "gateway", "handover", "hazard", "incident", "log", "maintenance", "message", "notice",
     "notify", "patrol", "patrol_plan", "patrol_progress", "person", "quarantine", "readiness", "report", "risk",
     "roster", "round", "rules", "service", "session", "shelf", "shift", "sign_in", "site_version", "stale", "station",
-    "tick", "training", "user", "visit", "work", "account", "token", "order", "plan", "map", "label",
+    "tick", "training", "user", "visit", "work", "account", "token", "order", "plan", "map", "label", "line_report",
 )  # fmt: skip
 """What actions are about: the part before the dot."""
 VERBS = (
@@ -29,7 +29,7 @@ VERBS = (
     "receipt", "receive", "record", "refuse", "refused", "reject", "release", "reload", "report", "reset", "return",
     "scanned", "set_area", "set_password", "set_pin", "shelve", "sign", "sign_off", "sign_on", "start", "stop",
     "suppress", "take", "take_out", "test", "tick", "unhold", "unknown", "unshelve", "verified", "verify", "withdraw",
-    "write",
+    "write", "done", "file", "overdue", "see", "use", "window",
 )  # fmt: skip
 """What was done: the part behind it."""
 FIELDS = (

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from contract.site import SYSTEM_SITE
 from gateway.ledger.records import User
-from gateway.web.access import HANDLE
+from gateway.web.access import HANDLE, Person
 from gateway.web.context import Web, person_of, web_of
 from gateway.web.render import page
 from gateway.web.texts import Texts
@@ -49,7 +49,7 @@ async def health(
         kind=kind if kind in KINDS else "",
         site=site,
         area=area,
-        areas=areas_of(web, texts),
+        areas=areas_of(web, person_of(request), texts),
         sites=[(key, web.inventory.site_title(key).get(texts.language)) for key in (*web.inventory.sites, SYSTEM_SITE)],
         who={row.site: maintainers(web, users, row.site) for row in rows[:MOST]},
         blind=sum(row.blind for row in within),
@@ -71,10 +71,11 @@ def narrowed(web: Web, rows: list[Row], site: str, area: str) -> list[Row]:
     return rows
 
 
-def areas_of(web: Web, texts: Texts) -> list[tuple[str, str]]:
-    """Areas of the grid, the wider before the narrower."""
+def areas_of(web: Web, who: Person, texts: Texts) -> list[tuple[str, str]]:
+    """Areas of the grid that a person may see, the wider before the narrower."""
     grid = web.inventory.grid
-    rows = [(" › ".join(each.title.get(texts.language) for each in grid.path(key)), key) for key in grid.areas]
+    mine = [key for key in grid.areas if key in grid.below(who.area)]
+    rows = [(" › ".join(each.title.get(texts.language) for each in grid.path(key)), key) for key in mine]
     return [(key, title) for title, key in sorted(rows)]
 
 
