@@ -14,6 +14,7 @@ import msgspec
 from gateway import (
     commands_admin,
     commands_alarms,
+    commands_board,
     commands_devices,
     commands_duty,
     commands_equipment,
@@ -135,4 +136,5 @@ COMMANDS: dict[str, Command] = {
     **commands_hazards.COMMANDS,
     **commands_orders.COMMANDS,
     **commands_incidents.COMMANDS,
+    **commands_board.COMMANDS,
 }

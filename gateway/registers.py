@@ -17,6 +17,7 @@ import msgspec
 from contract import quality as q
 from contract.messages import Reading, Value
 from contract.site import REGISTER_DEVICE
+from gateway.board.register import DutyBoard
 from gateway.control.protocol import AlarmView
 from gateway.duty.checks import DutyChecks
 from gateway.duty.equipment import Equipment
@@ -73,6 +74,7 @@ class Registers:
         self.hazards = Hazards(saved)
         self.orders = Orders(saved, self.hazards, witness)
         self.line_reports = LineReports(saved)
+        self.board = DutyBoard(saved)
         self.readiness = Readiness(saved, sight)
         self._all: tuple[Register, ...] = (
             self.people,
@@ -85,6 +87,7 @@ class Registers:
             self.hazards,
             self.orders,  # after the hazards they may stand on
             self.line_reports,
+            self.board,
             self.readiness,
         )
         for register in self._all:

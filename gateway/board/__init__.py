@@ -1,0 +1,1 @@
+"""What the duty board keeps: floor plans, ticks of advice, checks that a screen can be heard."""
