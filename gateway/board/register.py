@@ -23,7 +23,7 @@ class DutyBoard(Register):
     def sheets(self) -> Iterable[Sheet[Any]]:
         return (self._plans, self._advice, self._sounds)
 
-    def alarm_moved(self, alarm: AlarmView, event: str, pen: Pen) -> None:
+    def alarm_moved(self, alarm: AlarmView, event: str, pen: Pen) -> None:  # noqa: ARG002 # of the interface
         """The list of an alarm that is back to normal is over."""
         row = self._advice.rows.get(alarm.id)
         if row is not None and alarm.state == "normal":

@@ -13,10 +13,10 @@ from gateway.control.protocol import AlarmView
 from gateway.web import commands, decision
 from gateway.web.access import Refused
 from gateway.web.alarm_cards import SEVERITIES, AlarmCard, alarm_card
+from gateway.web.board.pages import FIRE_SHELVES, SHELVES, acts, board, ticks_of
 from gateway.web.context import Web, person_of, web_of
 from gateway.web.folding import fold
 from gateway.web.notices import notices_of
-from gateway.web.pages import board
 from gateway.web.render import local_path, page, wants_fragment
 from gateway.web.texts import Texts, msgid
 
@@ -27,9 +27,6 @@ SEARCHED = 2000
 SHOWN = ("open", "held", "all")
 STATES = ("unacknowledged", "acknowledged", "returned_unacknowledged", "normal")
 FINDINGS = ("real", "false", "test", "unclear")
-SHELVES = (30, 120, 480)
-FIRE_SHELVES = (30, 120, 240)
-"""Minutes offered for a shelf."""
 Note = Annotated[str, Form(max_length=500)]
 Next = Annotated[str, Form(max_length=500, alias="next")]
 
@@ -129,6 +126,7 @@ async def alarm_page(request: Request, alarm_id: int) -> Response:
         more_episodes=max(0, len(episodes) - 10),
         shelf=web.picture.standing.shelves.get((alarm.rule, alarm.subject)),
         out=web.picture.standing.out(alarm.subject),
+        ticks=await ticks_of(web, alarm_id),
         shelves=FIRE_SHELVES if alarm.severity == "fire" else SHELVES,
         findings=FINDINGS,
         people=names,
@@ -153,21 +151,25 @@ async def acknowledge_alarm(request: Request, alarm_id: int, note: Note = "", on
 
 @router.post("/alarms/{alarm_id}/assign")
 async def assign(
-    request: Request, alarm_id: int, person: Annotated[str, Form(max_length=64)] = "", note: Note = ""
+    request: Request,
+    alarm_id: int,
+    person: Annotated[str, Form(max_length=64)] = "",
+    note: Note = "",
+    onward: Next = "",
 ) -> Response:
     """Give an alarm to somebody; nobody (empty) takes the assignment away."""
     args = {"alarm_id": alarm_id, "person": person.strip(), "note": note.strip()}
     await commands.do(web_of(request), person_of(request), "alarm.assign", **args)
-    return await _alarm_back(request, alarm_id)
+    return await _back_to(request, alarm_id, onward)
 
 
 @router.post("/alarms/{alarm_id}/note")
-async def note_alarm(request: Request, alarm_id: int, note: Note) -> Response:
+async def note_alarm(request: Request, alarm_id: int, note: Note, onward: Next = "") -> Response:
     """Write a note to an alarm."""
     if not note.strip():
         raise Refused(422, msgid("The note is empty."))
     await commands.do(web_of(request), person_of(request), "alarm.note", alarm_id=alarm_id, note=note.strip())
-    return await _alarm_back(request, alarm_id)
+    return await _back_to(request, alarm_id, onward)
 
 
 @router.post("/alarms/{alarm_id}/find")
@@ -187,6 +189,7 @@ async def shelve(
     reason: Note,
     minutes: Annotated[str, Form(max_length=8)] = "",
     until: Annotated[str, Form(max_length=30)] = "",
+    onward: Next = "",
 ) -> Response:
     """Put an alarm on the shelf: for so many minutes, or until a time."""
     web = web_of(request)
@@ -195,14 +198,27 @@ async def shelve(
     else:
         until_ms = commands.local_ms(until, web.settings.timezone)
     await commands.shelve(web, person_of(request), alarm_id, until_ms, reason)
-    return await _alarm_back(request, alarm_id)
+    return await _back_to(request, alarm_id, onward)
 
 
 @router.post("/alarms/{alarm_id}/unshelve")
 async def unshelve(request: Request, alarm_id: int, note: Note = "", onward: Next = "") -> Response:
     """Take an alarm off the shelf."""
     await commands.do(web_of(request), person_of(request), "alarm.unshelve", alarm_id=alarm_id, note=note.strip())
-    return await _back(request, onward) if onward else await _alarm_back(request, alarm_id)
+    return await _back_to(request, alarm_id, onward)
+
+
+@router.post("/alarms/{alarm_id}/advice")
+async def tick(
+    request: Request,
+    alarm_id: int,
+    step: Annotated[int, Form(ge=0, le=99)],
+    done: Annotated[bool, Form()] = False,
+    onward: Next = "",
+) -> Response:
+    """A step of the advice was done, or was not after all."""
+    await commands.do(web_of(request), person_of(request), "advice.tick", alarm_id=alarm_id, step=step, done=done)
+    return await _back_to(request, alarm_id, onward)
 
 
 @router.post("/service/take-out")
@@ -230,6 +246,11 @@ async def return_to_service(
     return await _back(request, onward)
 
 
+async def _back_to(request: Request, alarm_id: int, onward: str) -> Response:
+    """Back to where a command was given: the page of the alarm unless something else is named."""
+    return await _back(request, onward) if onward else await _alarm_back(request, alarm_id)
+
+
 async def _alarm_back(request: Request, alarm_id: int) -> Response:
     if wants_fragment(request):
         return await alarm_page(request, alarm_id)
@@ -243,6 +264,8 @@ async def _back(request: Request, onward: str, alarm_id: int | None = None) -> R
     head, _, number = onward.rpartition("/")
     if head == "/alarms" and number.isdigit():
         return await alarm_page(request, alarm_id or int(number))
+    if alarm_id is not None and onward == f"/alarms/{alarm_id}/acts":
+        return await acts(request, alarm_id)
     if onward == "/":
         return await board(request)
     return Response(status_code=200, headers={"HX-Redirect": local_path(onward)})

@@ -45,6 +45,8 @@ from gateway.web.access import Cookies, Guard
 from gateway.web.admin import audit, channels
 from gateway.web.admin.jobs import Jobs
 from gateway.web.configured import Configured
+from gateway.web.board import map_pages
+from gateway.web.board import pages as board_pages
 from gateway.web.context import Web, web_of
 from gateway.web.headers import BodyLimit, SecurityHeaders
 from gateway.web.inventory import Inventory
@@ -75,7 +77,7 @@ from gateway.web.registers import (
     training,
 )
 from gateway.web.registers.report_desk import ReportDesk
-from gateway.web.render import STATIC, make_environment
+from gateway.web.render import HERE, STATIC, make_environment, version_of
 from gateway.web.settings import WebSettings
 from gateway.web.sign_in import SignIn
 from gateway.web.stream import Hub
@@ -85,7 +87,8 @@ from rules.model import load_packs
 
 log = logging.getLogger(__name__)
 PAGES = (
-    auth_pages.router, pages.router, alarm_pages.router, drill_pages.router, duty_pages.router, report_pages.router,
+    auth_pages.router, board_pages.router, map_pages.router, pages.router, alarm_pages.router, drill_pages.router,
+    duty_pages.router, report_pages.router,
     receipt_pages.router, readiness.router, shifts.router,
     staff_import.router,  # before /people/{person_id}
     people.router, roster.router, equipment.router, incidents.router, patrols.router, photos.router, training.router,
@@ -141,6 +144,8 @@ def create_app(
     hub.state = lambda: (picture.connected, picture.since_ms)
     hub.fires = picture.waiting_fires
     hub.duty = picture.waiting_duty
+    hub.faults = picture.waiting_faults
+    hub.version = version_of(HERE)
     hub.changes = lambda: picture.changes
     cookies = Cookies.named(settings.secure)
     web = Web(

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gateway.web import commands
+from gateway.web.board.pages import board
 from gateway.web.context import person_of, web_of
-from gateway.web.pages import board
 from gateway.web.registers.pins import prove
 from gateway.web.render import local_path, page, wants_fragment
 

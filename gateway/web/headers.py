@@ -69,6 +69,7 @@ UPLOAD_BYTES = 8 * 1024 * 1024 + BODY_BYTES
 """Largest request body of a form that takes a photo or a table."""
 UPLOADS = (
     "/patrols/",
+    "/map/plans",
     "/training",
     "/hazards",
     "/report",

@@ -30,6 +30,7 @@ class Section(NamedTuple):
 
 SECTIONS: tuple[Section, ...] = (
     Section("board", msgid("Board"), "board", (Page("/", msgid("Board")),)),
+    Section("map", msgid("Map"), "map", (Page("/map", msgid("Map")),)),
     Section("devices", msgid("Devices"), "devices", (Page("/devices", msgid("Devices")),)),
     Section(
         "alarms",

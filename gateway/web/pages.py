@@ -1,4 +1,4 @@
-"""The pages people work with: board, devices, alarms."""
+"""The pages about devices: all of them, one with everything about it, what is not known."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ from starlette.responses import RedirectResponse, Response
 
 from contract.topics import IDENT
 from gateway.ledger.records import QuarantineRow, WorkRow
-from gateway.web import decision, views
+from gateway.web import views
 from gateway.web.access import Refused
 from gateway.web.alarm_cards import alarm_card
 from gateway.web.context import Web, person_of, web_of
 from gateway.web.device_list import By, list_devices
 from gateway.web.inventory import Device
 from gateway.web.panel_events import latest_events
-from gateway.web.proofs import proof_line
-from gateway.web.registers.incident_rows import incident_row, open_incidents
 from gateway.web.render import page
 from gateway.web.texts import Texts, msgid
 from rules.dates import due_dates
@@ -33,29 +31,6 @@ WORKS = ("inspection", "maintenance", "calibration", "battery", "test")
 """Kinds of work that are recorded."""
 SOON_MS = 30 * 86_400_000
 Ident = Annotated[str, Form(pattern=f"^{IDENT}$")]
-
-
-@router.get("/")
-async def board(request: Request) -> Response:
-    """The live board: what burns, where, since when, what next."""
-    web, texts = web_of(request), web_of(request).texts(request)
-    await web.refresh_approvals()
-    shown = views.board(web.picture, web.inventory, texts, web.now_ms())
-    sites = [site.title.get(texts.language) for site in web.inventory.sites.values()]
-    now_ms = web.now_ms()
-    return page(
-        request,
-        "board.html",
-        fragment="_board.html",
-        board=shown,
-        title=_title(web, shown.headline, texts),
-        site_titles=sites,
-        unknown=_unknown_count(web),
-        drills=decision.drill_banners(web.picture, web.inventory, texts),
-        windows=decision.window_banners(web.picture, web.inventory, texts, now_ms),
-        incidents=[incident_row(web, row, {}, texts) for row in open_incidents(web)],
-        proof=proof_line(web.picture, web.inventory, texts, now_ms),
-    )
 
 
 @router.get("/devices")
@@ -208,17 +183,6 @@ def due_rows(device: Device, work: Sequence[WorkRow], web: Web, texts: Texts) ->
         for what, at_ms in due_dates(device.asset, done, zone).items()
     ]
     return sorted(rows, key=lambda row: row.at_ms)
-
-
-def _title(web: Web, headline: str, texts: Texts) -> str:
-    """What the tab says: the headline; a duty check that runs comes before everything but a fire."""
-    if headline not in ("fire", "fire_over") and web.picture.duty.is_open(web.now_ms()):
-        return texts("Duty check")
-    return texts.word("headline", headline)
-
-
-def _unknown_count(web: Web) -> int:
-    return sum(f"{site}/{device}" not in web.inventory.devices for site, device in web.picture.unknown_devices)
 
 
 def _limits(web: Web, device: Device, point: str, texts: Texts) -> list[dict[str, Any]]:

@@ -137,6 +137,19 @@ class Picture:
             and (sites is None or alarm.site in sites)
         ]
 
+    def waiting_faults(self, sites: frozenset[str] | None = None) -> tuple[int, int]:
+        """How many critical alarms and how many warnings speak and nobody has acknowledged. sites: of these only."""
+        found = [
+            alarm.severity
+            for alarm in self.alarms.values()
+            if alarm.severity in ("critical", "warning")
+            and alarm.state in WAITING
+            and alarm.hold is None
+            and not alarm.retrospective
+            and (sites is None or alarm.site in sites)
+        ]
+        return found.count("critical"), found.count("warning")
+
     def waiting_duty(self, sites: frozenset[str] | None = None) -> list[tuple[int, int]]:
         """(id, until_ms) of the duty checks that nobody has answered: screens sound for them. sites: of these only."""
         waiting = self.duty.waiting(self._now_ms())

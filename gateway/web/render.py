@@ -51,6 +51,15 @@ def make_environment() -> jinja2.Environment:
     return pages
 
 
+def version_of(folder: Path) -> str:
+    """A digest of everything the pages are made of, so that an open page notices that there is a newer one."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".js", ".css", ".html", ".svg", ".po"):
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 class Assets:
     """Address of a static file with a digest of its content, so that browsers may keep it for ever."""
 
@@ -107,6 +116,8 @@ def page(request: Request, template: str, *, status: int = 200, fragment: str | 
         since_ms=web.picture.since_ms,
         siren=web.picture.waiting_fires() if person else [],
         changes=web.picture.changes,
+        faults=web.picture.waiting_faults() if person else (0, 0),
+        version=web.hub.version,
         here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
         sections=sections,
         section=section,
@@ -150,6 +161,11 @@ def script_texts(texts: Texts) -> dict[str, Any]:
         "away": _("The gateway has not answered since %(time)s. Nothing here is current.", time="{time}"),
         "sound_on": _("Sound on"),
         "sound_off": _("Turn sound on"),
+        "heard": _("Written down: the sound of this screen is heard."),
+        "not_heard": _("Written down. Check loudspeaker, plug and volume, then test once more."),
+        "not_saved": _("This could not be saved. Try again in a moment."),
+        "plan_svg": _("SVG drawings are not taken: they can carry scripts. Save the plan as PNG and send that."),
+        "plan_large": _("The file is larger than 8 MB. Save the plan with fewer pixels."),
         "highest": _("Highest"),
         "lowest": _("Lowest"),
         "mean": _("Mean"),

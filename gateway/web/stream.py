@@ -5,7 +5,8 @@ Events: `alarm` (id, rule, subject, severity, state, active, raised_ms, who ackn
 `duty` (a duty check as it now is), `standing` (a hold, drill or window changed), `proof` and `notice` (something of the
 path to people changed), `path` (token: a test for duty screens), `configuration` (rules or sites changed), `heartbeat`
 every two seconds (now_ms, connected, since_ms, fires: ids of those nobody acknowledged, duty: [id, until_ms] of duty
-checks nobody answered, changes: how often something changed). A screen that does not keep up is cut off: it connects
+checks nobody answered, changes: how often something changed, faults: how many critical alarms and warnings nobody
+acknowledged, version: of the scripts). A screen that does not keep up is cut off: it connects
 again and draws itself anew, so that it never shows an old state as the present one.
 """
 
@@ -65,7 +66,8 @@ class Hub:
     """All open streams.
 
     For heartbeats `state()` gives (connected, since_ms), `fires(sites)` those nobody acknowledged, `duty(sites)`
-    (id, until_ms) of duty checks nobody answered, `changes()` counts what a page would draw anew.
+    (id, until_ms) of duty checks nobody answered, `faults(sites)` (critical alarms, warnings) nobody acknowledged,
+    `changes()` counts what a page would draw anew.
     """
 
     def __init__(self, limit: int, now_ms: Callable[[], int]) -> None:
@@ -77,6 +79,9 @@ class Hub:
         self.fires: Callable[[Sites], list[int]] = lambda _: []
         self.duty: Callable[[Sites], list[tuple[int, int]]] = lambda _: []
         self.changes: Callable[[], int] = lambda: 0
+        self.faults: Callable[[Sites], tuple[int, int]] = lambda _: (0, 0)
+        self.version = ""
+        """Of scripts and templates: a page that has another one loads itself anew."""
         self.dropped = 0
 
     @property
@@ -179,6 +184,8 @@ class Hub:
             "fires": self.fires(sites),
             "duty": self.duty(sites),
             "changes": self.changes(),
+            "faults": self.faults(sites),
+            "version": self.version,
         }
 
 

@@ -32,6 +32,7 @@ from gateway.settings import GatewaySettings
 from gateway.web.app import run
 from gateway.web.settings import WebSettings
 from tests.web.acts import Acts
+from tests.web.board_acts import BoardActs
 
 PASSWORD = "correct horse 站"
 ONE_TIME = "K7QM-2XWD-94TB"
@@ -66,6 +67,9 @@ class Station:
         self.agents: dict[str, dict[str, Any]] = {}
         self.asked: list[Ask] = []
         self.acts = Acts(self)
+        self.board = BoardActs(self)
+        self.entries: dict[str, list[dict[str, Any]]] = {}
+        """Open rows of further registers, as a snapshot has them."""
         self.proofs: list[dict[str, Any]] = []
         self.notices: dict[str, Any] = {}
         self.centres: dict[str, dict[str, Any]] = {}
@@ -258,7 +262,7 @@ class Station:
         elif ask.op.startswith("alarm.") and self._view(args["alarm_id"]) is None:
             return Answer(id=ask.id, ok=False, error=Problem("not_found", f"alarm {args['alarm_id']}: no such alarm."))
         else:
-            return Answer(id=ask.id, ok=True, result=self.acts.do(ask) or {})
+            return Answer(id=ask.id, ok=True, result=self.acts.do(ask) or self.board.do(ask.op, ask.actor, args) or {})
         return Answer(id=ask.id, ok=True, result={})
 
     def _snapshot(self) -> dict[str, Any]:
@@ -272,6 +276,7 @@ class Station:
             "unknown_devices": [dict(zip(("site", "device", "agent", "readings"), row, strict=True)) for row in rows],
             "proofs": self.proofs,
             "notices": self.notices,
+            "entries": {**self.board.rows(), **self.entries},
             **self.acts.snapshot(),
         }
 

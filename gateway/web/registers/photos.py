@@ -66,13 +66,18 @@ def store_photo(folder: Path, data: bytes) -> str:
         raise Refused(413, msgid("The photo is too large. Take it with fewer pixels."))
     picture = shrink(data)
     name = hashlib.sha256(picture).hexdigest()
-    path = photo_path(folder, name)
+    keep_file(photo_path(folder, name), picture)
+    return name
+
+
+def keep_file(path: Path, data: bytes) -> None:
+    """Write a file that is named by its content, durable when this returns. Raises RetryLater."""
     if path.exists():
-        return name
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".new", delete=False) as file:
-            file.write(picture)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         Path(file.name).replace(path)
@@ -84,32 +89,53 @@ def store_photo(folder: Path, data: bytes) -> str:
             os.close(directory)
     except OSError as exc:
         raise RetryLater(f"{path}: {exc.strerror}. Make room, or let the pages write there.") from exc
-    return name
+
+
+UNREADABLE = msgid("This is no photo that can be read. Send a JPEG, PNG or WebP.")
+TOO_MANY_PIXELS = msgid("The photo has too many pixels. Take it with fewer.")
 
 
 def shrink(data: bytes) -> bytes:
     """The picture as a JPEG of at most EDGE_PX, upright, with nothing beside its pixels. Raises Refused."""
-    refused = Refused(422, msgid("This is no photo that can be read. Send a JPEG, PNG or WebP."))
+    bare = decode_picture(data, EDGE_PX, PIXELS, (UNREADABLE, TOO_MANY_PIXELS))
+    kept = io.BytesIO()
+    bare.save(kept, "JPEG", quality=QUALITY)
+    return kept.getvalue()
+
+
+def decode_picture(data: bytes, edge_px: int, most: dict[str, int], said: tuple[str, str]) -> Image.Image:
+    """The pixels of a picture, upright, on white, at most edge_px long.
+
+    Args:
+        most: formats taken, and the most pixels of each. said: msgids for what cannot be read and for too many pixels.
+
+    Raises:
+        Refused: it is of another format, damaged, or has too many pixels.
+    """
     try:
         with warnings.catch_warnings():
             # Our own limit comes first and is lower.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=tuple(PIXELS))
-        with image:
-            if image.width * image.height > PIXELS[image.format or ""]:
-                raise Refused(422, msgid("The photo has too many pixels. Take it with fewer."))
-            image.draft("RGB", (EDGE_PX, EDGE_PX))  # a JPEG is decoded at a fraction of its size
-            image.thumbnail((EDGE_PX, EDGE_PX))
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-        bare = Image.new("RGB", upright.size)
-        bare.paste(upright)
-        kept = io.BytesIO()
-        bare.save(kept, "JPEG", quality=QUALITY)
+            opened = Image.open(io.BytesIO(data), formats=tuple(most))
+        with opened:
+            if opened.width * opened.height > most[opened.format or ""]:
+                raise Refused(422, said[1])
+            opened.draft("RGB", (edge_px, edge_px))  # a JPEG is decoded at a fraction of its size
+            image: Image.Image = opened
+            if opened.mode in ("1", "P"):
+                image = opened.convert("RGBA" if "transparency" in opened.info else "RGB")  # else lines lose their grey
+            image.thumbnail((edge_px, edge_px))
+            upright = ImageOps.exif_transpose(image)
+        bare = Image.new("RGB", upright.size, "white")
+        if upright.mode in ("RGBA", "LA"):
+            bare.paste(upright.convert("RGBA"), mask=upright.getchannel("A"))
+        else:
+            bare.paste(upright.convert("RGB"))
     except Refused:
         raise
     except (OSError, ValueError, SyntaxError, KeyError, EOFError, MemoryError, Image.DecompressionBombError) as exc:
-        raise refused from exc
-    return kept.getvalue()
+        raise Refused(422, said[0]) from exc
+    return bare
 
 
 def photo_path(folder: Path, name: str) -> Path:

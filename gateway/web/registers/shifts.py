@@ -19,6 +19,7 @@ from gateway.duty.people import Person as Somebody
 from gateway.duty.shifts import Shift
 from gateway.web import commands
 from gateway.web.access import PRINT_CODES, Refused
+from gateway.web.board.sound import last_sound
 from gateway.web.context import Web, person_of, web_of
 from gateway.web.decision import subject_title
 from gateway.web.duty import origin_text
@@ -60,7 +61,11 @@ class ItemRow(NamedTuple):
 
 
 @router.get("/shift")
-async def shift(request: Request, site: Annotated[str | None, Query(max_length=60)] = None) -> Response:
+async def shift(
+    request: Request,
+    site: Annotated[str | None, Query(max_length=60)] = None,
+    sound: Annotated[str, Query(max_length=10)] = "",
+) -> Response:
     """The shift of a station now."""
     web, texts = web_of(request), web_of(request).texts(request)
     name, station = choose_station(web, site)
@@ -92,6 +97,8 @@ async def shift(request: Request, site: Annotated[str | None, Query(max_length=6
         crew=_said(web, name, "crew"),
         handover_said=_said(web, name, "handover"),
         may_print=person_of(request).may(PRINT_CODES),
+        sound=last_sound(web, name),
+        sound_asked=sound == "check",
     )
 
 
@@ -143,7 +150,8 @@ async def sign_on(
     """Somebody comes."""
     who = await prove(request, person, pin)
     await _do(request, "shift.sign_on", site=site, post=post, takes_over=takes_over, **who)
-    return _back(site)
+    # Who begins to watch makes sure that the screen can be heard.
+    return RedirectResponse(f"/shift?site={site}&sound=check", 303)
 
 
 @router.post("/shift/sign-off")

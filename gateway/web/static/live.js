@@ -1,6 +1,8 @@
 // Keeps a page current: one event stream, ages and clocks that run, a banner when the picture is no longer current,
 // and the siren. What a change looks like is decided by the server: the changing part of the page is fetched anew.
 
+import { attention, dutyCheck, fires, playing, playTest, setFaults, setWaiting, siren, startSound } from "./sound.js";
+
 const texts = JSON.parse(document.body.dataset.texts);
 const LOST_MS = 4500; // heartbeats come every 2 s; a lost connection shows within 5 s
 const body = document.body;
@@ -44,15 +46,28 @@ function put(element, text) {
   if (element && element.textContent !== text) element.textContent = text;
 }
 
+let tickedAt = Date.now();
+let ticks = 0;
+const MANY = 300; // ages on the page beyond which they are told less often
 function tick() {
+  // A clock that jumped, or a machine that slept: what happened meanwhile was missed.
+  const step = Date.now() - tickedAt;
+  tickedAt = Date.now();
+  ticks += 1;
+  if (step < -1000 || step > 15_000) resync();
   const silent = performance.now() - lastHeard > LOST_MS;
   if (silent !== lost) {
     lost = silent;
     if (!lost) refresh();
   }
+  // A stream that hangs says nothing of it: begin another one, as often as it takes.
+  if (lost && source && performance.now() - openedAt > REOPEN_MS) { source.close(); source = null; connect(); }
   showConnection();
+  showAttention();
+  reloadIfNew();
   put(document.querySelector("[data-clock]"), wall(now()));
-  for (const e of $$("[data-ago]")) put(e, ago(Number(e.dataset.ago)));
+  const ages = $$("[data-ago]");
+  if (ages.length < MANY || ticks % 10 === 0) for (const e of ages) put(e, ago(Number(e.dataset.ago)));
   // The time of a duty check runs out whether the picture is current or not.
   for (const e of $$("[data-left]")) {
     put(e, left(Number(e.dataset.left)));
@@ -73,6 +88,43 @@ function showConnection() {
   if (!banner.hidden) put(banner.querySelector("[data-banner-text]"), (lost ? texts.lost : texts.away).replace("{time}", time));
 }
 
+// What asks for somebody shows in the tab as well: its picture, and its title that blinks while nobody acknowledged.
+const icon = document.querySelector("link[data-icon]");
+const plainIcon = icon?.getAttribute("href");
+let blink = false;
+function showAttention() {
+  if (!icon) return;
+  const name = attention(lost || !gateway.connected);
+  const href = icon.dataset[name] ?? plainIcon;
+  if (icon.getAttribute("href") !== href) icon.setAttribute("href", href);
+  const marked = document.title.startsWith("▲ ");
+  blink = name === "fire" || name === "duty" ? Math.floor(performance.now() / 1000) % 2 === 0 : false;
+  if (blink !== marked) document.title = blink ? `▲ ${document.title}` : document.title.slice(2);
+}
+
+// --- a newer version -------------------------------------------------------------------------------------------------
+
+let newer = "";
+const RELOADED = "weizhan-reloaded";
+const FIELDS = "textarea, select, input:not([type=checkbox], [type=radio], [type=hidden])";
+function isBusy() {
+  if (document.querySelector("dialog[open]") || body.classList.contains("is-dragging") || fires.size) return true;
+  for (const e of $$(FIELDS)) {
+    const first = e.matches("select") ? [...e.options].find((o) => o.defaultSelected)?.value ?? e.options[0]?.value : e.defaultValue;
+    if (e.value !== (first ?? "")) return true;
+  }
+  return false;
+}
+// Scripts and templates are others since the page was loaded. Two servers that differ must not make it load for ever.
+function reloadIfNew() {
+  if (!newer || lost || isBusy()) return;
+  try {
+    if (sessionStorage.getItem(RELOADED) === newer) return;
+    sessionStorage.setItem(RELOADED, newer);
+  } catch { return; }
+  location.reload();
+}
+
 // --- the changing part of the page ---------------------------------------------------------------------------------
 
 let refreshTimer = 0;
@@ -80,6 +132,9 @@ let refreshAt = 0;
 let askedAt = 0; // when the fetch now under way began, 0 without one
 const PATIENCE_MS = 5000;
 let swappedAt = -1000;
+const TYPING_MS = 60_000; // a field that was left alone for so long does not keep the page from the present
+let typedAt = -TYPING_MS;
+for (const name of ["input", "focusin"]) document.addEventListener(name, () => { typedAt = performance.now(); });
 const SETTLE_MS = 60; // htmx listens to what it has drawn 20 ms later: asked before that, it would not hear
 function refresh(delay = 120) {
   // The earlier of two wishes counts: an alarm must not wait for something that had time.
@@ -94,8 +149,8 @@ function refresh(delay = 120) {
     const live = document.getElementById("live");
     // Somebody is writing into it: their words come first, the next change or the timer brings the rest.
     const field = document.activeElement;
-    if (live && !(field && live.contains(field) && field.matches("textarea, select, input:not([type=checkbox], [type=radio])")))
-      window.htmx.trigger(live, "refresh");
+    const writes = field && live?.contains(field) && field.matches(FIELDS) && performance.now() - typedAt < TYPING_MS;
+    if (live && !writes && !body.classList.contains("is-dragging")) window.htmx.trigger(live, "refresh");
   }, delay);
 }
 
@@ -134,8 +189,9 @@ function heard() {
 }
 
 function setGateway(state) {
-  fires = new Set(state.fires);
-  if (checks) checks = new Map(state.duty);
+  setWaiting(state.fires, state.duty);
+  setFaults(state.faults);
+  if (state.version && body.dataset.version && state.version !== body.dataset.version) newer = state.version;
   clockOffset = state.now_ms - Date.now();
   if (Math.abs(clockOffset) < 1500) clockOffset = 0;
   const changed = gateway.connected !== state.connected;
@@ -144,15 +200,35 @@ function setGateway(state) {
   showConnection();
 }
 
+const REOPEN_MS = 4000;
+let openedAt = 0;
+
+// The stream was refused: when the session is over, the sign-in is what there is to show.
+async function signedOut() {
+  const answer = await fetch("/api/v1/session", { headers: { Accept: "application/json" } }).catch(() => null);
+  if (answer?.status === 401) location.reload();
+}
+
+// Back from sleep, or from a page in the background: whatever the stream seems to be, look anew.
+function resync() {
+  if (document.hidden && !body.classList.contains("page-board")) return;
+  source?.close();
+  source = null;
+  connect();
+  refresh(0);
+  refreshDuty();
+}
+
 function connect() {
   if (source || !body.dataset.stream) return;
+  openedAt = performance.now();
   source = new EventSource(body.dataset.stream);
   const on = (name, act) => source.addEventListener(name, (event) => { heard(); act(JSON.parse(event.data)); });
   // What changed between drawing and connecting, or while the connection was lost, was missed: draw anew.
   let fresh = true;
   let opened = false;
   source.addEventListener("open", () => { if (opened) { refresh(); refreshDuty(); } opened = fresh = true; });
-  source.addEventListener("error", () => { if (source.readyState === EventSource.CLOSED) { source = null; setTimeout(connect, 3000); } });
+  source.addEventListener("error", () => { if (source.readyState === EventSource.CLOSED) { source = null; setTimeout(connect, 3000); signedOut(); } });
   on("heartbeat", (state) => {
     setGateway(state);
     if (fresh && String(state.changes) !== body.dataset.changes) { refresh(20); refreshDuty(); }
@@ -176,119 +252,11 @@ function connect() {
 // Pages other than the board give their connection back while nobody looks: a browser has only six for a server.
 document.addEventListener("visibilitychange", () => {
   // One that sounds the siren goes on listening: a fire must sound, and an acknowledged one must fall silent.
-  if (body.classList.contains("page-board") || (document.hidden && playing())) return;
+  if (body.classList.contains("page-board")) { if (!document.hidden) refresh(0); return; }
+  if (document.hidden && playing()) return;
   if (document.hidden) { source?.close(); source = null; }
   else if (!source) { lastHeard = performance.now(); connect(); refresh(); refreshDuty(); }
 });
-
-// --- sound -----------------------------------------------------------------------------------------------------------
-
-let audio = null;
-let checks = body.dataset.duty === "null" ? null : new Map(JSON.parse(body.dataset.duty)); // duty checks nobody answered -> until_ms
-let fires = new Set(JSON.parse(body.dataset.siren)); // ids of fires that nobody has acknowledged
-const SOUND = "weizhan-sound"; // remembered choice of this browser: on, off
-const soundButton = document.querySelector("[data-sound]");
-
-function tone(frequency, start, length, type = "square") {
-  const oscillator = audio.createOscillator();
-  const gain = audio.createGain();
-  oscillator.type = type;
-  oscillator.frequency.value = frequency;
-  gain.gain.setValueAtTime(0.0001, audio.currentTime + start);
-  gain.gain.exponentialRampToValueAtTime(0.25, audio.currentTime + start + 0.02);
-  gain.gain.setValueAtTime(0.25, audio.currentTime + start + length - 0.03);
-  gain.gain.exponentialRampToValueAtTime(0.0001, audio.currentTime + start + length);
-  oscillator.connect(gain).connect(audio.destination);
-  oscillator.start(audio.currentTime + start);
-  oscillator.stop(audio.currentTime + start + length);
-}
-
-const playing = () => audio && audio.state === "running";
-const playFire = () => { if (playing()) for (let n = 0; n < 4; n++) tone(n % 2 ? 660 : 960, n * 0.35, 0.33); };
-const playCritical = () => { if (playing()) for (let n = 0; n < 3; n++) tone(740, n * 0.3, 0.18); };
-// A doorbell, three times: like neither the siren nor a fault.
-const playDuty = (start) => {
-  if (!playing()) return;
-  for (let n = 0; n < 3; n++) { tone(1319, start + n * 0.55, 0.22, "triangle"); tone(1047, start + n * 0.55 + 0.24, 0.28, "triangle"); }
-};
-// A test sent by hand: two short steps up, like nothing that asks for anything.
-const playTest = () => { for (let n = 0; n < 2; n++) tone(523 + n * 262, n * 0.25, 0.2, "sine"); };
-const played = new Set();
-const QUIET_FIRE = ["shelved", "drill"]; // only what a person decided for it silences a fire
-
-function siren(alarm) {
-  const quiet = alarm.severity === "fire" ? QUIET_FIRE.includes(alarm.hold) : Boolean(alarm.hold);
-  const waits = !quiet && (alarm.state === "unacknowledged" || alarm.state === "returned_unacknowledged");
-  if (alarm.severity === "fire") fires[waits ? "add" : "delete"](alarm.id);
-  if (!waits || alarm.retrospective || played.has(alarm.id)) return;
-  played.add(alarm.id);
-  if (alarm.severity === "fire") playFire();
-  if (alarm.severity === "critical") playCritical();
-}
-
-function dutyCheck({ id, state, until_ms }) {
-  if (!checks) return;
-  const isNew = state === "open" && !checks.has(id);
-  if (state === "open" || state === "unanswered") checks.set(id, until_ms); else checks.delete(id);
-  if (isNew) soundDuty();
-}
-
-function showSound() {
-  if (!soundButton) return;
-  soundButton.hidden = false;
-  soundButton.setAttribute("aria-pressed", String(Boolean(playing())));
-  put(soundButton.querySelector("[data-sound-text]"), playing() ? texts.sound_on : texts.sound_off);
-}
-
-soundButton?.addEventListener("click", async () => {
-  if (playing()) {
-    remember("off");
-    await audio.suspend();
-  } else {
-    remember("on");
-    await turnOn();
-    tone(880, 0, 0.15); // proof that the loudspeaker works
-  }
-  showSound();
-});
-
-// A browser may refuse to remember anything; the sound then is a matter of this page alone.
-function remember(choice) {
-  try { localStorage.setItem(SOUND, choice); } catch {}
-}
-function remembered() {
-  try { return localStorage.getItem(SOUND); } catch { return null; }
-}
-
-async function turnOn() {
-  if (!audio) {
-    audio = new AudioContext();
-    audio.addEventListener("statechange", showSound);
-  }
-  await audio.resume();
-}
-
-// Chosen on an earlier page: go on at once where the browser allows it, else with the first click or key.
-if (soundButton && remembered() === "on") {
-  turnOn().then(showSound);
-  const again = (event) => {
-    if (playing() || remembered() !== "on") return;
-    if (!soundButton.contains(event.target)) turnOn().then(showSound);
-  };
-  for (const name of ["pointerdown", "keydown"]) document.addEventListener(name, again, { capture: true });
-}
-// A fire that nobody acknowledged keeps sounding, also while the connection is lost: nobody has said that it is over.
-// A duty check sounds until somebody answers: in the pauses of the siren, never over it; once its time is over, every
-// half minute.
-const MISSED_EVERY = 8;
-const soundDuty = () => playDuty(fires.size ? 1.6 : 0);
-let round = 0;
-setInterval(() => {
-  round += 1;
-  if (fires.size) playFire();
-  const open = checks && [...checks.values()].some((until) => until > now());
-  if (open || (checks?.size && round % MISSED_EVERY === 0)) soundDuty();
-}, 4000);
 
 // --- proof of the path -----------------------------------------------------------------------------------------------
 
@@ -344,7 +312,7 @@ body.addEventListener("htmx:afterSwap", () => {
   swappedAt = performance.now();
   restoreKept();
   const live = document.getElementById("live");
-  if (live?.dataset.title) document.title = document.title.replace(/^.*? · /, `${live.dataset.title} · `);
+  if (live?.dataset.title) document.title = document.title.replace(/^.*? · /, `${live.dataset.title} · `); // the mark comes back with the tick
   tick();
 });
 document.addEventListener("click", (event) => {
@@ -354,8 +322,8 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") for (const menu of $$("details.menu[open]")) { menu.open = false; menu.querySelector("summary").focus(); }
 });
 
+startSound({ texts, now, toast });
 connect();
-showSound();
 tick();
 setInterval(tick, 500);
 // Staleness comes by itself, without any event.
