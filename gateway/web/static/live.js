@@ -95,7 +95,7 @@ let blink = false;
 function showAttention() {
   if (!icon) return;
   const name = attention(lost || !gateway.connected);
-  const href = icon.dataset[name] ?? plainIcon;
+  const href = icon.getAttribute(`data-icon-${name}`) ?? plainIcon;
   if (icon.getAttribute("href") !== href) icon.setAttribute("href", href);
   const marked = document.title.startsWith("▲ ");
   blink = name === "fire" || name === "duty" ? Math.floor(performance.now() / 1000) % 2 === 0 : false;
@@ -232,6 +232,8 @@ function connect() {
   on("heartbeat", (state) => {
     setGateway(state);
     if (fresh && String(state.changes) !== body.dataset.changes) { refresh(20); refreshDuty(); }
+    // Values are not counted as changes: those told between drawing and listening were missed.
+    else if (fresh && document.querySelector("output[data-point]")) refresh(1000);
     fresh = false;
     body.dataset.changes = state.changes;
   });

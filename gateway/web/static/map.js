@@ -24,7 +24,7 @@ async function send(what, fields) {
 
 // --- where something is -------------------------------------------------------------------------------------------------
 
-const plan = () => view().querySelector("svg.plan");
+const plan = () => view().querySelector("svg.floorplan");
 const clamp = (n, most) => Math.min(most, Math.max(0, n));
 
 function pointOf(event) {
