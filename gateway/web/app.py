@@ -44,9 +44,9 @@ from gateway.web import (
 from gateway.web.access import Cookies, Guard
 from gateway.web.admin import audit, channels
 from gateway.web.admin.jobs import Jobs
-from gateway.web.configured import Configured
 from gateway.web.board import map_pages
 from gateway.web.board import pages as board_pages
+from gateway.web.configured import Configured
 from gateway.web.context import Web, web_of
 from gateway.web.headers import BodyLimit, SecurityHeaders
 from gateway.web.inventory import Inventory

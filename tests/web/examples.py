@@ -23,6 +23,7 @@ from gateway.app import Gateway
 from gateway.control.protocol import Ask
 from gateway.web.access import ANYONE, ROUTES
 from gateway.web.app import APIS, PAGES
+from gateway.web.board.plan_pictures import FOLDER, store_plan
 from tests.gateway.harness import arrival, until
 from tests.web.station import HOUR_MS, now_ms
 
@@ -212,6 +213,12 @@ async def _same(value: str) -> str:
     return value
 
 
+async def _plan(known: Known) -> int:
+    kept = store_plan(known.gateway.pipeline._store.path.parent / FOLDER, photo())
+    args = {"title": known.text, "picture": kept.name, "width": kept.width, "height": kept.height}
+    return int((await known.ask("floor_plan.add", site=known.site, **args))["id"])
+
+
 MAKERS: dict[str, Callable[[Known], Awaitable[Any]]] = {
     "alarm_id": _alarm,
     "check_id": _check,
@@ -223,6 +230,7 @@ MAKERS: dict[str, Callable[[Known], Awaitable[Any]]] = {
     "number": _handover,
     "order_id": _order,
     "person_id": _person,
+    "plan_id": _plan,
     "refused_id": _refused,
     "risk_id": _risk,
     "round_id": _round,
@@ -276,6 +284,12 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/alarms/{alarm_id}/note"): {"note": "seen"},
     ("POST", "/alarms/{alarm_id}/assign"): {"person": "duty"},
     ("POST", "/alarms/{alarm_id}/find"): {"finding": "real"},
+    ("POST", "/alarms/{alarm_id}/advice"): {"step": "0", "done": "true"},
+    ("POST", "/map/plans"): {"site": "{site}", "title": "floor"},
+    ("POST", "/map/plans/{plan_id}"): {"title": "floor"},
+    ("POST", "/map/plans/{plan_id}/place"): {"at": "panel-01", "x": "5000", "y": "5000"},
+    ("POST", "/map/plans/{plan_id}/unplace"): {"at": "panel-01"},
+    ("POST", "/sound-check"): {"site": "{site}", "heard": "true"},
     ("POST", "/alarms/{alarm_id}/shelve"): {"reason": "dust", "minutes": "30"},
     ("POST", "/service/take-out"): _OUT,
     ("POST", "/service/return"): {"subject": "{site}/panel-01"},

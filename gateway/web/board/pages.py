@@ -79,12 +79,12 @@ async def _shown(request: Request) -> dict[str, Any]:
 @router.get("/alarms/{alarm_id}/acts")
 async def acts(request: Request, alarm_id: int) -> Response:
     """What can be done with an alarm, for the dialog of the board."""
-    if not wants_fragment(request):
-        return RedirectResponse(f"/alarms/{alarm_id}", 303)
     web, texts = web_of(request), web_of(request).texts(request)
     alarm = await web.read(web.ledger.alarm, alarm_id)
     if alarm is None:
         raise Refused(404, msgid("There is no such alarm."))
+    if not wants_fragment(request):
+        return RedirectResponse(f"/alarms/{alarm_id}", 303)
     return page(
         request,
         "_acts.html",

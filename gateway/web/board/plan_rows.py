@@ -12,6 +12,7 @@ from gateway.web import views
 from gateway.web.alarm_cards import WAITING, silent
 from gateway.web.context import Web
 from gateway.web.inventory import Device
+from gateway.web.situation import Situation
 from gateway.web.texts import Texts
 
 LABEL = 20
@@ -163,7 +164,7 @@ class State:
         self._web = web
         self._texts = texts
         self._now_ms = web.now_ms()
-        self._subjects = views.open_subjects(web.picture)
+        self._now = Situation(web.picture, self._now_ms)
         self._rows: dict[str, views.DeviceRow] = {}
         self._burning = [
             alarm.subject
@@ -202,7 +203,7 @@ class State:
     def _row(self, key: str) -> views.DeviceRow:
         if key not in self._rows:
             device = self._web.inventory.devices[key]
-            self._rows[key] = views.device_row(device, self._web.picture, self._texts, self._now_ms, self._subjects)
+            self._rows[key] = views.device_row(device, self._web.picture, self._texts, self._now_ms, self._now)
         return self._rows[key]
 
 

@@ -133,7 +133,9 @@ def decode_picture(data: bytes, edge_px: int, most: dict[str, int], said: tuple[
             bare.paste(upright.convert("RGB"))
     except Refused:
         raise
-    except (OSError, ValueError, SyntaxError, KeyError, EOFError, MemoryError, Image.DecompressionBombError) as exc:
+    except (MemoryError, Image.DecompressionBombError) as exc:
+        raise Refused(422, said[1]) from exc
+    except (OSError, ValueError, SyntaxError, KeyError, EOFError) as exc:
         raise Refused(422, said[0]) from exc
     return bare
 
