@@ -6,7 +6,6 @@ from collections import Counter
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from fastapi.openapi.utils import get_openapi
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
@@ -20,6 +19,7 @@ from gateway.web.commands import acknowledge
 from gateway.web.context import Web, person_of, web_of
 from gateway.web.inventory import Device
 from gateway.web.listing import Page, Turned, cut, newest
+from gateway.web.openapi import described
 from gateway.web.situation import Situation
 from gateway.web.texts import msgid
 from gateway.web.views import DeviceRow
@@ -30,6 +30,15 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 router = APIRouter()
 _API: dict[str, Any] = {"responses": PROBLEMS}
+_EVENTS: dict[str, Any] = {
+    "description": "Server-sent events: docs/api.md, Events",
+    "content": {
+        "text/event-stream": {
+            "schema": {"type": "string"},
+            "example": 'event: heartbeat\ndata: {"now_ms":1764460800000,"connected":true,"changes":41}\n\n',
+        }
+    },
+}
 YEARS_MS = 5 * 366 * 86_400_000
 
 
@@ -43,9 +52,7 @@ async def healthz(request: Request) -> Response:
 @router.get("/api/v1/openapi.json", include_in_schema=False)
 async def openapi(request: Request) -> Response:
     """This API as OpenAPI 3.1."""
-    app = request.app
-    described = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-    return JSONResponse(described)
+    return JSONResponse(described(request.app))
 
 
 @router.get("/api/v1/session", **_API)
@@ -226,7 +233,7 @@ async def history(
     )
 
 
-@router.get("/api/v1/stream", response_class=StreamingResponse, **_API)
+@router.get("/api/v1/stream", response_class=StreamingResponse, responses={**PROBLEMS, 200: _EVENTS})
 async def stream(
     request: Request,
     device: Annotated[str | None, Query(description="Readings of this site/device only; empty for none")] = None,

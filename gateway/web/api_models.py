@@ -16,25 +16,37 @@ class Answer(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
+class FieldError(Answer):
+    """A field that does not fit."""
+
+    field: str = Field(examples=["limit"])
+    text: str = Field(examples=["Input should be less than or equal to 500"])
+
+
 class Problem(Answer):
     """An error (RFC 9457)."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
-                "type": "about:blank",
+                "type": "urn:weizhan:problem:not-found",
                 "title": "Not found",
                 "status": 404,
                 "detail": "There is no such alarm.",
                 "instance": "/api/v1/alarms/99",
+                "errors": [],
             }
         }
     )
     type: str
+    """Stable: urn:weizhan:problem:NAME."""
     title: str
     status: int
     detail: str
+    """What happened, for a person."""
     instance: str
+    errors: list[FieldError]
+    """Of a request with fields that do not fit; else empty."""
 
 
 class SessionAnswer(Answer):

@@ -48,11 +48,13 @@ from gateway.web.board import map_pages
 from gateway.web.board import pages as board_pages
 from gateway.web.configured import Configured
 from gateway.web.context import Web, web_of
+from gateway.web.entity_tags import Tagged
 from gateway.web.headers import BodyLimit, SecurityHeaders
 from gateway.web.inventory import Inventory
 from gateway.web.ledger import WebLedger
 from gateway.web.link import Link
 from gateway.web.once import Once
+from gateway.web.openapi import operation_id
 from gateway.web.picture import Picture
 from gateway.web.registers import (
     assessment,
@@ -176,6 +178,7 @@ def create_app(
         redoc_url=None,
         lifespan=_lifespan,
         dependencies=[Depends(_guard)],
+        generate_unique_id_function=operation_id,
     )
     app.state.web = web
     app.state.keep_inventory = partial(_keep_inventory, web, changed, reload)
@@ -186,6 +189,7 @@ def create_app(
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     errors.install(app)
     app.add_middleware(Once, monotonic=monotonic)
+    app.add_middleware(Tagged)
     app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders, secure=settings.secure)
     return app

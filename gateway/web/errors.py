@@ -14,6 +14,7 @@ from contract.errors import RetryLater
 from gateway.control.client import ControlError
 from gateway.web.access import Refused, SignInNeeded
 from gateway.web.context import web_of
+from gateway.web.problems import kind_of
 from gateway.web.render import page, wants_fragment
 from gateway.web.texts import msgid
 
@@ -24,17 +25,6 @@ _SAID = {
     "unavailable": msgid("The gateway is not answering, so nothing was changed. Try again in a moment."),
 }
 """What a person reads when the gateway refuses; the API tells the gateway's own words."""
-_TITLES = {
-    400: "Bad request",
-    401: "Sign-in needed",
-    403: "Not allowed",
-    404: "Not found",
-    405: "Method not allowed",
-    409: "Conflict",
-    413: "Too large",
-    422: "Not acceptable",
-    503: "Try again later",
-}
 
 
 def install(app: FastAPI) -> None:
@@ -74,8 +64,11 @@ def install(app: FastAPI) -> None:
     async def _invalid(request: Request, exc: RequestValidationError) -> Response:
         fields = ", ".join(sorted({str(error["loc"][-1]) for error in exc.errors()}))
         if _is_api(request):
-            detail = "; ".join(f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in exc.errors())
-            return _problem(request, 422, detail)
+            errors = [
+                {"field": ".".join(map(str, error["loc"][1:])), "text": str(error["msg"])} for error in exc.errors()
+            ]
+            detail = "; ".join(f"{error['field']}: {error['text']}" for error in errors)
+            return _problem(request, 422, detail, errors)
         return _tell(request, 422, msgid("A field is missing or has an odd value: %(fields)s."), fields=fields)
 
     @app.exception_handler(HTTPException)
@@ -98,13 +91,15 @@ def _tell(request: Request, status: int, text: str, **values: str) -> Response:
     return page(request, "error.html", status=status, fragment="_error.html", code=status, said=said)
 
 
-def _problem(request: Request, status: int, detail: str) -> Response:
+def _problem(request: Request, status: int, detail: str, errors: list[dict[str, str]] | None = None) -> Response:
+    kind = kind_of(status)
     body = {
-        "type": "about:blank",
-        "title": _TITLES.get(status, "Error"),
+        "type": kind.type,
+        "title": kind.title,
         "status": status,
         "detail": detail,
         "instance": request.url.path,
+        "errors": errors or [],
     }
     headers = {"Retry-After": "2"} if status == 503 else None
     return JSONResponse(body, status_code=status, media_type="application/problem+json", headers=headers)

@@ -147,7 +147,7 @@ class AssessmentAnswer(Answer):
     lines: list[LineAnswer]
 
 
-@api.get("/api/v1/assessment", responses=PROBLEMS)
+@api.get("/api/v1/assessment", responses=PROBLEMS, operation_id="assessment_get")
 async def assessment_api(
     request: Request, period: _Name = "", area: _Area = "", length: Length = "month"
 ) -> AssessmentAnswer:

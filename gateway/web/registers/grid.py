@@ -213,7 +213,7 @@ class UserAreaRequest(BaseModel):
     area: Annotated[str, Field(max_length=60)] = ""
 
 
-@api.get("/api/v1/grid", **_API)
+@api.get("/api/v1/grid", operation_id="grid_list", **_API)
 async def grid_answer(request: Request, turn: Turned) -> Page[AreaAnswer]:
     """The tree of areas, as far as the person may see it."""
     web = web_of(request)

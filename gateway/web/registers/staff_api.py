@@ -22,6 +22,7 @@ from gateway.web.access import Refused
 from gateway.web.api import PROBLEMS
 from gateway.web.context import Web, person_of, web_of
 from gateway.web.listing import Page, Turned, cut
+from gateway.web.problems import kind_of
 from gateway.web.registers.people import find_person, give_pin
 from gateway.web.registers.roster import findings_of, station_sites
 from gateway.web.registers.staff import people_now, plain, read_phone, roster_now, shown_identity
@@ -211,7 +212,7 @@ async def add(request: Request, body: PersonBody) -> Made:
 @router.post("/api/v1/people/import", **_API)
 async def import_people(request: Request) -> Response:
     """Take a list of people on: the file (CSV or XLSX) is the body."""
-    return _imported(await take_people(request, await request.body()))
+    return _imported(request.url.path, await take_people(request, await request.body()))
 
 
 @router.get("/api/v1/people/{person_id}", **_API)
@@ -281,7 +282,7 @@ async def plan(request: Request, body: PlanBody) -> Done:
 @router.post("/api/v1/roster/import", **_API)
 async def import_roster(request: Request) -> Response:
     """Plan what a file says: the file (CSV or XLSX) is the body."""
-    return _imported(await take_roster(request, await request.body()))
+    return _imported(request.url.path, await take_roster(request, await request.body()))
 
 
 @router.get("/api/v1/roster/{site}", **_API)
@@ -323,11 +324,22 @@ def _duty(day: str, duty: Duty) -> DutyAnswer:
     )
 
 
-def _imported(faults: list[Fault]) -> Response:
+def _imported(path: str, faults: list[Fault]) -> Response:
     answer = ImportAnswer(
         taken=not faults, faults=[FaultAnswer(**{**each._asdict(), "choices": list(each.choices)}) for each in faults]
     )
-    return JSONResponse(answer.model_dump(), status_code=422 if faults else 200)
+    if not faults:
+        return JSONResponse(answer.model_dump())
+    kind = kind_of(422)
+    problem = {
+        "type": kind.type,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": "Nothing was taken: correct the lines of `faults` and send the file again.",
+        "instance": path,
+        "errors": [],
+    }
+    return JSONResponse({**problem, **answer.model_dump()}, 422, media_type="application/problem+json")
 
 
 async def _do(request: Request, person_id: int, op: str, **args: Any) -> Done:
