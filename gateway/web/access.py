@@ -41,6 +41,9 @@ COOKIELESS = frozenset({"/report", "/report/{code}"})
 
 ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/healthz"): ANYONE,
+    ("GET", "/readyz"): ANYONE,
+    ("GET", "/metrics"): MAINTAIN,
+    ("GET", "/api"): SIGNED_IN,
     ("GET", "/sign-in"): ANYONE,
     ("POST", "/sign-in"): ANYONE,
     ("GET", "/first-password"): ANYONE,
@@ -264,6 +267,7 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
 
 ALL_AREAS = frozenset(
     {
+        "/metrics",
         "/admin/channels",
         "/admin/channels/{person}/{channel}/test",
         "/api/v1/channels",
@@ -278,6 +282,7 @@ ALL_AREAS = frozenset(
     }
 )
 """Paths about the whole installation: for a person of one area they are not there."""
+PROBES = frozenset({"/healthz", "/readyz"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -362,8 +367,8 @@ class Guard:
         roles = ROUTES.get((method, path))
         if roles is None:
             raise Refused(403, msgid("This address is not open to anybody."))
-        if path == "/healthz" or path in COOKIELESS:
-            # The first is asked by machines, and must answer when the ledger does not.
+        if path in PROBES or path in COOKIELESS:
+            # The first are asked by machines, and must answer when the ledger does not.
             return None
         person = await self.person(request)
         if roles is not ANYONE:

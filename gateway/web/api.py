@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from contract.units import unit_of
 from gateway.control.protocol import AlarmView
@@ -40,13 +40,6 @@ _EVENTS: dict[str, Any] = {
     },
 }
 YEARS_MS = 5 * 366 * 86_400_000
-
-
-@router.get("/healthz", include_in_schema=False)
-async def healthz(request: Request) -> Response:
-    """ok when pages are served; the gateway's own state stands on the second line."""
-    away = "" if web_of(request).picture.connected else "not "
-    return PlainTextResponse(f"ok\ngateway {away}answering\n")
 
 
 @router.get("/api/v1/openapi.json", include_in_schema=False)

@@ -104,7 +104,7 @@ def _array(schema: dict[str, Any], parts: dict[str, Any], name: str, deep: int) 
 
 
 def _is_object(schema: dict[str, Any]) -> bool:
-    return schema.get("items", {}).get("type") == "object"
+    return bool(schema.get("items", {}).get("type") == "object")
 
 
 def _plain(schema: dict[str, Any], name: str) -> Any:
@@ -116,7 +116,7 @@ def _plain(schema: dict[str, Any], name: str) -> Any:
     if kind in ("integer", "number"):
         for value in (known, ending):
             if isinstance(value, (int, float)) and not isinstance(value, bool):
-                return value
+                return int(value) if kind == "integer" else value
         least = schema.get("minimum", 1)
         return max(least, min(1, schema.get("maximum", 1)))
     if kind == "string":

@@ -33,10 +33,12 @@ from gateway.web import (
     alarm_pages,
     api,
     api_actions,
+    api_page,
     auth_pages,
     drill_pages,
     duty_pages,
     errors,
+    health,
     pages,
     receipt_pages,
     report_pages,
@@ -89,7 +91,8 @@ from rules.model import load_packs
 
 log = logging.getLogger(__name__)
 PAGES = (
-    auth_pages.router, board_pages.router, map_pages.router, pages.router, alarm_pages.router, drill_pages.router,
+    health.router, api_page.router, auth_pages.router, board_pages.router, map_pages.router, pages.router,
+    alarm_pages.router, drill_pages.router,
     duty_pages.router, report_pages.router,
     receipt_pages.router, readiness.router, shifts.router,
     staff_import.router,  # before /people/{person_id}
@@ -139,6 +142,8 @@ def create_app(
         # What the gateway runs on may be another after it was away.
         if name == "configuration" or (name == "gateway" and picture.connected and picture.snapshots > 1):
             changed.set()
+        if name == "alarm":
+            web.latency.told(data, now_ms())
         if name != "configuration":  # the screens are told once the pages know it
             hub.publish(name, data)
 

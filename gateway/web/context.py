@@ -20,6 +20,7 @@ from gateway.web.admin.jobs import Jobs
 from gateway.web.areas import AreaLedger, inventory_within, picture_within
 from gateway.web.configured import Configured
 from gateway.web.inventory import Inventory
+from gateway.web.latency import Latency
 from gateway.web.ledger import WebLedger
 from gateway.web.link import Link
 from gateway.web.picture import Picture
@@ -57,6 +58,7 @@ class Web:
     reports: ReportDesk
     jobs: Jobs
     configured: Configured = field(default_factory=Configured)
+    latency: Latency = field(default_factory=Latency)
     receipts: Brake = field(default_factory=Brake)
     whole: Web | None = None
     """The context of all areas, where this is the one of a person of some; commands wait for its picture."""

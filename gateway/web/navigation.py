@@ -80,6 +80,7 @@ SECTIONS: tuple[Section, ...] = (
         (
             Page("/admin/channels", msgid("Ways to people")),
             Page("/admin/audit", msgid("Audit trail")),
+            Page("/api", msgid("API reference")),
         ),
         roles=("administrator",),
     ),
