@@ -262,6 +262,17 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/admin/channels/{person}/{channel}/test"): ADMINISTER,
     ("GET", "/api/v1/channels"): ADMINISTER,
     ("POST", "/api/v1/channels/{person}/{channel}/test"): ADMINISTER,
+    ("GET", "/records"): SIGNED_IN,
+    ("GET", "/records/readiness"): SIGNED_IN,
+    ("GET", "/records/rectification"): SIGNED_IN,
+    ("GET", "/records/exports"): SIGNED_IN,
+    ("POST", "/records/exports"): SIGNED_IN,
+    ("GET", "/records/exports/{job_id}"): SIGNED_IN,
+    ("GET", "/records/exports/{job_id}/file"): SIGNED_IN,
+    ("POST", "/records/exports/{job_id}/drop"): SIGNED_IN,
+    ("GET", "/records/check"): SIGNED_IN,
+    ("GET", "/records/{site}/{device}"): SIGNED_IN,
+    ("GET", "/records/{site}/{device}/completeness"): SIGNED_IN,
 }
 """(method, path) -> roles that may call it."""
 

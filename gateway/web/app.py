@@ -24,6 +24,7 @@ from contract.grid import load_grid
 from contract.profile import ProfileLibrary
 from contract.site import load_site
 from gateway.control.client import SOCKET
+from gateway.exports.desk import Desk
 from gateway.history import open_history
 from gateway.history.base import History
 from gateway.history.settings import HistorySettings
@@ -58,6 +59,7 @@ from gateway.web.link import Link
 from gateway.web.once import Once
 from gateway.web.openapi import operation_id
 from gateway.web.picture import Picture
+from gateway.web.records import export_pages, record_pages
 from gateway.web.registers import (
     assessment,
     equipment,
@@ -100,12 +102,16 @@ PAGES = (
     *upkeep.PAGES,
     hazards.router, report_form.router, grid.router, assessment.router,
     channels.router, audit.router,
+    export_pages.router,  # before /records/{site}/{device}
+    record_pages.router,
 )  # fmt: skip
 APIS = (
     api.router, api_actions.router, readiness_api.router, shifts_api.router, staff_api.router, incidents_api.router,
     patrols_api.router, hazards_api.router, *upkeep.APIS, grid.api, assessment.api,
     channels.api, audit.api,
 )  # fmt: skip
+EXPORTS = "exports"
+"""Folder of the exports, in the data folder."""
 STOP_S = 3.0
 """How long open requests may take to end when the process stops."""
 
@@ -173,6 +179,7 @@ def create_app(
         jobs=Jobs(now_ms),
         configured=configured or Configured(),
         reports=ReportDesk(settings.report_form, monotonic),
+        desk=Desk(data_dir / EXPORTS, now_ms, lambda job: export_pages.record(web, job)),
     )
     app = FastAPI(
         title="Weizhan",
@@ -217,6 +224,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         tasks = [
             asyncio.create_task(web.hub.run(), name="web-stream"),
             asyncio.create_task(web.reports.run(web.link), name="web-reports"),
+            asyncio.create_task(web.desk.run(), name="web-exports"),
             asyncio.create_task(app.state.keep_inventory(), name="web-inventory"),
         ]
         try:

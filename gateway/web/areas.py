@@ -124,6 +124,15 @@ class AreaLedger(WebLedger):
     def alarms_standing(self, at_ms: int, site: str | None = None) -> list[AlarmView]:
         return self._mine(super().alarms_standing(at_ms, site))
 
+    def device_alarms(self, site: str, device: str, limit: int) -> list[AlarmView]:
+        return self._mine(super().device_alarms(site, device, limit))
+
+    def device_steps(self, site: str, device: str, first_id: int) -> list[r.TransitionRow]:
+        return super().device_steps(site, device, first_id) if site in self._sites else []
+
+    def device_versions(self, site: str, device: str, first_id: int) -> dict[int, str]:
+        return super().device_versions(site, device, first_id) if site in self._sites else {}
+
     def shelves(self) -> list[r.Shelf]:
         return self._mine(super().shelves(), lambda row: row.subject.partition("/")[0])
 

@@ -13,6 +13,7 @@ import jinja2
 from starlette.requests import Request
 
 from contract.errors import RetryLater
+from gateway.exports.desk import Desk
 from gateway.history.base import History
 from gateway.ledger.records import Session, User
 from gateway.web.access import Cookies, Guard, Person
@@ -56,6 +57,7 @@ class Web:
     catalogues: dict[Language, dict[str, str]]
     pages: jinja2.Environment
     reports: ReportDesk
+    desk: Desk
     jobs: Jobs
     configured: Configured = field(default_factory=Configured)
     latency: Latency = field(default_factory=Latency)

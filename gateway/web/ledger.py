@@ -8,10 +8,16 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from gateway.assessment.completeness import Stretches
+from gateway.assessment.evidence import Arrivals, arrivals
+from gateway.control.protocol import AlarmView
+from gateway.ledger import life_rows
 from gateway.ledger.dossier import make_dossier
 from gateway.ledger.personal import Identity, find_identities
 from gateway.ledger.reader import LedgerReader
+from gateway.ledger.records import TransitionRow
 from gateway.ledger.secret import load_secret
+from gateway.state import last_alive_ms
 from gateway.work.public import PublicReport, find_receipt, find_report
 
 T = TypeVar("T")
@@ -89,3 +95,33 @@ class WebLedger(LedgerReader):
     def public_receipt(self, receipt: str) -> PublicReport | None:
         """The report a receipt (its hash) was given for."""
         return self._ask(lambda connection: find_receipt(connection, receipt))
+
+    # --- records -----------------------------------------------------------------------------------------------------
+
+    def device_alarms(self, site: str, device: str, limit: int) -> list[AlarmView]:
+        """Alarms of a device and its points, the latest first."""
+        return self._ask(lambda connection: life_rows.device_alarms(connection, site, device, limit))
+
+    def device_steps(self, site: str, device: str, first_id: int) -> list[TransitionRow]:
+        """Every step of its alarms from this alarm on, in order."""
+        return self._ask(lambda connection: life_rows.device_steps(connection, site, device, first_id))
+
+    def device_versions(self, site: str, device: str, first_id: int) -> dict[int, str]:
+        """Version of the rule that decided each of its alarms from this alarm on."""
+        return self._ask(lambda connection: life_rows.device_versions(connection, site, device, first_id))
+
+    def arrivals(self, site: str, agent: str, device: str, over: Stretches, silence_ms: int) -> Arrivals:
+        """What the inbox still has of a device's span."""
+        return self._ask(lambda connection: arrivals(connection, site, agent, device, over, silence_ms))
+
+    def export_rows(self, code: str) -> list[tuple[int, int, str, str]]:
+        """Audit rows of an export with this code: (number, at_ms, who, what)."""
+        return self._ask(lambda connection: life_rows.export_rows(connection, code))
+
+    def audit_span(self, from_ms: int, until_ms: int) -> life_rows.AuditSpan:
+        """The links of the audit chain over a span, checked."""
+        return self._ask(lambda connection: life_rows.audit_span(connection, from_ms, until_ms))
+
+    def alive_ms(self) -> int:
+        """When a gateway is last known to have run, ms UTC."""
+        return self._ask(last_alive_ms)

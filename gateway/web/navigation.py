@@ -74,6 +74,18 @@ SECTIONS: tuple[Section, ...] = (
         ),
     ),
     Section(
+        "records",
+        msgid("Records"),
+        "records",
+        (
+            Page("/records", msgid("Devices and their life")),
+            Page("/records/readiness", msgid("Readiness of a month")),
+            Page("/records/rectification", msgid("Rectification of a month")),
+            Page("/records/exports", msgid("Exports")),
+            Page("/records/check", msgid("Check an export")),
+        ),
+    ),
+    Section(
         "admin",
         msgid("Administration"),
         "admin",

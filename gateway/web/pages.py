@@ -130,7 +130,7 @@ async def device_page(request: Request, site: str, device: str, point: str = "")
         charted=charted,
         chosen=chosen,
         events=await latest_events(web.history, known, web.now_ms(), texts),
-        limits={p.name: _limits(web, known, p.name, texts) for p in charted},
+        limits={p.name: chart_limits(web, known, p.name, texts) for p in charted},
         is_equipment=known.key in web.inventory.devices,
         work=work,
         works=WORKS,
@@ -185,7 +185,8 @@ def due_rows(device: Device, work: Sequence[WorkRow], web: Web, texts: Texts) ->
     return sorted(rows, key=lambda row: row.at_ms)
 
 
-def _limits(web: Web, device: Device, point: str, texts: Texts) -> list[dict[str, Any]]:
+def chart_limits(web: Web, device: Device, point: str, texts: Texts) -> list[dict[str, Any]]:
+    """The limits that are drawn across a chart of a point."""
     return [
         {
             "at": when.below if when.below is not None else when.above,

@@ -8,9 +8,12 @@ from contract.grid import AreaKind, UnitKind
 from contract.order import PRIORITIES
 from contract.panel import EventClass
 from contract.patrol import Cycle, PlanKind, TrainingKind
+from contract.profile import OWN, Category
 from contract.station import EquipmentKind
 from gateway.alarms import lifecycle
+from gateway.assessment import completeness
 from gateway.assessment.figures import Figures, rates
+from gateway.assessment.state_at import STATES
 from gateway.duty.equipment import STATUSES
 from gateway.duty.equipment import Result as TickResult
 from gateway.duty.handover import ItemKind
@@ -19,8 +22,10 @@ from gateway.duty.log import Topic
 from gateway.duty.planning import Code
 from gateway.duty.proof import Proof
 from gateway.duty.roster_check import FindingKind
+from gateway.exports import desk
 from gateway.incidents import rows as incidents
 from gateway.web.admin.audit_words import FIELDS, KINDS, VERBS
+from gateway.web.records import documents, life
 from gateway.work import order_life, rectification
 from gateway.work.routes import How, Result
 from rules.readiness import LEVELS
@@ -240,4 +245,13 @@ WORDS: dict[str, tuple[str, ...]] = {
     ),
     "stop": get_args(Result),
     "proof_by": get_args(How),
+    "record_state": STATES,
+    "category": tuple(name for name in get_args(Category) if name not in OWN),
+    "life": life.KINDS,
+    "export": documents.KINDS,
+    "export_state": get_args(desk.State),
+    "export_why": tuple(why for why in get_args(desk.Why) if why),
+    "lost": (*completeness.REASONS, completeness.NEVER, completeness.UNEXPLAINED),
+    "gap": ("budget", "age", "ledger_restored"),
+    "extinguisher": ("water", "powder", "clean_gas", "carbon_dioxide"),
 }

@@ -253,7 +253,11 @@ ENDLESS = frozenset({"/api/v1/stream"})
 """Answers that never end: asked by tests of their own."""
 LAST = frozenset({"/sign-out"})
 """What ends the session that asks."""
+_EXPORT = "an export is there for whoever asked for it alone, under a number nobody can guess (test_records.py)"
 FREE = {
+    "/records/exports/{job_id}": _EXPORT,
+    "/records/exports/{job_id}/file": _EXPORT,
+    "/records/exports/{job_id}/drop": _EXPORT,
     "/photos/{name}": "a photo is found by the hash of what is in it, which nobody can guess",
     "/api/v1/users/{name}/area": "users are of no site; who may set what is refused by the area of who asks",
 }
@@ -312,6 +316,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/patrols/rounds/{round_id}/judge"): {"verdict": "accept", "note": "right"},
     ("POST", "/training"): {"plan": "{site} unit_drill", "held": "2026-01-01T00:01", "count": "3"},
     ("POST", "/hazards"): {"site": "{site}", "text": "blocked"},
+    ("POST", "/records/exports"): {"kind": "alarms", "file": "csv", "site": "{site}"},
     ("POST", "/hazards/{hazard_id}/steps"): _FIX,
     ("POST", "/upkeep/orders"): {"site": "{site}", "title": "mend it"},
     ("POST", "/upkeep/orders/{order_id}/steps"): {"step": "note", "note": "seen"},

@@ -1,0 +1,271 @@
+"""The whole life of a device as one line of time: alarms and what was done about them, work, hazards, duty, rules."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple
+
+from pydantic import ValidationError
+
+from gateway.control.protocol import AlarmView
+from gateway.duty.checks import CHECKS, DutyCheck
+from gateway.duty.readiness_rows import ANSWERING
+from gateway.duty.shifts import SHIFT, Shift
+from gateway.ledger.records import RuleVersion, TransitionRow
+from gateway.web import decision
+from gateway.web.alarm_cards import alarm_card
+from gateway.web.context import Web
+from gateway.web.inventory import Device
+from gateway.web.registers.staff import people_names
+from gateway.web.rule_words import rule_words
+from gateway.web.texts import Texts
+from gateway.work.order_life import ORDER
+from gateway.work.rectification import HAZARD
+from rules.model import Rule
+
+Kind = Literal["identity", "alarm", "work", "hold", "hazard", "order", "rule"]
+KINDS: tuple[Kind, ...] = ("alarm", "work", "hold", "hazard", "order", "rule", "identity")
+MOST_ALARMS = 500
+"""Alarms on the page and in its export; what is older is counted and stands in the export of alarms."""
+MOST_ROWS = 1000
+
+
+class Event(NamedTuple):
+    """Something in its life. until_ms: when it ended; who: by whom. lines: what belongs to it, one below the other."""
+
+    at_ms: int
+    kind: Kind
+    title: str
+    link: str = ""
+    severity: str = ""
+    until_ms: int | None = None
+    who: str = ""
+    lines: tuple[str, ...] = ()
+
+
+class Life(NamedTuple):
+    """What is known. first_ms: of the ledger, of what was before nothing is known; more: alarms left out."""
+
+    events: list[Event]
+    first_ms: int
+    more: bool
+
+
+async def life(web: Web, texts: Texts, device: Device) -> Life:
+    """The life of a device, the latest first."""
+    alarms = await web.read(web.ledger.device_alarms, device.site, device.id, MOST_ALARMS + 1)
+    more, alarms = len(alarms) > MOST_ALARMS, alarms[:MOST_ALARMS]
+    events = [
+        *await _alarm_events(web, texts, device, alarms),
+        *await _work_events(web, texts, device),
+        *await _register_events(web, texts, device),
+        *await _rule_events(web, texts, device),
+        *await _identity_events(web, texts, device),
+    ]
+    first_ms = await web.read(web.all.ledger.first_ms)
+    return Life(sorted(events, key=lambda event: -event.at_ms), first_ms, more)
+
+
+async def _alarm_events(web: Web, texts: Texts, device: Device, alarms: Sequence[AlarmView]) -> list[Event]:
+    if not alarms:
+        return []
+    steps: dict[int, list[TransitionRow]] = defaultdict(list)
+    for row in await web.read(web.ledger.device_steps, device.site, device.id, min(a.id for a in alarms)):
+        steps[row.alarm_id].append(row)
+    kept = {(row.id, row.version): row for row in await web.read(web.ledger.rule_versions)}
+    decided = await web.read(web.ledger.device_versions, device.site, device.id, min(a.id for a in alarms))
+    duty = await Duty.of(web, texts, device.site, alarms[-1].raised_ms)
+    found, test = [], texts("TEST")
+    for alarm in alarms:
+        card = alarm_card(alarm, web.inventory, texts)
+        lines = [line for row in steps[alarm.id] if (line := _step_line(row, web, texts))]
+        then = limits_then(web, texts, alarm, kept.get((alarm.rule, decided.get(alarm.id, ""))))
+        lines += [texts("Rule then in force: %(rule)s", rule=then)] if then else []
+        lines.append(texts("On duty then: %(people)s", people=duty.at(alarm.raised_ms)))
+        where = f"{card.title} · {card.spot or card.point}" if card.spot or card.point else card.title
+        title = f"{where} · {test}" if alarm.drill is not None else where
+        found.append(
+            Event(
+                alarm.raised_ms, "alarm", title, f"/alarms/{alarm.id}", alarm.severity, alarm.cleared_ms,
+                lines=tuple(lines),
+            )
+        )  # fmt: skip
+    return found
+
+
+def _step_line(row: TransitionRow, web: Web, texts: Texts) -> str:
+    """What somebody or a hold did to an alarm; nothing for what the rule itself did."""
+    if row.event in ("raise", "flap"):
+        return ""
+    step = decision.step(row, web.inventory, texts)
+    parts = [texts.stamp(row.event_ms), step.word, step.who, step.detail, step.note]
+    return " · ".join(part for part in parts if part)
+
+
+def limits_then(web: Web, texts: Texts, alarm: AlarmView, kept: RuleVersion | None) -> str:
+    """The rule that decided, as it read then; empty when nothing is kept of it."""
+    rule = None
+    if kept is not None and kept.json:
+        try:
+            rule = Rule.model_validate_json(kept.json)
+        except ValidationError:
+            rule = None
+    if rule is None or kept is None:
+        return ""
+    return f"{_rule_text(web, texts, rule, alarm.subject)} [{alarm.rule} {kept.version}]"
+
+
+def _rule_text(web: Web, texts: Texts, rule: Rule, subject: str) -> str:
+    titles = {key: known.title for key, known in web.inventory.rules.items()}
+    said = rule_words(rule, texts, web.inventory.point_names(rule, texts, subject), titles)
+    return " ".join(line.text for line in said.when)
+
+
+class Duty:
+    """Who was on duty when, at the stations that answer for a site; and how they answered."""
+
+    def __init__(
+        self, texts: Texts, shifts: Iterable[Shift], checks: Iterable[DutyCheck], names: dict[int, str]
+    ) -> None:
+        self._texts = texts
+        self._shifts = sorted(shifts, key=lambda row: row.from_ms)
+        self._checks = sorted(checks, key=lambda row: row.from_ms)
+        self._names = names
+
+    @classmethod
+    async def of(cls, web: Web, texts: Texts, site: str, from_ms: int) -> Duty:
+        """Shifts and checks since then."""
+        answering = await web.read(web.ledger.entries, ANSWERING, from_ms=from_ms)
+        sites = (site, *sorted({row.site for row in answering if site in row.covers}))
+        shifts = await web.read(web.ledger.entries, SHIFT, sites=sites, from_ms=from_ms, limit=MOST_ROWS)
+        checks = await web.read(web.ledger.entries, CHECKS, sites=sites, from_ms=from_ms, limit=MOST_ROWS)
+        return cls(texts, shifts, checks, await people_names(web))
+
+    def at(self, at_ms: int) -> str:
+        """The people at their posts at a moment and the latest check before it, in words."""
+        texts = self._texts
+        there = [
+            f"{self._names.get(stay.person) or texts('Person no. %(n)s', n=stay.person)} ({stay.post})"
+            for shift in self._shifts
+            for stay in shift.stays
+            if stay.from_ms <= at_ms and (stay.until_ms is None or at_ms < stay.until_ms)
+        ]
+        said = ", ".join(there) if there else texts("nobody on record")
+        check = next((row for row in reversed(self._checks) if row.from_ms <= at_ms), None)
+        if check is None:
+            return said
+        word = texts.word("check", check.state)
+        return texts(
+            "%(people)s; duty check of %(time)s: %(result)s", people=said, time=texts.stamp(check.from_ms), result=word
+        )
+
+
+async def _work_events(web: Web, texts: Texts, device: Device) -> list[Event]:
+    found = [
+        Event(row.at_ms, "work", texts.word("work", row.work), who=row.by, lines=(row.note,) if row.note else ())
+        for row in await web.read(web.ledger.work, device.site, device.id, MOST_ROWS)
+    ]
+    for window in await web.read(web.ledger.maintenance, device.site, MOST_ROWS):
+        if _in_scope(device, window.scope):
+            end = window.closed_ms if window.closed_ms is not None else window.until_ms
+            found.append(
+                Event(
+                    window.from_ms, "hold", texts.word("standing", "maintenance"), "/maintenance", until_ms=end,
+                    who=window.by, lines=tuple(line for line in (window.reason, window.note) if line),
+                )
+            )  # fmt: skip
+    for drill in await web.read(web.ledger.drills, device.site, MOST_ROWS):
+        if _in_scope(device, drill.scope):
+            end = drill.closed_ms if drill.closed_ms is not None else drill.until_ms
+            found.append(
+                Event(
+                    drill.from_ms, "hold", texts.word("standing", "drill"), f"/drills/{drill.id}", until_ms=end,
+                    who=drill.leader, lines=tuple(line for line in (drill.reason, drill.note) if line),
+                )
+            )  # fmt: skip
+    for out in await web.read(web.ledger.out_of_service):
+        if out.subject == device.key or out.subject.startswith(f"{device.key}/"):
+            found.append(
+                Event(out.from_ms, "hold", texts.word("hold", "out_of_service"), who=out.by, lines=(out.reason,))
+            )
+    return found
+
+
+async def _register_events(web: Web, texts: Texts, device: Device) -> list[Event]:
+    def is_mine(subject: str) -> bool:
+        return subject == device.key or subject.startswith(f"{device.key}/")
+
+    found = []
+    for row in await web.read(web.ledger.entries, HAZARD, sites=(device.site,), limit=MOST_ROWS):
+        if not is_mine(row.subject):
+            continue
+        lines = [texts.word("hazard_state", row.state)]
+        if row.order is not None:
+            lines.append(
+                texts(
+                    "%(owner)s by %(time)s: %(what)s",
+                    owner=row.order.owner,
+                    time=texts.stamp(row.order.deadline_ms),
+                    what=row.order.measure,
+                )
+            )
+        if row.fix is not None:
+            lines.append(f"{texts.stamp(row.fix.at_ms)} · {row.fix.by} · {row.fix.note}")
+        if row.confirmed_ms is not None:
+            who = texts("the data") if row.confirmed_by == "data" else row.confirmed_by
+            lines.append(texts("%(time)s confirmed by %(who)s", time=texts.stamp(row.confirmed_ms), who=who))
+        title = row.text or decision.subject_title(row.subject, web.inventory, texts)
+        found.append(
+            Event(
+                row.from_ms,
+                "hazard",
+                title,
+                f"/hazards/{row.id}",
+                until_ms=row.until_ms,
+                who=row.by,
+                lines=tuple(lines),
+            )
+        )
+    for order in await web.read(web.ledger.entries, ORDER, sites=(device.site,), limit=MOST_ROWS):
+        if not is_mine(order.subject):
+            continue
+        done = (f"{texts.stamp(order.done.at_ms)} · {order.done.by} · {order.done.note}",) if order.done else ()
+        title = order.title or decision.subject_title(order.subject, web.inventory, texts)
+        found.append(Event(order.from_ms, "order", title, until_ms=order.until_ms, who=order.by, lines=done))
+    return found
+
+
+async def _rule_events(web: Web, texts: Texts, device: Device) -> list[Event]:
+    """Every version of the rules that watch it, from when it was in force."""
+    found = []
+    seen: set[str] = set()
+    for kept in await web.read(web.ledger.rule_versions):
+        try:
+            rule = Rule.model_validate_json(kept.json)
+        except ValidationError:
+            continue
+        if not any(rule.applies(device.profile.id, point) for point in device.points):
+            continue
+        what = texts("changed") if kept.id in seen else texts("in force")
+        seen.add(kept.id)
+        title = f"{rule.title.get(texts.language)} · {what}"
+        lines = (f"{_rule_text(web, texts, rule, device.key)} [{kept.id} {kept.version}]",)
+        found.append(Event(kept.first_ms, "rule", title, f"/rules/{kept.id}", rule.severity, lines=lines))
+    return found
+
+
+async def _identity_events(web: Web, texts: Texts, device: Device) -> list[Event]:
+    found = [
+        Event(row.approved_ms, "identity", texts("Approved"), who=row.approved_by, lines=(row.profile,))
+        for row in await web.read(web.ledger.approved_devices)
+        if (row.site, row.device) == (device.site, device.id)
+    ]
+    tested: Any = (await web.read(web.ledger.tested)).get(device.key)
+    if tested is not None:
+        found.append(Event(tested.at_ms, "work", texts("Seen to work in a test"), who=tested.by))
+    return found
+
+
+def _in_scope(device: Device, scope: Iterable[str]) -> bool:
+    return any(pattern == "*" or pattern.partition("/")[0] == device.id for pattern in scope)

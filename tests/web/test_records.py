@@ -1,0 +1,189 @@
+"""Records: devices found as they were and are, a life on one page, a certificate that adds up, files that are kept."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pypdf import PdfReader
+
+from gateway.exports.checking import check_file
+from gateway.history.base import Row
+from gateway.ledger import audit
+from gateway.ledger.records import AuditEntry
+from tests.web.station import Browser, Station, now_ms, serving
+
+DAY_MS = 86_400_000
+HYDRANT = "shuiye/hydrant-01"
+
+
+def told(station: Station, ago_ms: int, action: str = "start") -> None:
+    """A row of the audit chain."""
+    with station.db:
+        audit.append(station.db, [AuditEntry(now_ms() - ago_ms, "local", action, "gateway", {})])
+
+
+@asynccontextmanager
+async def inspecting(station: Station, language: str = "en") -> AsyncIterator[Browser]:
+    """An inspector's browser on a station whose ledger began ten days ago."""
+    station.user("inspector")
+    told(station, 10 * DAY_MS)
+    told(station, 0, "stop")
+    async with station.gateway(), serving(station) as address, Browser(address, language) as browser:
+        await browser.sign_in("inspector")
+        yield browser
+
+
+async def made(browser: Browser, page: str = "/records/exports", **fields: str) -> Any:
+    """Ask for an export and wait for it; the answer with the file."""
+    answer = await browser.submit(page, "/records/exports", **fields)
+    assert answer.status_code == 303, answer.text
+    where = answer.headers["location"]
+    for _ in range(400):
+        text = (await browser.get(where)).text
+        if "every 1s" not in text:
+            break
+        await asyncio.sleep(0.05)
+    return await browser.get(f"{where}/file")
+
+
+async def test_a_device_is_found_as_it_was_on_a_day_and_as_it_is_now(station: Station) -> None:
+    """An alarm that stood then and one that stands now; before the ledger began nothing is called good."""
+    station.alarm("hydrant-pressure-low", f"{HYDRANT}/pressure_kpa", "critical", ago_s=3 * 86400, value=90)
+    station.db.execute("UPDATE alarm SET active = 0, state = 'normal', cleared_ms = ?", (now_ms() - DAY_MS,))
+    station.alarm("hydrant-cap-open", f"{HYDRANT}/cap_open", "warning", ago_s=60)
+    async with inspecting(station) as browser:
+        today = date.fromisoformat((await browser.get("/records")).text.split('max="')[1][:10])
+
+        async def states(back: int | None) -> list[str]:
+            on = "" if back is None else f"&on={today - timedelta(days=back)}"
+            text = (await browser.get(f"/records?text=hydrant-01{on}")).text
+            return re.findall(r"badge (?:sev|st)-(\w+)", text.split("<tbody>")[1])
+
+        assert await states(None) == ["warning"]
+        assert await states(2) == ["critical", "warning"]
+        assert await states(30) == ["unknown", "warning"]
+        assert (await browser.get(f"/records?on={today + timedelta(days=2)}")).status_code == 422
+        assert (await browser.get("/records?on=soon")).status_code == 422
+        assert "Nothing fits" in (await browser.get("/records?text=nowhere")).text
+
+
+async def test_nothing_is_called_good_now_when_the_gateway_is_away(station: Station) -> None:
+    """Unknown is never OK."""
+    station.user("inspector")
+    async with serving(station) as address, Browser(address, "en") as browser:
+        async with station.gateway():
+            await browser.sign_in("inspector")
+        text = (await browser.get("/records")).text
+        assert "st-good" not in text.split("<tbody>")[1]
+
+
+async def test_a_life_tells_what_happened_and_what_was_done_when_everything_did(station: Station) -> None:
+    """Alarm with its steps, who was on duty, work with its note; a kind alone when it is chosen."""
+    station.alarm("hydrant-pressure-low", f"{HYDRANT}/pressure_kpa", "critical", ago_s=9000, cleared=True, by="wang")
+    row = ("shuiye", "hydrant-01", "calibration", now_ms() - DAY_MS, now_ms(), "li", "<img src=x onerror=alert(1)>")
+    station.db.execute(
+        "INSERT INTO work (site, device, work, at_ms, recorded_ms, by, note) VALUES (?,?,?,?,?,?,?)", row
+    )
+    async with inspecting(station) as browser:
+        text = (await browser.get(f"/records/{HYDRANT}")).text
+        assert "wang" in text
+        assert "On duty then: nobody on record" in text
+        assert "&lt;img src=x onerror" in text
+        assert "<img src=x" not in text
+        alone = (await browser.get(f"/records/{HYDRANT}?kind=work")).text
+        assert "&lt;img src=x" in alone
+        assert "wang" not in alone.split('id="life"')[1]
+        assert (await browser.get("/records/shuiye/nothing")).status_code == 404
+
+
+async def test_a_certificate_adds_up_when_values_came_and_were_lost(station: Station) -> None:
+    """The page and the file say the same sum, and that every link of the chain holds."""
+    begin = now_ms() - 5 * DAY_MS
+    rows = [Row("shuiye", "hydrant-01", "pressure_kpa", begin + n * 300_000, 150.0, "good") for n in range(600)]
+    rows += [
+        Row("shuiye", "hydrant-01", "pressure_kpa", begin + n * 300_000, None, "bad:no_answer") for n in range(600, 700)
+    ]
+    await station.remember(rows)
+    async with inspecting(station) as browser:
+        text = (await browser.get(f"/records/{HYDRANT}/completeness")).text
+        found = re.search(
+            r'sum">(\d+) = (\d+) received \+ (\d+) arrival no longer kept \+ (\d+) late \+ (\d+) missing', text
+        )
+        assert found is not None
+        due, *parts = map(int, found.groups())
+        assert due == sum(parts) > 0
+        assert parts[1] > 0
+        assert "every link holds" in text
+        file = await made(browser, kind="completeness", file="csv", site="shuiye", device="hydrant-01")
+        table = list(csv.reader(io.StringIO(file.content.decode("utf-8-sig"))))
+        sums = {row[0]: int(row[1]) for row in table if len(row) == 2 and row[1].isdigit()}
+        assert sums.pop("Due") == sum(sums.values())
+        station.db.execute("DROP TRIGGER audit_no_update")
+        station.db.execute("UPDATE audit SET actor = 'mallory' WHERE id = 2")
+        assert "row 2 does not fit" in (await browser.get(f"/records/{HYDRANT}/completeness")).text
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+async def test_every_kind_of_export_is_whole_when_made_as_every_kind_of_file(
+    language: str, station: Station, tmp_path: Path
+) -> None:
+    """Seven kinds; the file is checked against its code, and the gateway was told of it."""
+    station.alarm("hydrant-pressure-low", f"{HYDRANT}/pressure_kpa", "critical", ago_s=60, value=90)
+    kinds = ("life", "completeness", "readiness", "rectification", "alarms", "duty", "hazards")
+    async with inspecting(station, language) as browser:
+        for kind, file in zip(kinds, ("pdf", "xlsx", "csv", "pdf", "xlsx", "csv", "xlsx"), strict=True):
+            answer = await made(
+                browser, kind=kind, file=file, site="shuiye", device="hydrant-01" if kind == "life" else ""
+            )
+            assert answer.status_code == 200, kind
+            path = tmp_path / f"{kind}.{file}"
+            path.write_bytes(answer.content)
+            found = check_file(path)
+            assert found.is_whole, kind
+            assert {"op": "exported", "what": f"export/{found.found}"} in [
+                {"op": ask.op, "what": ask.args.get("what")} for ask in station.asked
+            ]
+            if kind == "life":
+                text = "\n".join(page.extract_text() for page in PdfReader(path).pages)
+                assert ("设备档案" if language == "zh" else "Record of a device") in text
+                assert "shuiye/hydrant-01" in text
+
+
+async def test_an_export_is_its_owners_alone_when_others_ask_for_it(station: Station) -> None:
+    """Another inspector gets 404 for page and file; what is unknown is said in a sentence."""
+    station.user("other", "inspector")
+    async with inspecting(station) as browser:
+        answer = await browser.submit("/records/exports", "/records/exports", kind="hazards", file="csv")
+        where = answer.headers["location"]
+        assert (await browser.submit("/records/exports", "/records/exports", kind="x", file="csv")).status_code == 422
+        assert (
+            await browser.submit("/records/exports", "/records/exports", kind="life", file="csv")
+        ).status_code == 404
+        async with Browser(str(browser.base_url), "en") as stranger:
+            await stranger.sign_in("other")
+            assert (await stranger.get(where)).status_code == 404
+            assert (await stranger.get(f"{where}/file")).status_code == 404
+            assert where not in (await stranger.get("/records/exports")).text
+        assert (await browser.submit(where, f"{where}/drop")).status_code == 303
+        assert (await browser.get(where)).status_code == 404
+
+
+async def test_a_code_is_known_only_when_the_chain_has_it(station: Station) -> None:
+    """Where the QR code of an export leads."""
+    code = "ab" * 32
+    async with inspecting(station) as browser:
+        assert "handed out by this system" in (await browser.get(f"/records/check?code={code}")).text
+        entry = AuditEntry(now_ms(), "inspector", "exported", f"export/{code}", {"range": "life pdf: x"})
+        with station.db:
+            audit.append(station.db, [entry])
+        assert "This system handed out" in (await browser.get(f"/records/check?code={code.upper()}")).text
+        assert "This is no code" in (await browser.get("/records/check?code=12")).text
