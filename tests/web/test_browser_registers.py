@@ -93,7 +93,7 @@ async def test_a_hazard_goes_from_a_passer_by_to_the_people_who_mend_it(tmp_path
             await desk.locator('#live a[href="/hazards/1"]').click()
             await expect(desk.locator("main")).to_contain_text("安全出口被锁")
             await (await unfold(desk, "take")).locator("button").click()
-            await expect(desk.locator("#live")).to_contain_text("二号楼东侧楼梯", timeout=WAIT_MS)
+            await expect(desk.locator("main")).to_contain_text("二号楼东侧楼梯", timeout=WAIT_MS)
             before = await phone.locator(".receipt .done").inner_text()
             await phone.reload()
             assert await phone.locator(".receipt .done").inner_text() != before
