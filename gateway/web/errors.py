@@ -12,19 +12,21 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from contract.errors import RetryLater
 from gateway.control.client import ControlError
-from gateway.web.access import Refused, SignInNeeded
+from gateway.web.access import SAFE, Refused, SignInNeeded
 from gateway.web.context import web_of
 from gateway.web.problems import kind_of
+from gateway.web.refusals import in_words
 from gateway.web.render import page, wants_fragment
 from gateway.web.texts import msgid
 
 _STATUS = {"not_found": 404, "conflict": 409, "invalid": 422, "unavailable": 503}
 _SAID = {
     "not_found": msgid("This is not there any more. Load the page again."),
+    "conflict": msgid("Somebody was faster. Load the page again to see the present state."),
     "invalid": msgid("The gateway did not take this. Check what you entered."),
     "unavailable": msgid("The gateway is not answering, so nothing was changed. Try again in a moment."),
 }
-"""What a person reads when the gateway refuses; the API tells the gateway's own words."""
+"""What a person reads when the gateway refuses with words that no catalogue knows; the API tells the gateway's own."""
 
 
 def install(app: FastAPI) -> None:
@@ -53,12 +55,11 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ControlError)
     async def _control(request: Request, exc: ControlError) -> Response:
-        if exc.code == "conflict":
-            return _tell(request, 409, msgid("Somebody was faster. Load the page again to see the present state."))
         status = _STATUS.get(exc.code, 422)
         if _is_api(request):
             return _problem(request, status, str(exc))
-        return _tell(request, status, _SAID.get(exc.code, _SAID["invalid"]))
+        said = in_words(str(exc), web_of(request).texts(request).language)
+        return _tell(request, status, said or _SAID.get(exc.code, _SAID["invalid"]))
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, exc: RequestValidationError) -> Response:
@@ -88,7 +89,8 @@ def _tell(request: Request, status: int, text: str, **values: str) -> Response:
     said = web_of(request).texts(request)(text, **values)
     if _is_api(request):
         return _problem(request, status, said)
-    return page(request, "error.html", status=status, fragment="_error.html", code=status, said=said)
+    posted = request.method not in SAFE
+    return page(request, "error.html", status=status, fragment="_error.html", code=status, said=said, posted=posted)
 
 
 def _problem(request: Request, status: int, detail: str, errors: list[dict[str, str]] | None = None) -> Response:

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+HIDDEN = frozenset({"csrf", "once"})
+"""Fields of every form that say nothing of what is asked."""
 HEAD_BYTES = 64 * 1024
 """Of the body, looked at: whole forms, and the beginning of one with a photo."""
 FORM_S = 10.0

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import msgspec
 from fastapi import APIRouter, File, Form, Query, UploadFile
+from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -18,6 +19,7 @@ from gateway.ledger.secret import sign
 from gateway.web import commands
 from gateway.web.access import HANDLE, Refused
 from gateway.web.context import Web, person_of, web_of
+from gateway.web.once import HIDDEN
 from gateway.web.decision import subject_title
 from gateway.web.registers.hazard_steps import MAY, STEP, find_hazard, take_step
 from gateway.web.registers.photos import keep_photo
@@ -188,14 +190,14 @@ async def hazard(request: Request, hazard_id: int) -> Response:
 async def take_a_step(request: Request, hazard_id: int) -> Response:
     """Take a step; the field `step` says which (registers/hazard_steps.py)."""
     web, form = web_of(request), await request.form()
-    given: dict[str, Any] = {k: v for k, v in form.items() if isinstance(v, str) and v.strip() and k != "csrf"}
+    given: dict[str, Any] = {k: v for k, v in form.items() if isinstance(v, str) and v.strip() and k not in HIDDEN}
     upload = form.get("photo")
     try:
         if isinstance(upload, UploadFile) or hasattr(upload, "filename"):
             given["photo"] = await keep_photo(web, upload)  # type: ignore[arg-type] # told apart by its filename
         body = STEP.validate_python(given)
     except ValidationError as exc:
-        raise Refused(422, msgid("The gateway did not take this. Check what you entered.")) from exc
+        raise RequestValidationError(exc.errors()) from exc
     await take_step(web, person_of(request), hazard_id, body)
     return RedirectResponse(f"/hazards/{hazard_id}", 303)
 

@@ -50,3 +50,6 @@ document.addEventListener("submit", (event) => {
 addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[aria-busy]")) form.removeAttribute("aria-busy");
 });
+
+// What was refused is still in the form: the browser keeps it.
+document.addEventListener("click", (event) => { if (event.target.closest("[data-back]")) history.back(); });
