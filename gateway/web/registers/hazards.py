@@ -19,8 +19,8 @@ from gateway.ledger.secret import sign
 from gateway.web import commands
 from gateway.web.access import HANDLE, Refused
 from gateway.web.context import Web, person_of, web_of
-from gateway.web.once import HIDDEN
 from gateway.web.decision import subject_title
+from gateway.web.once import HIDDEN
 from gateway.web.registers.hazard_steps import MAY, STEP, find_hazard, take_step
 from gateway.web.registers.photos import keep_photo
 from gateway.web.registers.report_desk import link_purpose
