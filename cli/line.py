@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -65,7 +66,8 @@ def doctor(
         observed = asyncio.run(line_tools.examine_line(target, rounds, listen))
     diagnosis = diagnose(observed, period)
     if as_json:
-        print(json.dumps(diagnosis_json(target, diagnosis), ensure_ascii=False, indent=2))
+        report = {"at_ms": time.time_ns() // 1_000_000, **diagnosis_json(target, diagnosis)}
+        print(json.dumps(report, ensure_ascii=False, indent=2))
     else:
         print_diagnosis(target, diagnosis)
     if diagnosis.turnaround is None:

@@ -104,6 +104,23 @@ def _approve(args: _Approve, actor: str, turn: Turn, kept: Kept | None) -> Any:
     return {"readings": len(kept.rows)}
 
 
+def _forget(args: _Read, actor: str, turn: Turn, _: None) -> Any:
+    """Throw away what an unknown device said; one that speaks again is unknown anew."""
+    key = (args.site, args.device)
+    unknown = turn.state.unknown.pop(key, None)
+    if unknown is None:
+        raise refuse("not_found", f"device {args.site}/{args.device}: is not among the unknown devices.")
+    turn.new_devices[key] = unknown
+    turn.changes.steps.append(
+        statement("DELETE FROM unknown_reading WHERE site = ? AND device = ?", args.site, args.device)
+    )
+    turn.changes.steps.append(
+        statement("DELETE FROM unknown_device WHERE site = ? AND device = ?", args.site, args.device)
+    )
+    turn.changes.add_audit(actor, "device.forget", f"{args.site}/{args.device}", readings=unknown.readings)
+    return {}
+
+
 def _release(unknown: UnknownDevice, device: ApprovedDevice, turn: Turn, kept: Kept) -> None:
     """Move the kept readings into the inbox, so that rules, screens and history get them."""
 
@@ -196,6 +213,7 @@ def _record(args: _Record, actor: str, turn: Turn, _: None) -> Any:
 COMMANDS = {
     "device.approve": Command(_Approve, _approve, _kept_of),
     "device.check_duty": Command(_CheckDuty, _check_duty),
+    "device.forget": Command(_Read, _forget),
     "device.read": Command(_Read, _read),
     "quarantine.dismiss": Command(_Dismiss, _dismiss),
     "work.record": Command(_Record, _record),

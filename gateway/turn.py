@@ -353,7 +353,8 @@ class Turn:
         if self.installation is not None:
             events.append(Event(event="configuration", data={"configuration": self.installation.hash}))
         for key, device in self.new_devices.items():
-            data = {**device._asdict(), "approved": key in self.state.approved}
+            # Approved or forgotten: either way it is unknown no longer.
+            data = {**device._asdict(), "approved": key not in self.state.unknown}
             events.append(Event(event="unknown_device", data=data))
         return events
 

@@ -17,6 +17,7 @@ from gateway.ledger.personal import Identity
 from gateway.web.inventory import Inventory
 from gateway.web.ledger import Message, WebLedger
 from gateway.web.picture import Picture
+from gateway.work.dates import Done
 from gateway.work.public import PublicReport
 
 T = TypeVar("T")
@@ -151,6 +152,9 @@ class AreaLedger(WebLedger):
 
     def work(self, site: str | None = None, device: str | None = None, limit: int = 100) -> list[r.WorkRow]:
         return self._mine(super().work(site, device, limit))
+
+    def work_done(self) -> Done:
+        return {key: done for key, done in super().work_done().items() if key[0] in self._sites}
 
     def unknown_devices(self) -> list[r.UnknownDevice]:
         return self._mine(super().unknown_devices())

@@ -78,6 +78,9 @@ UPLOADS = (
     "/roster/import",
     "/api/v1/people/import",
     "/api/v1/roster/import",
+    "/upkeep/orders",
+    "/upkeep/lines/",
+    "/upkeep/lab",
 )
 """Beginnings of the paths that take photos or tables."""
 

@@ -18,6 +18,7 @@ from gateway.ledger.reader import LedgerReader
 from gateway.ledger.records import TransitionRow
 from gateway.ledger.secret import load_secret
 from gateway.state import last_alive_ms
+from gateway.work.dates import Done, load_work
 from gateway.work.public import PublicReport, find_receipt, find_report
 
 T = TypeVar("T")
@@ -71,6 +72,10 @@ class WebLedger(LedgerReader):
         """How many alarms each rule raised since then; tests of drills are not counted."""
         query = "SELECT rule, count(*) FROM alarm WHERE raised_ms >= ? AND drill IS NULL GROUP BY rule"
         return dict(self._all(query, (since_ms,)))
+
+    def work_done(self) -> Done:
+        """The latest record of each kind of work on each device."""
+        return self._ask(load_work)
 
     def dossier(self, person_id: int) -> dict[str, Any] | None:
         """Everything that is kept of a person; None for a number nobody has."""

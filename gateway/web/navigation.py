@@ -52,6 +52,10 @@ SECTIONS: tuple[Section, ...] = (
         (
             Page("/upkeep", msgid("Health")),
             Page("/upkeep/orders", msgid("Work orders")),
+            Page("/upkeep/dates", msgid("Dates")),
+            Page("/upkeep/lines", msgid("Lines")),
+            Page("/upkeep/quarantine", msgid("Quarantine")),
+            Page("/upkeep/profiles", msgid("Profiles")),
         ),
         ("maintainer", "administrator"),
     ),

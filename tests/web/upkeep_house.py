@@ -21,7 +21,14 @@ from gateway.web.settings import WebSettings
 from tests.web.station import GOOD_VALUES, SITE, Browser, Station, now_ms, serving
 
 NEW = "three short horns at noon"
-AGENT_OF = {"hydrant": "edge1", "indoor": "edge1", "tank": "edge1", "pump": "edge1", "panel-01": "edge1"}
+AGENT_OF = {
+    "line-field": "edge1",
+    "hydrant": "edge1",
+    "indoor": "edge1",
+    "tank": "edge1",
+    "pump": "edge1",
+    "panel-01": "edge1",
+}
 
 
 def site_text(today: date | None = None) -> str:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Body, Query
 from starlette.requests import Request
 
 from gateway.web.api import PROBLEMS
 from gateway.web.api_models import Answer
 from gateway.web.context import person_of, web_of
 from gateway.web.listing import Page, Turned, cut, newest
+from gateway.web.upkeep.dates import due_rows
 from gateway.web.upkeep.health import causes, place
 from gateway.web.upkeep.health_pages import narrowed
+from gateway.web.upkeep.lines import LineReportAnswer, keep, report_answer, row_of
 from gateway.web.upkeep.order_steps import (
     AnyStep,
     OpenOrder,
@@ -23,6 +25,7 @@ from gateway.web.upkeep.order_steps import (
     place_of,
     take_step,
 )
+from gateway.work.line_reports import LINE_REPORT
 from gateway.work.order_life import ORDER, Cause, Order
 
 router = APIRouter()
@@ -146,6 +149,53 @@ async def order_step(request: Request, order_id: int, body: AnyStep) -> OrderAns
     web = web_of(request)
     await take_step(web, person_of(request), order_id, body)
     return _answer(await find_order(web, order_id))
+
+
+class DateAnswer(Answer):
+    """A date of a device's life. `basis`: whether its interval is the standard's or practice."""
+
+    device: str
+    what: str
+    due_ms: int
+    overdue: bool
+    basis: Literal["GB 50444-2008", "practice"]
+    order: int | None
+
+
+@router.get("/api/v1/dates", **_API)
+async def list_dates(request: Request, turn: Turned, site: Short = None) -> Page[DateAnswer]:
+    """When equipment is to be inspected, maintained, calibrated, replaced: the soonest first."""
+    web, texts = web_of(request), web_of(request).texts(request)
+    rows = [row for row in await due_rows(web, texts) if site in (None, row.device.site)]
+    part, after = cut(rows, turn, lambda row: (row.at_ms, row.device.key, row.what))
+    found = [
+        DateAnswer(
+            device=row.device.key, what=row.what, due_ms=row.at_ms, overdue=row.is_late, order=row.order,
+            basis="GB 50444-2008" if row.is_standard else "practice",
+        )
+        for row in part
+    ]  # fmt: skip
+    return Page(items=found, next=after)
+
+
+@router.get("/api/v1/lines/{site}/{line}/reports", **_API)
+async def line_reports(request: Request, site: str, line: str, turn: Turned) -> Page[LineReportAnswer]:
+    """Reports of the line doctor kept of a line, newest first."""
+    web = web_of(request)
+    row_of(web, site, line, web.texts(request))
+    rows = await web.read(web.ledger.entries, LINE_REPORT, sites=(site,), before=turn.before)
+    part, after = newest([row for row in rows if row.line == line][: turn.limit + 1], turn)
+    return Page(items=[report_answer(row) for row in part], next=after)
+
+
+@router.post("/api/v1/lines/{site}/{line}/reports", **_API)
+async def keep_line_report(
+    request: Request, site: str, line: str, body: Annotated[dict[str, Any], Body()]
+) -> LineReportAnswer:
+    """Keep what `weizhan line doctor --json` printed. The same report again is kept once."""
+    web = web_of(request)
+    row_of(web, site, line, web.texts(request))
+    return report_answer(await keep(web, person_of(request).name, site, line, msgspec.json.encode(body)))
 
 
 def _answer(row: Order) -> OrderAnswer:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from gateway.web.upkeep import api, health_pages, orders
+from gateway.web.upkeep import api, dates, health_pages, lines, orders, profiles, quarantine
 
-PAGES = (health_pages.router, orders.router)
+PAGES = (
+    health_pages.router,
+    orders.router,
+    dates.router,
+    lines.router,
+    quarantine.router,
+    profiles.router,
+)
 APIS = (api.router,)
