@@ -197,7 +197,6 @@ WORDS: dict[str, tuple[str, ...]] = {
     "priority": PRIORITIES,
     "way": ("modbus", "printer", "panel", "transmitter", "mqtt_json", "mqtt_frame"),
     "lane": ("alarm", "telemetry"),
-    "category": ("hydrant", "water", "pump", "extinguisher", "panel", "detector", "station", "transmitter"),
     "incident_clock": get_args(incidents.Clock),
     "incident_how": get_args(incidents.How),
     "incident_brigade": ("called", "arrived", "not_needed"),
