@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.backup import app as backup
 from cli.failures import errors
 from cli.gb26875 import app as gb26875
 from cli.gb26875_listen import listen
@@ -39,6 +40,7 @@ for group, name in (
     (web, "web"),
     (history, "history"),
     (audit, "audit"),
+    (backup, "backup"),
     (ledger, "ledger"),
     (readiness, "readiness"),
     (user, "user"),
@@ -108,7 +110,7 @@ def gateway_run(config: Config = DEFAULT) -> None:
 
     assert settings.gateway is not None
     certificates = [path for path in (settings.web.tls_cert_file,) if path is not None]
-    _run(run(settings.gateway, settings.history, settings.gateway_mqtt, settings.notify, certificates))
+    _run(run(settings.gateway, settings.history, settings.gateway_mqtt, settings.notify, certificates, config))
 
 
 @web.command("run")
@@ -123,7 +125,8 @@ def web_run(config: Config = DEFAULT) -> None:
 
     assert settings.gateway is not None
     certificates = [settings.mqtt.ca_file, settings.web.tls_cert_file]
-    configured = Configured(config, settings.notify, tuple(path for path in certificates if path is not None))
+    used = tuple(path for path in certificates if path is not None)
+    configured = Configured(config, settings.notify, settings.gateway.backup, used)
     told = lambda address: print(address, flush=True)  # noqa: E731 # one line is what it is
     _run(run(settings.web, settings.gateway, settings.history, configured=configured, ready=told))
 

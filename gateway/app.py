@@ -36,6 +36,7 @@ import msgspec
 from contract.errors import RetryLater, WeizhanError
 from contract.messages import Receipt
 from contract.mqtt import MqttSettings
+from gateway.backup.service import BackupService
 from gateway.control.client import SOCKET
 from gateway.control.feed import Feed
 from gateway.control.server import ControlServer
@@ -89,6 +90,7 @@ class Gateway:
     sender: Sender
     reloader: Reloader
     upward: Upward
+    backups: BackupService
     one_time_passwords: dict[str, str] = field(default_factory=dict)
 
     def status(self) -> dict[str, Any]:
@@ -111,6 +113,7 @@ class Gateway:
             "notify": self.sender.status(),
             "centres": self.upward.status(),
             **self.reloader.status(),
+            **self.backups.status(),
         }
 
 
@@ -122,12 +125,14 @@ async def open_gateway(
     *,
     notify: NotifySettings | None = None,
     certificates: Sequence[Path] = (),
+    config_file: Path | None = None,
     now_ms: Callable[[], int] = wall_ms,
 ) -> AsyncIterator[Gateway]:
     """A gateway that runs while the context is open.
 
     Args:
         certificates: PEM files beside the broker's whose end is watched.
+        config_file: the configuration file, for backups.
 
     Raises:
         ConfigError: sites, profiles, rules or secrets are wrong.
@@ -184,7 +189,8 @@ async def open_gateway(
         subscriber = Subscriber(mqtt, pipeline.offer, now_ms)
         upward = new_upward(settings, store, pipeline, now_ms)
         reloader = Reloader(settings, lambda: pipeline.installation, pipeline.install)
-        gateway = Gateway(pipeline, subscriber, mirror, retention, sender, reloader, upward, passwords)
+        backups = BackupService(settings, history_settings, pipeline, now_ms, config_file)
+        gateway = Gateway(pipeline, subscriber, mirror, retention, sender, reloader, upward, backups, passwords)
 
         # Stopped in the opposite order: first nothing comes in, then the pipeline commits what it has.
         await enter(_task("history", _supervise("history", lambda: _mirror(history, mirror))))
@@ -195,6 +201,7 @@ async def open_gateway(
         await enter(sender)
         await enter(pipeline)
         await enter(upward.running(_supervise))
+        await enter(_task("backups", _supervise("backups", backups.run)))
         await enter(_task("reload", _supervise("reload", reloader.run)))
         await enter(ControlServer(settings.data_dir / SOCKET, pipeline, feed, gateway.status, reloader.reload))
         await enter(subscriber)
@@ -207,6 +214,7 @@ async def run(
     mqtt: MqttSettings,
     notify: NotifySettings | None = None,
     certificates: Sequence[Path] = (),
+    config_file: Path | None = None,
 ) -> None:
     """Run the gateway until SIGTERM or SIGINT; SIGHUP: rules and sites are read again. Raises ConfigError, StartError.
 
@@ -217,7 +225,9 @@ async def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
-        async with open_gateway(settings, history, mqtt, notify=notify, certificates=certificates) as gateway:
+        async with open_gateway(
+            settings, history, mqtt, notify=notify, certificates=certificates, config_file=config_file
+        ) as gateway:
             loop.add_signal_handler(signal.SIGHUP, gateway.reloader.ask)
             # Sites, rules and points stay for good; looking at them in every collection would cost a tenth of the work.
             # Nor is it worth a pause of everything, fires too, each few thousand readings: little of what is made is in

@@ -17,6 +17,7 @@ import msgspec
 from contract import quality as q
 from contract.messages import Reading, Value
 from contract.site import REGISTER_DEVICE
+from gateway.backup.register import Backups
 from gateway.board.register import DutyBoard
 from gateway.control.protocol import AlarmView
 from gateway.duty.checks import DutyChecks
@@ -76,6 +77,7 @@ class Registers:
         self.line_reports = LineReports(saved)
         self.board = DutyBoard(saved)
         self.readiness = Readiness(saved, sight)
+        self.backups = Backups(saved)
         self._all: tuple[Register, ...] = (
             self.people,
             self.roster,
@@ -89,6 +91,7 @@ class Registers:
             self.line_reports,
             self.board,
             self.readiness,
+            self.backups,
         )
         for register in self._all:
             register.install(installation)

@@ -9,6 +9,7 @@ from pydantic import Field
 from contract.configfile import Section
 from contract.equipment import Limits
 from contract.mqtt import BrokerUser
+from gateway.backup.settings import BackupSettings
 from gateway.incidents.settings import ResponseSettings
 from gateway.upward.settings import Centre
 
@@ -34,6 +35,8 @@ class GatewaySettings(Section):
     """The first minutes of a fire."""
     centres: list[Centre] = []
     """Monitoring centres that are told of a station by GB/T 26875.3."""
+    backup: BackupSettings = BackupSettings()
+    """Backups of everything that is kept."""
     commit_ms: int = Field(default=10, ge=0, le=1000)
     """Telemetry waits at most this long (ms) to share a commit; alarms never wait."""
     queue_messages: int = Field(default=2000, ge=10, le=100_000)

@@ -45,7 +45,7 @@ from gateway.web import (
     report_pages,
 )
 from gateway.web.access import Cookies, Guard
-from gateway.web.admin import audit, channels
+from gateway.web.admin import routes as admin
 from gateway.web.admin.jobs import Jobs
 from gateway.web.board import map_pages
 from gateway.web.board import pages as board_pages
@@ -101,14 +101,14 @@ PAGES = (
     people.router, roster.router, equipment.router, incidents.router, patrols.router, photos.router, training.router,
     *upkeep.PAGES,
     hazards.router, report_form.router, grid.router, assessment.router,
-    channels.router, audit.router,
+    *admin.PAGES,
     export_pages.router,  # before /records/{site}/{device}
     record_pages.router,
 )  # fmt: skip
 APIS = (
     api.router, api_actions.router, readiness_api.router, shifts_api.router, staff_api.router, incidents_api.router,
     patrols_api.router, hazards_api.router, *upkeep.APIS, grid.api, assessment.api,
-    channels.api, audit.api,
+    *admin.APIS,
 )  # fmt: skip
 EXPORTS = "exports"
 """Folder of the exports, in the data folder."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from contract import configfile
 from contract.errors import ConfigError
+from gateway.backup.settings import BackupSettings
 from gateway.notify.settings import NotifySettings
 
 
@@ -15,6 +16,7 @@ class Configured(NamedTuple):
 
     file: Path | None = None
     notify: NotifySettings = NotifySettings()
+    backup: BackupSettings = BackupSettings()
     certificates: tuple[Path, ...] = ()
     """Certificates whose end an administrator is told of."""
 

@@ -98,7 +98,10 @@ class Link:
                     if not done:
                         raise RetryLater(f"{self._path}: no answer to status within {ANSWER_S:g} s.")
                 else:
-                    self._picture.centres = dict((await asking).get("centres") or {})
+                    told = await asking
+                    self._picture.centres = dict(told.get("centres") or {})
+                    self._picture.configuration_fault = told.get("configuration_fault")
+                    self._picture.backup = dict(told.get("backup") or {})
                 await asyncio.wait({events}, timeout=ASK_EVERY_S)
             await events
         finally:

@@ -94,7 +94,9 @@ SECTIONS: tuple[Section, ...] = (
         msgid("Administration"),
         "admin",
         (
+            Page("/admin", msgid("Overview")),
             Page("/admin/channels", msgid("Ways to people")),
+            Page("/admin/backups", msgid("Backups")),
             Page("/admin/audit", msgid("Audit trail")),
             Page("/api", msgid("API reference")),
         ),

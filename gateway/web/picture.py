@@ -63,6 +63,10 @@ class Picture:
         """Summary of the notifications."""
         self.centres: dict[str, dict[str, Any]] = {}
         """How the way to each monitoring centre goes, from the gateway's latest `status`."""
+        self.backup: dict[str, Any] = {}
+        """The backup that is being made and how far it is, from the same."""
+        self.configuration_fault: str | None = None
+        """Why the newest configuration files are not in force, from the same; None while they are."""
         self.snapshots = 0
         """How often the whole picture came: once a connection."""
         self.changes = now_ms()

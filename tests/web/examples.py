@@ -241,6 +241,7 @@ MAKERS: dict[str, Callable[[Known], Awaitable[Any]]] = {
 }
 """Path parameter -> makes an example of this site and gives what stands in the path."""
 ANYWHERE = {
+    "backup_id": "1",
     "channel": "screen",
     "person": "nobody",
     "code": "0" * 32,
@@ -260,6 +261,7 @@ FREE = {
     "/records/exports/{job_id}": _EXPORT,
     "/records/exports/{job_id}/file": _EXPORT,
     "/records/exports/{job_id}/drop": _EXPORT,
+    "/admin/backups/{backup_id}/file": "a backup is of the whole installation; there is none here",
     "/photos/{name}": "a photo is found by the hash of what is in it, which nobody can guess",
     "/api/v1/users/{name}/area": "users are of no site; who may set what is refused by the area of who asks",
 }

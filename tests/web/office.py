@@ -67,7 +67,7 @@ def prepare(folder: Path, notify: dict[str, Any] | None = None, **gateway: Any) 
     (folder / "weizhan.yaml").write_text(yaml.safe_dump(told, sort_keys=False), "utf-8")
     settings = GatewaySettings.model_validate({"sites": [site_file], "data_dir": folder / "d", **gateway})
     ways = NotifySettings.model_validate({"proof": {"enabled": False}, **(notify or {})})
-    return settings, Configured(folder / "weizhan.yaml", ways)
+    return settings, Configured(folder / "weizhan.yaml", ways, settings.backup)
 
 
 @asynccontextmanager
@@ -77,7 +77,13 @@ async def open_office(
     """Gateway and pages on a folder, and a browser of the administrator."""
     settings, configured = prepare(folder, notify, **gateway)
     async with (
-        open_gateway(settings, EmbeddedSettings(), MqttSettings(port=NEVER_PORT), notify=configured.notify) as running,
+        open_gateway(
+            settings,
+            EmbeddedSettings(),
+            MqttSettings(port=NEVER_PORT),
+            notify=configured.notify,
+            config_file=configured.file,
+        ) as running,
         serving_office(settings, configured) as address,
         Browser(address, language) as browser,
     ):

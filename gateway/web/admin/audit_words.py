@@ -23,9 +23,10 @@ KINDS = (
 """What actions are about: the part before the dot."""
 VERBS = (
     "accept", "acknowledge", "add", "answer", "apply", "approve", "arrive", "ask", "assign", "begin", "brigade",
-    "call", "change", "check_duty", "clear", "close", "confirm", "create", "delist", "depart", "dismiss", "end",
-    "epoch", "erase", "extend", "failed", "find", "finish", "fix", "flap", "hold", "import", "keep", "kept", "labels",
-    "late", "leave", "list", "look", "move", "note", "open", "over", "past", "pin_failed", "plan", "raise", "read",
+    "call", "change", "check_duty", "clear", "close", "confirm", "create", "delete", "delist", "depart", "dismiss",
+    "end", "epoch", "erase", "extend", "failed", "find", "finish", "fix", "flap", "hold", "import", "keep", "kept",
+    "labels", "late", "leave", "list", "look", "move", "note", "open", "over", "past", "pin_failed", "plan", "raise",
+    "read",
     "receipt", "receive", "record", "refuse", "refused", "reject", "release", "reload", "report", "reset", "return",
     "scanned", "set_area", "set_password", "set_pin", "shelve", "sign", "sign_off", "sign_on", "start", "stop",
     "suppress", "take", "take_out", "test", "tick", "unhold", "unknown", "unshelve", "verified", "verify", "withdraw",

@@ -1,0 +1,8 @@
+"""The routers of these pages, in one place for the application."""
+
+from __future__ import annotations
+
+from gateway.web.admin import audit, backups, channels, overview
+
+PAGES = (overview.router, channels.router, backups.router, audit.router)
+APIS = (overview.api, channels.api, backups.api, audit.api)
