@@ -58,7 +58,7 @@ async def overview_page(request: Request) -> Response:
     return page(
         request, "admin.html", fragment="_admin.html",
         needed=[todo for todo in found if todo.state != "good"], well=[todo for todo in found if todo.state == "good"],
-        version=metadata.version("weizhan"), schema=VERSION, head=head, file=web.configured.file,
+        program=metadata.version("weizhan"), schema=VERSION, head=head, file=web.configured.file,
         data_dir=web.ledger.path.parent, ledger_mb=_own(web.picture, "ledger_mb"), started_ms=web.picture.since_ms,
     )  # fmt: skip
 
