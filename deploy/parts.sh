@@ -4,7 +4,7 @@
 #   deploy/parts.sh venv      make .venv and install weizhan into it (editable, exact versions)
 #   deploy/parts.sh missing   name the Debian packages of the real parts the tests use and do not find
 #   deploy/parts.sh install   install those as root on Debian, else name them; never leaves a service running
-#   deploy/parts.sh tests     every test, the kill -9 campaigns and the pages beside the others; with arguments: pytest with them
+#   deploy/parts.sh tests     every test, the kill -9 campaigns beside the others; with arguments: pytest with them
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PATH:/usr/sbin:/sbin"
@@ -122,23 +122,17 @@ make_venv() {
   .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 }
 
-# The campaigns take ten minutes of mostly waiting: beside the other tests they cost little. The pages follow them there,
-# so that both halves take about as long.
+# The campaigns are mostly waiting: beside the other tests they cost little. Those share the cores, a file at a time.
 run_tests() {
   local status=0 python=.venv/bin/python
   if [ $# != 0 ]; then exec "$python" -m pytest "$@"; fi
   log=$(mktemp)
-  {
-    local beside=0
-    "$python" -m pytest -m chaos || beside=$?
-    "$python" -m pytest tests/web || beside=$?
-    exit "$beside"
-  } >"$log" 2>&1 &
+  "$python" -m pytest -m chaos >"$log" 2>&1 &
   campaign=$!
   # Not local: the trap runs after this function has returned.
   trap 'kill -INT $campaign 2>/dev/null || true; wait $campaign 2>/dev/null || true; rm -f "$log"' EXIT
-  "$python" -m pytest -m "not chaos" --ignore tests/web || status=$?
-  say "tests: waiting for the kill -9 campaigns and the pages"
+  "$python" -m pytest -m "not chaos" -n 2 --dist loadfile || status=$?
+  say "tests: waiting for the kill -9 campaigns"
   wait "$campaign" || status=$?
   cat "$log"
   trap - EXIT
