@@ -46,20 +46,6 @@ SECTIONS: tuple[Section, ...] = (
         ),
     ),
     Section(
-        "upkeep",
-        msgid("Upkeep"),
-        "upkeep",
-        (
-            Page("/upkeep", msgid("Health")),
-            Page("/upkeep/orders", msgid("Work orders")),
-            Page("/upkeep/dates", msgid("Dates")),
-            Page("/upkeep/lines", msgid("Lines")),
-            Page("/upkeep/quarantine", msgid("Quarantine")),
-            Page("/upkeep/profiles", msgid("Profiles")),
-        ),
-        ("maintainer", "administrator"),
-    ),
-    Section(
         "duty",
         msgid("Duty"),
         "duty",
@@ -76,6 +62,20 @@ SECTIONS: tuple[Section, ...] = (
             Page("/grid", msgid("Grid")),
             Page("/assessment", msgid("Assessment")),
         ),
+    ),
+    Section(
+        "upkeep",
+        msgid("Upkeep"),
+        "upkeep",
+        (
+            Page("/upkeep", msgid("Health")),
+            Page("/upkeep/orders", msgid("Work orders")),
+            Page("/upkeep/dates", msgid("Dates")),
+            Page("/upkeep/lines", msgid("Lines")),
+            Page("/upkeep/quarantine", msgid("Quarantine")),
+            Page("/upkeep/profiles", msgid("Profiles")),
+        ),
+        ("maintainer", "administrator"),
     ),
     Section(
         "records",

@@ -53,3 +53,8 @@ addEventListener("pageshow", () => {
 
 // What was refused is still in the form: the browser keeps it.
 document.addEventListener("click", (event) => { if (event.target.closest("[data-back]")) history.back(); });
+
+// On a phone the bars scroll: where one is must be seen.
+for (const one of document.querySelectorAll(".nav [aria-current], .section-nav [aria-current]")) {
+  one.scrollIntoView({ inline: "center", block: "nearest" });
+}
