@@ -41,6 +41,8 @@ seats, hotel < 50 beds, entertainment < 200 m2 on floors 1-3, leisure < 200 m2, 
 UnitKind = Literal["key", "general", Premises]
 """key: key unit (消防安全重点单位); else one of the nine kinds of small premises, or general."""
 AREA_KINDS: tuple[AreaKind, ...] = get_args(AreaKind)
+ONE_SITE = "site:"
+"""Before the name of a site where an area could stand."""
 _EARTH_M = 6_371_008.8
 
 
@@ -168,6 +170,18 @@ class Grid:
             return frozenset(self._sites)
         areas = self.below(area)
         return frozenset(name for name, site in self._sites.items() if site.area in areas)
+
+    def reach(self, area: str) -> frozenset[str] | None:
+        """Sites and areas that whoever is for this area sees; `site:NAME`: that site alone. None: everything.
+
+        An area or site that is not there any more has none.
+        """
+        if not area:
+            return None
+        site = area.removeprefix(ONE_SITE)
+        if site != area:
+            return frozenset({site}) & frozenset(self._sites)
+        return self.sites_of(area) | self.below(area)
 
     def units_of(self, area: str) -> tuple[PlacedUnit, ...]:
         """Units of the area and all within it, in file order. '': every unit."""

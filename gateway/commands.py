@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from gateway import (
+    commands_accounts,
     commands_admin,
     commands_alarms,
     commands_board,
@@ -24,7 +25,7 @@ from gateway import (
     commands_notify,
     commands_orders,
     commands_patrols,
-    commands_people,
+    commands_sessions,
     commands_staff,
 )
 from gateway.commands_form import Command, Form, Load, refuse
@@ -45,7 +46,11 @@ def execute(ask: Ask, turn: Turn, loaded: Any = None) -> Any:
     """
     command, args = _parse(ask)
     _check_area(ask, turn, loaded)
-    return command.act(args, ask.actor, turn, loaded)
+    turn.changes.via = ask.via
+    try:
+        return command.act(args, ask.actor, turn, loaded)
+    finally:
+        turn.changes.via = ""
 
 
 def needs(ask: Ask) -> Load | None:
@@ -58,17 +63,15 @@ def needs(ask: Ask) -> Load | None:
 
 
 def _check_area(ask: Ask, turn: Turn, loaded: Any) -> None:
-    """What lies in another area does not exist for a person of one area."""
-    area = turn.state.areas.get(ask.actor)
-    if not area:
-        return
-    if ask.op in commands_admin.WHOLE:
-        raise refuse("not_found", f"{ask.op}: got nothing of area {area!r}, which is all you may see.")
+    """What lies in another area does not exist for a person (or token) of one area."""
     grid = turn.state.installation.grid
-    mine = grid.sites_of(area) | grid.below(area)
-    for what, site in _named_sites(ask, turn, loaded):
-        if site not in mine and not _is_of_called(ask, turn, mine):
-            raise refuse("not_found", f"{what}: got nothing of area {area!r}, which is all you may see.")
+    for area in filter(None, (turn.state.areas.get(ask.actor), ask.area)):
+        if ask.op in commands_admin.WHOLE:
+            raise refuse("not_found", f"{ask.op}: got nothing of area {area!r}, which is all you may see.")
+        mine = grid.reach(area) or frozenset()
+        for what, site in _named_sites(ask, turn, loaded):
+            if site not in mine and not _is_of_called(ask, turn, mine):
+                raise refuse("not_found", f"{what}: got nothing of area {area!r}, which is all you may see.")
 
 
 def _is_of_called(ask: Ask, turn: Turn, mine: frozenset[str]) -> bool:
@@ -130,7 +133,8 @@ COMMANDS: dict[str, Command] = {
     **commands_equipment.COMMANDS,
     **commands_notify.COMMANDS,
     **commands_devices.COMMANDS,
-    **commands_people.COMMANDS,
+    **commands_accounts.COMMANDS,
+    **commands_sessions.COMMANDS,
     **commands_patrols.COMMANDS,
     **commands_staff.COMMANDS,
     **commands_hazards.COMMANDS,

@@ -53,6 +53,8 @@ class Saved(NamedTuple):
     users: dict[str, str]
     areas: dict[str, str]
     """Users of one area of the grid only, and which."""
+    disabled: set[str]
+    """Users who may not sign in."""
     values: dict[str, tuple[int, int, Value, str]]
     damaged: list[int]
     notification: SavedNotification
@@ -99,6 +101,7 @@ def load(connection: sqlite3.Connection) -> Saved:
         {(row[1], row[2]): row[0] for row in ask("SELECT id, source, reason FROM quarantine")},
         dict(ask("SELECT name, role FROM user").fetchall()),
         dict(ask("SELECT name, area FROM user WHERE area <> ''").fetchall()),
+        {row[0] for row in ask("SELECT name FROM user WHERE disabled_ms IS NOT NULL")},
         values,
         damaged,
         load_notification(connection),
@@ -161,6 +164,7 @@ class WorkingState:
         self.next_quarantine = max(saved.quarantine.values(), default=0) + 1
         self.users = saved.users
         self.areas = saved.areas
+        self.disabled = saved.disabled
         self.owners = installation.owners(saved.approved)
         self.times: dict[tuple[str, str], AgentTime] = {}
         self.engine = installation.engine(saved.approved)

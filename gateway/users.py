@@ -73,7 +73,8 @@ def _living(connection: sqlite3.Connection, now_ms: int) -> int:
 
 
 def _insert(connection: sqlite3.Connection, rows: list[tuple[str, str, str, int, int]], now_ms: int) -> None:
-    connection.executemany("INSERT INTO user VALUES (?,?,?,?,?,'')", rows)
+    query = "INSERT INTO user (name, role, password_hash, one_time_until_ms, created_ms) VALUES (?,?,?,?,?)"
+    connection.executemany(query, rows)
     audit.append(connection, [AuditEntry(now_ms, "gateway", "user.create", row[0], {"role": row[1]}) for row in rows])
 
 

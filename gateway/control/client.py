@@ -73,10 +73,14 @@ class ControlClient:
 
     async def ask(self, op: Op, actor: str, **args: Any) -> Any:
         """Ask for one thing; gives its result once it is durable."""
+        return await self.ask_through(op, actor, "", "", args)
+
+    async def ask_through(self, op: Op, actor: str, area: str, via: str, args: dict[str, Any]) -> Any:
+        """As `ask`, for an actor who acts through something (area, via: as in Ask)."""
         if self._gone or self._writer is None:
             raise RetryLater(f"{self._path}: the connection is closed. Connect again.")
         self._next_id += 1
-        ask = Ask(id=self._next_id, op=op, actor=actor, args=args)
+        ask = Ask(id=self._next_id, op=op, actor=actor, args=args, area=area, via=via)
         future = self._waiting[ask.id] = asyncio.get_running_loop().create_future()
         try:
             self._writer.write(_encode(ask) + b"\n")

@@ -41,8 +41,13 @@ rules.reload {}; path.receipt {token, channel, hop}; notice.receipt {token};
 device.approve {site, device, profile, title_zh, title_en};
 device.read {site, device} (asks the agent to read it now); device.check_duty {site, device, minutes} (passes a duty
 check to a transmitter); quarantine.dismiss {id};
-user.set_password {name, password_hash} (ends a one-time password); user.reset {name, password_hash} (a one-time
-password for 24 h); session.open {token_hash, user, expires_ms}; session.close {token_hash};
+user.create {name, role, area, password_hash} (a one-time password); user.set_rights {name, role, area};
+user.set_password {name, password_hash} (ends a one-time password); user.rehash {name, before, password_hash};
+user.reset {name, password_hash} (a one-time password for 24 h); user.disable {name}; user.enable {name};
+session.open {token_hash, user, expires_ms, agent, address}; session.close {token_hash}; session.end {id} (one's own, or
+any by an administrator); session.end_all {name}; session.used {used} (hash -> ms UTC);
+token.create {token_hash, name, role, area, read_only, expires_ms} (for the actor);
+wall.create {code_hash, name, area, until_ms}; wall.pair {code_hash, token_hash, expires_ms, agent, address};
 sign_in.failed {name, address}; exported {what, range} (an export was handed out).
 Those of the registers stand with their forms in gateway/commands_*.py.
 """
@@ -52,12 +57,18 @@ LIMIT = 1024 * 1024
 
 
 class Ask(msgspec.Struct, kw_only=True):
-    """A request. `actor` is the signed-in person, or `local` for a shell on the machine."""
+    """A request. `actor` is the signed-in person, or `local` for a shell on the machine.
+
+    area: as far as the actor may go here, where that is less than what the person may (a token of one area).
+    via: what the actor acts through, for the audit; '': a browser or a shell.
+    """
 
     id: int
     op: Op
     actor: str
     args: dict[str, Any] = {}
+    area: str = ""
+    via: str = ""
 
 
 class Problem(msgspec.Struct):

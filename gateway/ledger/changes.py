@@ -65,6 +65,8 @@ class Changes:
     """What is remembered of points beside their last values; written with these."""
     audit: list[AuditEntry] = field(default_factory=list)
     steps: list[Callable[[sqlite3.Connection], None]] = field(default_factory=list)
+    via: str = ""
+    """What the actor of the command at hand acts through, beside a browser: a token. Stands in its audit rows."""
 
     def add_inbox(
         self,
@@ -82,7 +84,8 @@ class Changes:
 
     def add_audit(self, actor: str, action: str, subject: str, **detail: Any) -> None:
         """Add a row to the audit chain."""
-        self.audit.append(AuditEntry(self.at_ms, actor, action, subject, detail))
+        told = {**detail, "via": self.via} if self.via else detail
+        self.audit.append(AuditEntry(self.at_ms, actor, action, subject, told))
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""

@@ -28,6 +28,10 @@ _json = msgspec.json.Decoder()
 _scalar = msgspec.json.Decoder(float | bool | str | None)
 
 
+_USER = ", ".join(r.User._fields)
+_SESSION = ", ".join(r.Session._fields)
+
+
 class LedgerReader:
     """Typed answers from a ledger file.
 
@@ -293,22 +297,22 @@ class LedgerReader:
 
     def user(self, name: str) -> r.User | None:
         """A person who may sign in."""
-        rows = self._all(
-            "SELECT name, role, password_hash, one_time_until_ms, created_ms, area FROM user WHERE name = ?", (name,)
-        )
+        rows = self._all(f"SELECT {_USER} FROM user WHERE name = ?", (name,))  # noqa: S608 # columns are ours
         return r.User(*rows[0]) if rows else None
 
     def users(self) -> list[r.User]:
         """Everybody who may sign in."""
-        query = "SELECT name, role, password_hash, one_time_until_ms, created_ms, area FROM user ORDER BY name"
-        return [r.User(*row) for row in self._all(query)]
+        return [r.User(*row) for row in self._all(f"SELECT {_USER} FROM user ORDER BY name")]  # noqa: S608 # ours
 
     def session(self, token_hash: str) -> r.Session | None:
-        """A signed-in browser; whether it has expired is for the caller to see."""
-        rows = self._all(
-            "SELECT token_hash, user, created_ms, expires_ms FROM session WHERE token_hash = ?", (token_hash,)
-        )
-        return r.Session(*rows[0]) if rows else None
+        """Who is let in with a token; whether it has expired is for the caller to see."""
+        rows = self._all(f"SELECT {_SESSION} FROM session WHERE token_hash = ?", (token_hash,))  # noqa: S608 # ours
+        return _session(rows[0]) if rows else None
+
+    def sessions(self, user: str | None = None) -> list[r.Session]:
+        """Everything that is let in: browsers, programs, wall displays; of one user or of all, newest first."""
+        query = f"SELECT {_SESSION} FROM session WHERE ? IN (user, '*') ORDER BY created_ms DESC"  # noqa: S608 # ours
+        return [_session(row) for row in self._all(query, (user or "*",))]
 
     # --- proof ---------------------------------------------------------------------------------------------------
 
@@ -375,6 +379,11 @@ class LedgerReader:
                     self._connection.close()
                     self._connection = None
                 raise RetryLater(f"{self.path}: {exc}. Has the gateway been started there once?") from exc
+
+
+def _session(row: Any) -> r.Session:
+    found = r.Session(*row)
+    return found._replace(read_only=bool(found.read_only))
 
 
 def _value(row: Any) -> r.LastValue:

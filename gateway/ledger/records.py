@@ -204,15 +204,34 @@ class User(NamedTuple):
     created_ms: int
     area: str = ""
     """Area of the grid the person is for; '': everything."""
+    disabled_ms: int | None = None
+    """Since when nobody signs in as them; None: they may."""
+    password_ms: int = 0
+    """When the password was chosen."""
+    signed_in_ms: int | None = None
+    """Latest sign-in."""
 
 
 class Session(NamedTuple):
-    """A signed-in browser."""
+    """Whoever is let in without a password: kind browser | token | wall | code (columns as in schema.sql)."""
 
     token_hash: str
     user: str
     created_ms: int
     expires_ms: int
+    kind: str = "browser"
+    name: str = ""
+    role: str = ""
+    area: str = ""
+    read_only: bool = False
+    agent: str = ""
+    address: str = ""
+    used_ms: int = 0
+
+    @property
+    def id(self) -> str:
+        """What pages and audit call it; nobody is let in with it."""
+        return self.token_hash[:16]
 
 
 class LastValue(NamedTuple):

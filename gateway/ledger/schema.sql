@@ -224,10 +224,23 @@ CREATE TABLE approved_device (
 CREATE TABLE user (
     name TEXT PRIMARY KEY, role TEXT NOT NULL,  -- duty | maintainer | inspector | administrator
     password_hash TEXT NOT NULL, one_time_until_ms INTEGER, created_ms INTEGER NOT NULL,
-    area TEXT NOT NULL DEFAULT ''     -- sees and does what lies in this area of the grid; '': everything
+    area TEXT NOT NULL DEFAULT '',    -- sees and does what lies in this area of the grid; '': everything
+    disabled_ms INTEGER,              -- since when nobody signs in as them; NULL: they may
+    password_ms INTEGER NOT NULL DEFAULT 0, -- when the password was chosen
+    signed_in_ms INTEGER              -- latest sign-in
 ) WITHOUT ROWID;
+-- Whoever is let in without a password: a browser after its sign-in, a program with a token, a wall display; and the code
+-- that a wall display is to be given, until it is typed there.
 CREATE TABLE session (
-    token_hash TEXT PRIMARY KEY, user TEXT NOT NULL, created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL
+    token_hash TEXT PRIMARY KEY, user TEXT NOT NULL, created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL,
+    kind TEXT NOT NULL DEFAULT 'browser', -- browser | token | wall | code
+    name TEXT NOT NULL DEFAULT '',    -- what the person called the token or the wall display
+    role TEXT NOT NULL DEFAULT '',    -- of a token: narrower than the user's; '': as the user
+    area TEXT NOT NULL DEFAULT '',    -- of a token or wall: narrower than the user's, `site:NAME`: one site; '': as the user
+    read_only INTEGER NOT NULL DEFAULT 0,
+    agent TEXT NOT NULL DEFAULT '',   -- what the browser calls itself
+    address TEXT NOT NULL DEFAULT '', -- where it signed in from
+    used_ms INTEGER NOT NULL DEFAULT 0 -- lately used, to the minute
 ) WITHOUT ROWID;
 
 -- Registers: what people keep and do, one row a thing (a shift, a check, a hazard ...), its fields as JSON in `data`.

@@ -19,7 +19,7 @@ from gateway.ledger.records import AuditEntry
 from gateway.ledger.secret import SECRET, make_secret
 
 SCHEMA = Path(__file__).with_name("schema.sql")
-VERSION = 3
+VERSION = 4
 """Version of the schema this code writes."""
 
 
@@ -44,7 +44,12 @@ def _move_duty_checks(connection: sqlite3.Connection) -> None:
     connection.execute("DROP TABLE duty_check")
 
 
-STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {3: _move_duty_checks}
+def _date_passwords(connection: sqlite3.Connection) -> None:
+    """To version 4: when a password was chosen is kept; of earlier ones the day the user was made is known."""
+    connection.execute("UPDATE user SET password_ms = created_ms")
+
+
+STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {3: _move_duty_checks, 4: _date_passwords}
 """What else is to be done to reach a version, within the same transaction."""
 
 

@@ -1,6 +1,6 @@
 """Who may call what: every route stands here, and one that does not is refused.
 
-Guarded in one place for all routes (`Guard.check`): session, role, and for every unsafe request the CSRF token.
+Guarded in one place for all routes (guard.py): session, role, and for every unsafe request the CSRF token.
 """
 
 from __future__ import annotations
@@ -8,13 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable
 from typing import NamedTuple
-
-from starlette.requests import Request
-
-from gateway.ledger.records import Session, User
-from gateway.web.texts import msgid
 
 ROLES = ("duty", "maintainer", "inspector", "administrator")
 ANYONE = frozenset({"anyone"})
@@ -36,6 +30,9 @@ PRINT_CODES = frozenset({"administrator"})
 READ_NOW = frozenset({"duty", "maintainer", "administrator"})
 APPROVE = frozenset({"maintainer", "administrator"})
 ADMINISTER = frozenset({"administrator"})
+WALL = "wall"
+"""Role of a wall display: nobody's account, it reads the board, the map and the stream of events."""
+WATCH = SIGNED_IN | {WALL}
 COOKIELESS = frozenset({"/report", "/report/{code}"})
 """The form for the public: whoever asks is nobody, signed in or not, and what is sent needs no token of a session."""
 
@@ -50,10 +47,9 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/first-password"): ANYONE,
     ("POST", "/preferences"): ANYONE,
     ("POST", "/sign-out"): SIGNED_IN,
-    ("GET", "/"): SIGNED_IN,
-    ("GET", "/wall"): SIGNED_IN,
-    ("GET", "/map"): SIGNED_IN,
-    ("GET", "/map/plans/{plan_id}/picture"): SIGNED_IN,
+    ("GET", "/wall"): WATCH,
+    ("GET", "/map"): WATCH,
+    ("GET", "/map/plans/{plan_id}/picture"): WATCH,
     ("POST", "/map/plans"): MAINTAIN,
     ("POST", "/map/plans/{plan_id}"): MAINTAIN,
     ("POST", "/map/plans/{plan_id}/remove"): MAINTAIN,
@@ -62,6 +58,7 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/sound-check"): ACKNOWLEDGE,
     ("GET", "/alarms/{alarm_id}/acts"): HANDLE,
     ("POST", "/alarms/{alarm_id}/advice"): HANDLE,
+    ("GET", "/"): WATCH,
     ("GET", "/devices"): SIGNED_IN,
     ("POST", "/devices/approve"): APPROVE,
     ("POST", "/refused/{refused_id}/dismiss"): APPROVE,
@@ -264,7 +261,6 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/assessment"): SIGNED_IN,
     ("GET", "/assessment.csv"): SIGNED_IN,
     ("GET", "/api/v1/assessment"): SIGNED_IN,
-    ("GET", "/api/v1/stream"): SIGNED_IN,
     ("GET", "/admin/channels"): ADMINISTER,
     ("GET", "/admin"): ADMINISTER,
     ("GET", "/api/v1/administration"): ADMINISTER,
@@ -296,6 +292,7 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/records/check"): SIGNED_IN,
     ("GET", "/records/{site}/{device}"): SIGNED_IN,
     ("GET", "/records/{site}/{device}/completeness"): SIGNED_IN,
+    ("GET", "/api/v1/stream"): WATCH,
 }
 """(method, path) -> roles that may call it."""
 
@@ -325,16 +322,25 @@ ALL_AREAS = frozenset(
 """Paths about the whole installation: for a person of one area they are not there."""
 PROBES = frozenset({"/healthz", "/readyz"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+STREAMS = frozenset({"/api/v1/stream"})
+"""Answers that go on: what another site's page could listen to is not begun from there."""
+IN_PERSON = ("/account", "/admin/accounts", "/admin/walls", "/sign-out")
+"""Beginnings of the paths that are for a person at a browser: a token makes no accounts, passwords or tokens."""
 
 
 class Person(NamedTuple):
-    """Who is signed in. csrf: the token their forms must carry."""
+    """Who asks. csrf: the token their forms must carry."""
 
     name: str
     role: str
     csrf: str
     area: str = ""
-    """Area of the grid the person is for; '': everything."""
+    """Area of the grid the person is for; `site:NAME`: one site; '': everything."""
+    via: str = ""
+    """What they act through, where it is no browser: the name of a token."""
+    reads_only: bool = False
+    key: str = ""
+    """Hash of the session."""
 
     def may(self, roles: frozenset[str]) -> bool:
         """Whether the person has one of the roles."""
@@ -354,21 +360,6 @@ class Refused(Exception):
         self.text = text
 
 
-class Cookies(NamedTuple):
-    """Names of our cookies. With HTTPS the `__Host-` prefix ties them to this host and path."""
-
-    session: str
-    before: str
-    pending: str
-    secure: bool
-
-    @classmethod
-    def named(cls, secure: bool) -> Cookies:
-        """The names to use with or without HTTPS."""
-        head = "__Host-" if secure else ""
-        return cls(f"{head}weizhan", f"{head}weizhan_before", f"{head}weizhan_pending", secure)
-
-
 def new_token() -> str:
     """256 random bits, URL-safe."""
     return secrets.token_urlsafe(32)
@@ -382,68 +373,3 @@ def token_hash(token: str) -> str:
 def csrf_of(token: str) -> str:
     """The CSRF token that belongs to a session (or pre-session) token; gives nothing of it away."""
     return hmac.new(token.encode(), b"csrf", hashlib.sha256).hexdigest()
-
-
-class Guard:
-    """The one check before every route. `sessions(hash)` gives the session and its user, or None."""
-
-    def __init__(
-        self,
-        cookies: Cookies,
-        sessions: Callable[[str], Awaitable[tuple[Session, User] | None]],
-        now_ms: Callable[[], int],
-    ) -> None:
-        self._cookies = cookies
-        self._sessions = sessions
-        self._now_ms = now_ms
-
-    async def check(self, request: Request, path: str) -> Person | None:
-        """The person who asks; None on a route open to anyone without a sign-in.
-
-        Raises:
-            SignInNeeded: the route needs a session and there is none that holds.
-            Refused: the role does not fit (403), or the CSRF token is missing or wrong (403).
-        """
-        method = "GET" if request.method == "HEAD" else request.method
-        roles = ROUTES.get((method, path))
-        if roles is None:
-            raise Refused(403, msgid("This address is not open to anybody."))
-        if path in PROBES or path in COOKIELESS:
-            # The first are asked by machines, and must answer when the ledger does not.
-            return None
-        person = await self.person(request)
-        if roles is not ANYONE:
-            if person is None:
-                raise SignInNeeded
-            if not person.may(roles):
-                raise Refused(403, msgid("Your role does not allow this."))
-            if person.area and path in ALL_AREAS:
-                raise Refused(404, msgid("This is for administrators of all areas."))
-        if request.method not in SAFE:
-            await self._check_csrf(request, person)
-        return person
-
-    async def person(self, request: Request) -> Person | None:
-        """Who the session cookie belongs to; None for none, an ended or an expired one."""
-        token = request.cookies.get(self._cookies.session)
-        if not token or len(token) > 128:
-            return None
-        found = await self._sessions(token_hash(token))
-        if found is None:
-            return None
-        session, user = found
-        if session.expires_ms <= self._now_ms() or user.one_time_until_ms is not None:
-            return None
-        return Person(user.name, user.role, csrf_of(token), user.area)
-
-    async def _check_csrf(self, request: Request, person: Person | None) -> None:
-        given = request.headers.get("x-csrf-token")
-        if given is None and "form" in request.headers.get("content-type", ""):
-            value = (await request.form()).get("csrf")
-            given = value if isinstance(value, str) else None
-        wanted = person.csrf if person else None
-        if wanted is None:
-            before = request.cookies.get(self._cookies.before)
-            wanted = csrf_of(before) if before else None
-        if wanted is None or given is None or not hmac.compare_digest(given.encode(), wanted.encode()):
-            raise Refused(403, msgid("This form is out of date. Load the page again."))

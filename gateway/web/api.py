@@ -20,6 +20,7 @@ from gateway.web.context import Web, person_of, web_of
 from gateway.web.inventory import Device
 from gateway.web.listing import Page, Turned, cut, newest
 from gateway.web.openapi import described
+from gateway.web.sessions import Rights
 from gateway.web.situation import Situation
 from gateway.web.texts import msgid
 from gateway.web.views import DeviceRow
@@ -51,7 +52,8 @@ async def openapi(request: Request) -> Response:
 @router.get("/api/v1/session", **_API)
 async def session(request: Request) -> m.SessionAnswer:
     """Who is signed in, and the token for requests that change something."""
-    return m.SessionAnswer(**person_of(request)._asdict())
+    who = person_of(request)
+    return m.SessionAnswer(name=who.name, role=who.role, csrf=who.csrf, area=who.area, token=who.via or None)
 
 
 @router.get("/api/v1/status", **_API)
@@ -232,12 +234,13 @@ async def stream(
     device: Annotated[str | None, Query(description="Readings of this site/device only; empty for none")] = None,
 ) -> Response:
     """Server-sent events: alarm, agent, reading, gateway, unknown_device, heartbeat every two seconds."""
-    hub, sites = web_of(request).hub, web_of(request).sites_of(person_of(request))
+    hub, who = web_of(request).hub, person_of(request)
+    sites = web_of(request).sites_of(who)
     if hub.full:
         raise Refused(503, msgid("Too many screens are open. Close one, or raise web.stream_clients."))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(
-        hub.follow(device, sites, person_of(request).name), media_type="text/event-stream", headers=headers
+        hub.follow(device, sites, who.key, Rights(who.role, who.area)), media_type="text/event-stream", headers=headers
     )
 
 

@@ -57,7 +57,9 @@ class SessionAnswer(Answer):
     csrf: str = Field(examples=["6f0c…"])
     """Send it as X-CSRF-Token with every request that changes something."""
     area: str = Field(default="", examples=["shuiye-town"])
-    """Area of the grid the person is for; empty: everything."""
+    """Area of the grid the person is for; `site:NAME`: one site; empty: everything."""
+    token: str | None = None
+    """Name of the token that asks; null: a browser."""
 
 
 class AgentAnswer(Answer):

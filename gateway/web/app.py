@@ -44,7 +44,7 @@ from gateway.web import (
     receipt_pages,
     report_pages,
 )
-from gateway.web.access import Cookies, Guard
+from gateway.web.access import SAFE, STREAMS
 from gateway.web.admin import routes as admin
 from gateway.web.admin.jobs import Jobs
 from gateway.web.board import map_pages
@@ -52,6 +52,7 @@ from gateway.web.board import pages as board_pages
 from gateway.web.configured import Configured
 from gateway.web.context import Web, web_of
 from gateway.web.entity_tags import Tagged
+from gateway.web.guard import Cookies, Guard
 from gateway.web.headers import BodyLimit, SecurityHeaders
 from gateway.web.inventory import Inventory
 from gateway.web.ledger import WebLedger
@@ -83,9 +84,10 @@ from gateway.web.registers import (
     training,
 )
 from gateway.web.registers.report_desk import ReportDesk
-from gateway.web.render import HERE, STATIC, make_environment, version_of
-from gateway.web.settings import WebSettings
-from gateway.web.sign_in import SignIn
+from gateway.web.render import HERE, STATIC, make_environment, version_of, wants_fragment
+from gateway.web.sessions import MANNED, Sessions
+from gateway.web.settings import WebSettings, hosts_of
+from gateway.web.sign_in import Policy, SignIn
 from gateway.web.stream import Hub
 from gateway.web.texts import load_catalogues
 from gateway.web.upkeep import routes as upkeep
@@ -161,6 +163,7 @@ def create_app(
     hub.version = version_of(HERE)
     hub.changes = lambda: picture.changes
     cookies = Cookies.named(settings.secure)
+    link = Link(data_dir / SOCKET, picture)
     web = Web(
         settings=settings,
         now_ms=now_ms,
@@ -169,11 +172,19 @@ def create_app(
         history=history,
         picture=picture,
         hub=hub,
-        link=Link(data_dir / SOCKET, picture),
-        sign_in=SignIn(now_ms, monotonic),
+        link=link,
+        sign_in=SignIn(now_ms, monotonic, Policy(settings.password_classes, settings.password_days)),
         cookies=cookies,
-        # Bound below: the guard asks the context, which holds the guard.
-        guard=Guard(cookies, lambda token_hash: web.session(token_hash), now_ms),
+        # Bound below: guard and sessions ask the context, which holds them.
+        guard=Guard(cookies, lambda token, kinds: web.sessions.find(token, kinds), hosts_of(settings)),
+        sessions=Sessions(
+            lambda key: web.session(key),
+            link.ask,
+            lambda: web.inventory.grid,
+            hub,
+            now_ms,
+            int(settings.idle_minutes * 60_000),
+        ),
         catalogues=load_catalogues(),
         pages=make_environment(),
         jobs=Jobs(now_ms),
@@ -193,6 +204,7 @@ def create_app(
         generate_unique_id_function=operation_id,
     )
     app.state.web = web
+    app.state.link = link
     app.state.keep_inventory = partial(_keep_inventory, web, changed, reload)
     for router in PAGES:
         app.include_router(router, include_in_schema=False)
@@ -214,17 +226,25 @@ async def _guard(request: Request) -> None:
     web = web_of(request)
     person = request.state.person = await web.guard.check(request, path)
     request.state.sites = None if person is None else web.sites_of(person)
+    if person is not None and (person.role in MANNED or not _is_background(request, path)):
+        web.sessions.use(person.key)
+
+
+def _is_background(request: Request, path: str) -> bool:
+    """Whether a page asks by itself, not its reader: a stream, or the part of a page that changed."""
+    return path in STREAMS or (request.method in SAFE and wants_fragment(request))
 
 
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     web: Web = app.state.web
     await web.sign_in.warm()
-    async with web.link:
+    async with app.state.link:
         tasks = [
+            asyncio.create_task(web.sessions.run(), name="web-sessions"),
             asyncio.create_task(web.hub.run(), name="web-stream"),
-            asyncio.create_task(web.reports.run(web.link), name="web-reports"),
             asyncio.create_task(web.desk.run(), name="web-exports"),
+            asyncio.create_task(web.reports.run(app.state.link), name="web-reports"),
             asyncio.create_task(app.state.keep_inventory(), name="web-inventory"),
         ]
         try:

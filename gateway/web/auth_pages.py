@@ -14,6 +14,7 @@ from contract.errors import RetryLater
 from gateway.control.client import ControlError
 from gateway.ledger.records import User
 from gateway.web.access import Person, new_token, token_hash
+from gateway.web.brake import DEVICE_DAYS, device_cookie, known_device, make_device
 from gateway.web.context import LANGUAGE_COOKIE, THEME_COOKIE, Web, web_of
 from gateway.web.render import THEMES, drop_cookie, local_path, page, set_cookie
 from gateway.web.sign_in import PENDING_S
@@ -26,7 +27,8 @@ _YEAR_S = 365 * 86400
 _SAID = {
     "wrong": (401, msgid("Name or password is wrong.")),
     "expired": (403, msgid("This one-time password has expired. Ask an administrator for a new one.")),
-    "braked": (429, msgid("Too many failed tries from this address. Wait 15 minutes.")),
+    "disabled": (403, msgid("This account is switched off. Ask an administrator.")),
+    "braked": (429, msgid("Too many failed tries. Wait 15 minutes, or sign in where you signed in before.")),
     "busy": (503, msgid("Too many people are signing in just now. Try again in a moment.")),
 }
 
@@ -49,16 +51,21 @@ async def sign_in(
     """Check name and password; a one-time password leads to the page for choosing one."""
     web = web_of(request)
     name = name.strip()
-    address = request.client.host if request.client else ""
+    address = address_of(request)
     user = await web.read(web.ledger.user, name)
-    result = await web.sign_in.attempt(user, name, password, address)
+    cookie = request.cookies.get(device_cookie(web.cookies.head, name))
+    device = known_device(await web.read(web.ledger.secret), name, cookie, web.now_ms())
+    result = await web.sign_in.attempt(user, name, password, address, device)
+    if result.rehashed is not None and user is not None:
+        with contextlib.suppress(RetryLater):  # of the next sign-in, then
+            await web.link.ask("user.rehash", name, name=name, before=user.password_hash, password_hash=result.rehashed)
     if result.outcome == "ok" and result.user is not None:
-        return await _open(web, result.user, local_path(next))
+        return await open_session(request, result.user, local_path(next))
     if result.outcome == "first" and result.user is not None:
         response = RedirectResponse("/first-password", 303)
         set_cookie(web, response, web.cookies.pending, web.sign_in.pend(result.user.name), max_age=int(PENDING_S))
         return response
-    if result.outcome in ("wrong", "expired", "braked"):
+    if result.outcome in ("wrong", "expired", "disabled", "braked"):
         await _note_failure(web, name, address)
     status, said = _SAID[result.outcome]
     return page(request, "sign_in.html", status=status, said=said, name=name, onward=local_path(next))
@@ -83,7 +90,7 @@ async def first_password(
     web = web_of(request)
     name = web.sign_in.pending(request.cookies.get(web.cookies.pending))
     user = await web.read(web.ledger.user, name) if name is not None else None
-    if user is None or user.one_time_until_ms is None:
+    if user is None or not (user.one_time_until_ms is not None or web.sign_in.is_old(user)):
         return RedirectResponse("/sign-in", 303)
     said = await web.sign_in.problem_with(user, password)
     if said is None and password != again:
@@ -93,7 +100,7 @@ async def first_password(
     password_hash = await web.sign_in.hash(password)
     await web.link.ask("user.set_password", user.name, name=user.name, password_hash=password_hash)
     web.sign_in.settle(user.name)
-    response = await _open(web, user, "/")
+    response = await open_session(request, user, "/")
     drop_cookie(web, response, web.cookies.pending)
     return response
 
@@ -106,9 +113,10 @@ async def sign_out(request: Request) -> Response:
     person: Person | None = getattr(request.state, "person", None)
     if token and person:
         # Dead here at once, whether or not the gateway can write it down now.
-        web.ended.add(token_hash(token))
+        web.sessions.ended.add(person.key)
+        web.hub.close(key=person.key)
         with contextlib.suppress(RetryLater):
-            await web.link.ask("session.close", person.name, token_hash=token_hash(token))
+            await web.link.ask("session.close", person.name, token_hash=person.key)
     response = RedirectResponse("/sign-in", 303)
     drop_cookie(web, response, web.cookies.session)
     return response
@@ -131,15 +139,27 @@ async def preferences(
     return response
 
 
-async def _open(web: Web, user: User, onward: str) -> Response:
+async def open_session(request: Request, user: User, onward: str) -> Response:
+    """Sign somebody in who has shown who they are, at a device that is known from then on."""
     # A new token at every sign-in: one planted in the browser before is worth nothing after.
-    token = new_token()
+    web, token = web_of(request), new_token()
     expires_ms = web.now_ms() + int(web.settings.session_hours * 3_600_000)
-    await web.link.ask("session.open", user.name, token_hash=token_hash(token), user=user.name, expires_ms=expires_ms)
+    where = {"agent": request.headers.get("user-agent", "")[:300], "address": address_of(request)}
+    key = token_hash(token)
+    await web.link.ask("session.open", user.name, token_hash=key, user=user.name, expires_ms=expires_ms, **where)
+    web.sessions.use(key)
     response = RedirectResponse(onward, 303)
     set_cookie(web, response, web.cookies.session, token, max_age=int(web.settings.session_hours * 3600))
+    device = make_device(await web.read(web.ledger.secret), user.name, web.now_ms())
+    name = device_cookie(web.cookies.head, user.name)
+    set_cookie(web, response, name, device, max_age=DEVICE_DAYS * 86_400)
     drop_cookie(web, response, web.cookies.before)
     return response
+
+
+def address_of(request: Request) -> str:
+    """Where a request comes from."""
+    return request.client.host[:200] if request.client else ""
 
 
 async def _note_failure(web: Web, name: str, address: str) -> None:

@@ -16,17 +16,19 @@ from contract.errors import RetryLater
 from gateway.exports.desk import Desk
 from gateway.history.base import History
 from gateway.ledger.records import Session, User
-from gateway.web.access import Cookies, Guard, Person
+from gateway.web.access import Person
 from gateway.web.admin.jobs import Jobs
 from gateway.web.areas import AreaLedger, inventory_within, picture_within
 from gateway.web.configured import Configured
+from gateway.web.guard import Cookies, Guard
 from gateway.web.inventory import Inventory
 from gateway.web.latency import Latency
 from gateway.web.ledger import WebLedger
-from gateway.web.link import Link
+from gateway.web.link import Link, Through
 from gateway.web.picture import Picture
 from gateway.web.receipts import Brake
 from gateway.web.registers.report_desk import ReportDesk
+from gateway.web.sessions import Sessions
 from gateway.web.settings import WebSettings
 from gateway.web.sign_in import SignIn
 from gateway.web.stream import Hub
@@ -50,10 +52,11 @@ class Web:
     history: History
     picture: Picture
     hub: Hub
-    link: Link
+    link: Link | Through
     sign_in: SignIn
     cookies: Cookies
     guard: Guard
+    sessions: Sessions
     catalogues: dict[Language, dict[str, str]]
     pages: jinja2.Environment
     reports: ReportDesk
@@ -68,32 +71,23 @@ class Web:
     """Contexts of people of some areas, with what they were made of."""
     decoding: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a photo is decoded: one at a time is in memory."""
-    ended: set[str] = field(default_factory=set)
-    """Hashes of sessions signed out here. One entry a sign-out; gone with the process, as by then the ledger knows."""
 
     async def read(self, question: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Ask the ledger without holding up the loop. Raises RetryLater when there is none."""
         return await asyncio.to_thread(question, *args, **kwargs)
 
-    async def session(self, token_hash: str) -> tuple[Session, User] | None:
-        """A session and whose it is; None when there is no such session or user."""
+    async def session(self, token_hash: str) -> tuple[Session, User | None] | None:
+        """A session and whose it is; None when there is no such session."""
 
-        def both() -> tuple[Session, User] | None:
+        def both() -> tuple[Session, User | None] | None:
             session = self.ledger.session(token_hash)
-            user = self.ledger.user(session.user) if session else None
-            return (session, user) if session and user else None
+            return (session, self.ledger.user(session.user)) if session else None
 
-        return None if token_hash in self.ended else await self.read(both)
+        return await self.read(both)
 
     def sites_of(self, person: Person) -> frozenset[str] | None:
-        """Sites and areas the person is for, as rows of registers name them; None: all there are.
-
-        An area that is no longer in the grid has none.
-        """
-        if not person.area:
-            return None
-        grid = self.all.inventory.grid
-        return grid.sites_of(person.area) | grid.below(person.area)
+        """Sites and areas the person is for, as rows of registers name them; None: all there are."""
+        return self.all.inventory.grid.reach(person.area)
 
     def within(self, sites: frozenset[str]) -> Web:
         """The context of these sites alone, as it is now; made anew once something moved."""
@@ -139,7 +133,11 @@ def web_of(request: Request) -> Web:
     """The context of the app that serves this request; of a person of one area, as far as that goes."""
     web: Web = request.app.state.web
     sites: frozenset[str] | None = getattr(request.state, "sites", None)
-    return web if sites is None else web.within(sites)
+    person: Person | None = getattr(request.state, "person", None)
+    narrow = web if sites is None else web.within(sites)
+    if person is None or not person.via:
+        return narrow
+    return dataclasses.replace(narrow, link=narrow.link.through(person.via, person.area))
 
 
 def person_of(request: Request) -> Person:

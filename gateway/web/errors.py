@@ -34,8 +34,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(SignInNeeded)
     async def _sign_in(request: Request, _: SignInNeeded) -> Response:
-        if _is_api(request):
-            return _problem(request, 401, "Sign in at /sign-in first.")
+        if _is_api(request) or "authorization" in request.headers:
+            answer = _problem(request, 401, "Sign in at /sign-in first, or send a token that is valid.")
+            answer.headers["WWW-Authenticate"] = "Bearer"
+            return answer
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         onward = "/sign-in" if request.method != "GET" or target == "/" else f"/sign-in?next={quote(target)}"
         if wants_fragment(request):

@@ -49,6 +49,10 @@ class Link:
                 await self._task
             self._task = None
 
+    def through(self, via: str, area: str) -> Through:
+        """The same link for somebody who acts through a token."""
+        return Through(self, via, area)
+
     async def ask(self, op: Op, actor: str, **args: Any) -> Any:
         """Send a command; gives the gateway's result once it is durable.
 
@@ -56,11 +60,15 @@ class Link:
             RetryLater: the gateway is away or did not answer in time.
             ControlError: the gateway refused it.
         """
+        return await self.ask_through(op, actor, "", "", args)
+
+    async def ask_through(self, op: Op, actor: str, area: str, via: str, args: dict[str, Any]) -> Any:
+        """As `ask`, for an actor who acts through something (area, via: as in Ask)."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._up.wait(), PATIENCE_S)
         if self._client is None:
             raise RetryLater(f"{self._path}: the gateway is not answering. Try again in a moment.")
-        return await self._client.ask(op, actor, **args)
+        return await self._client.ask_through(op, actor, area, via, args)
 
     async def _run(self) -> None:
         pause_s, warned = RETRY_S[0], False
@@ -114,3 +122,20 @@ class Link:
             if event.event == "snapshot":
                 self._client = client
                 self._up.set()
+
+
+class Through:
+    """A link whose commands say that a token gave them, and go no further than its area."""
+
+    def __init__(self, link: Link, via: str, area: str) -> None:
+        self._link = link
+        self._via = via
+        self._area = area
+
+    async def ask(self, op: Op, actor: str, **args: Any) -> Any:
+        """As Link.ask."""
+        return await self._link.ask_through(op, actor, self._area, self._via, args)
+
+    def through(self, via: str, area: str) -> Through:
+        """As Link.through."""
+        return Through(self._link, via, area)

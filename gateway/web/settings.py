@@ -42,6 +42,12 @@ class WebSettings(Section):
     """Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."""
     session_hours: float = Field(default=12.0, ge=0.25, le=744)
     """How long a sign-in lasts, hours: one shift."""
+    idle_minutes: float = Field(default=60.0, ge=1, le=44640)
+    """A sign-in that nobody used for so long ends. An open page of the duty role counts as used: the desk is manned."""
+    password_classes: int = Field(default=0, ge=0, le=4)
+    """Kinds of characters a new password needs (capital, small, digit, other); 0: any. For assessors who ask for it."""
+    password_days: float = Field(default=0, ge=0, le=3660)
+    """Days after which a new password is asked for; 0: never. For assessors who ask for it."""
     language: Literal["zh", "en"] = "zh"
     """Language where the browser states no preference."""
     timezone: str = "Asia/Shanghai"
@@ -77,3 +83,8 @@ class WebSettings(Section):
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
             raise ValueError("tls_cert_file and tls_key_file: got one of them, want both or neither.")
         return self
+
+
+def hosts_of(settings: WebSettings) -> frozenset[str]:
+    """Host (and port) people type, where a proxy stands in front."""
+    return frozenset({urlsplit(settings.public_url).netloc}) if settings.public_url else frozenset()

@@ -1,91 +1,67 @@
-"""Signing in: Argon2id in threads, one-time passwords, and a brake on guessing."""
+"""Signing in: Argon2id in threads, one-time passwords, the rules for new ones. brake.py holds up who guesses."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-from collections import OrderedDict, deque
+import os
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import yaml
-from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from gateway.ledger.records import User
+from gateway.users import hasher
 from gateway.web.access import new_token
+from gateway.web.brake import Brake, network_of
 from gateway.web.texts import msgid
 
 MIN_LENGTH = 8
 MAX_LENGTH = 256
-TRIES = 5
-WINDOW_S = 15 * 60.0
 PENDING_S = 10 * 60.0
-AT_ONCE = 2
-"""Verifications at once: each takes a core and 19 MiB."""
-WAITING = 30
+DAY_MS = 86_400_000
+AT_ONCE = max(1, min(2, (os.cpu_count() or 1) - 1))
+"""Verifications at once: each takes a core and 19 MiB for 40 ms, and one core is the gateway's."""
+WAITING = 60
 """Further ones that may wait; beyond that people are told to try again."""
 
 COMMON = Path(__file__).with_name("common_passwords.yaml")
 """Passwords that are guessed first."""
 
-Outcome = Literal["ok", "first", "wrong", "expired", "braked", "busy"]
+Outcome = Literal["ok", "first", "wrong", "expired", "disabled", "braked", "busy"]
 
 
 class Result(NamedTuple):
-    """What a try to sign in gave. `first`: a one-time password was right, a new one must be chosen."""
+    """What a try to sign in gave.
+
+    first: the password was right, and a new one must be chosen: it was a one-time one, or is older than the policy lets
+    it be. rehashed: the password's hash by today's parameters, where the kept one has others.
+    """
 
     outcome: Outcome
     user: User | None = None
+    rehashed: str | None = None
 
 
-class Brake:
-    """Counts failures for an account and address together, so that a stranger cannot lock out the duty desk."""
+class Policy(NamedTuple):
+    """What is asked of a password beside its length and that it is not guessed first: nothing, unless assessors ask."""
 
-    def __init__(self, monotonic: Callable[[], float], size: int = 10_000) -> None:
-        self._monotonic = monotonic
-        self._size = size
-        self._failures: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
-
-    def holds(self, name: str, address: str) -> bool:
-        """Whether there were too many failures lately."""
-        failures = self._failures.get((name, address))
-        if failures is None:
-            return False
-        while failures and failures[0] <= self._monotonic() - WINDOW_S:
-            failures.popleft()
-        return len(failures) >= TRIES
-
-    def failed(self, name: str, address: str) -> None:
-        """Note a failure. When the table is full the pair not heard of for longest is forgotten."""
-        failures = self._failures.setdefault((name, address), deque(maxlen=TRIES))
-        failures.append(self._monotonic())
-        self._failures.move_to_end((name, address))
-        while len(self._failures) > self._size:
-            self._failures.popitem(last=False)
-
-    def succeeded(self, name: str, address: str) -> None:
-        """Forget the failures of a pair."""
-        self._failures.pop((name, address), None)
-
-
-def network_of(address: str) -> str:
-    """The address failures are counted by: an IPv6 user owns a whole /64, so that is taken as one."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return address[:64]
-    return str(ipaddress.ip_network(f"{ip}/64", strict=False)) if ip.version == 6 else str(ip)
+    classes: int = 0
+    """Of capital letters, small letters, digits, other characters: so many."""
+    days: float = 0
+    """A new one is asked for after so many days; 0: never."""
 
 
 class SignIn:
     """Verifies passwords and keeps the people who must choose one. Nothing of a password is logged or stored."""
 
-    def __init__(self, now_ms: Callable[[], int], monotonic: Callable[[], float]) -> None:
+    def __init__(self, now_ms: Callable[[], int], monotonic: Callable[[], float], policy: Policy | None = None) -> None:
         self._now_ms = now_ms
         self._monotonic = monotonic
-        self._hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+        self._policy = policy or Policy()
+        self._hasher = hasher()
         self._brake = Brake(monotonic)
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0
@@ -93,24 +69,33 @@ class SignIn:
         self._common: frozenset[str] = frozenset()
         self._pending: OrderedDict[str, tuple[str, float]] = OrderedDict()
 
-    async def attempt(self, user: User | None, name: str, password: str, address: str) -> Result:
-        """Check a password. `user` is None for a name nobody has: the same work is done then."""
+    async def attempt(self, user: User | None, name: str, password: str, address: str, device: str = "") -> Result:
+        """Check a password. `user` is None for a name nobody has: the same work is done then.
+
+        device: the one that signed in to this account before; '': none that is known.
+        """
         address = network_of(address)
-        if self._brake.holds(name, address):
+        if self._brake.holds(name, address, device):
             return Result("braked")
         if self._waiting >= WAITING:
             return Result("busy")
         # Counted as failed until shown right, so that tries sent at once do not slip past the brake together.
-        self._brake.failed(name, address)
+        self._brake.failed(name, address, device)
         right = await self._verify(user.password_hash if user else await self._nobodys_hash(), password)
         if not right or user is None:
             return Result("wrong")
-        self._brake.succeeded(name, address)
-        if user.one_time_until_ms is None:
-            return Result("ok", user)
-        if user.one_time_until_ms <= self._now_ms():
-            return Result("expired", user)
-        return Result("first", user)
+        self._brake.succeeded(name, address, device)
+        if user.disabled_ms is not None:
+            return Result("disabled", user)
+        if user.one_time_until_ms is not None:
+            return Result("first" if user.one_time_until_ms > self._now_ms() else "expired", user)
+        if self._hasher.check_needs_rehash(user.password_hash):
+            return Result("first" if self.is_old(user) else "ok", user, await self.hash(password))
+        return Result("first" if self.is_old(user) else "ok", user)
+
+    def is_old(self, user: User) -> bool:
+        """Whether the policy asks for a new password."""
+        return 0 < self._policy.days * DAY_MS < self._now_ms() - user.password_ms
 
     async def warm(self) -> None:
         """Read the common passwords, and make the hash that tries for unknown names are checked against."""
@@ -147,9 +132,15 @@ class SignIn:
             return msgid("This password is one of the first that are guessed. Choose another.")
         if password.casefold() == user.name.casefold():
             return msgid("The password must not be your name.")
+        if classes_in(password) < self._policy.classes:
+            return _CLASSES[self._policy.classes]
         if await self._verify(user.password_hash, password):
-            return msgid("The new password must differ from the one-time password.")
+            return msgid("The new password must differ from the one before.")
         return None
+
+    async def is_right(self, user: User, password: str) -> bool:
+        """Whether it is the password of somebody who is signed in already. The caller brakes."""
+        return await self._verify(user.password_hash, password)
 
     async def hash(self, password: str) -> str:
         """Argon2id hash of a password."""
@@ -174,3 +165,17 @@ class SignIn:
             return self._hasher.verify(password_hash, password)
         except (VerificationError, InvalidHashError):
             return False
+
+
+_CLASSES = {
+    1: msgid("Use letters, digits or other characters."),
+    2: msgid("Use two of these: capital letters, small letters, digits, other characters."),
+    3: msgid("Use three of these: capital letters, small letters, digits, other characters."),
+    4: msgid("Use all of these: capital letters, small letters, digits, other characters."),
+}
+
+
+def classes_in(password: str) -> int:
+    """How many kinds of characters there are: capital letters, small letters, digits, others (Chinese ones too)."""
+    kinds = {"A" if c.isupper() else "a" if c.islower() else "0" if c.isdigit() else "-" for c in password}
+    return len(kinds)

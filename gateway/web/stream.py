@@ -35,12 +35,15 @@ class Screen:
     Args:
         device: (site/device) narrows the readings to those of one device; "" wants none.
         sites: what the person may see; None: everything.
-        person: who looks.
+        key: hash of the session that looks. rights: what the session may, to be compared later.
     """
 
-    def __init__(self, device: str | None, sites: frozenset[str] | None = None, person: str = "") -> None:
+    def __init__(
+        self, device: str | None, sites: frozenset[str] | None = None, key: str = "", rights: Any = None
+    ) -> None:
         self.device = device
-        self.person = person
+        self.key = key
+        self.rights = rights
         self.sites = sites
         self.frames: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE)
         self.cut = False
@@ -117,9 +120,15 @@ class Hub:
                 self._send_each("heartbeat", self._gateway)
             await asyncio.sleep(GATHER_S)
 
-    async def follow(self, device: str | None, sites: Sites = None, person: str = "") -> AsyncIterator[bytes]:
+    def watching(self) -> dict[str, Any]:
+        """Session -> what it might do when its stream began, of every open stream that has a session."""
+        return {screen.key: screen.rights for screen in self._screens if screen.key}
+
+    async def follow(
+        self, device: str | None, sites: Sites = None, key: str = "", rights: Any = None
+    ) -> AsyncIterator[bytes]:
         """Frames for one screen, beginning with a heartbeat, until it is cut off or the hub closes."""
-        screen = Screen(device, sites, person)
+        screen = Screen(device, sites, key, rights)
         self._screens.add(screen)
         try:
             # The browser tries again after this many ms.
@@ -132,10 +141,10 @@ class Hub:
         finally:
             self._screens.discard(screen)
 
-    def close(self, person: str | None = None) -> None:
-        """End every stream, or those of one person, whose screens connect again as what they may see now."""
+    def close(self, key: str | None = None) -> None:
+        """End every stream, or those of one session, whose screens connect again as what they may see now."""
         for screen in self._screens:
-            if person is not None and screen.person != person:
+            if key is not None and screen.key != key:
                 continue
             screen.cut = True  # takes nothing further
             while not screen.frames.empty():

@@ -54,7 +54,9 @@ class World:
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
         prepare(self.connection, Path("memory"))
         for name in ("wang", "li"):
-            self.connection.execute("INSERT INTO user VALUES (?, 'duty', 'x', NULL, 0, '')", (name,))
+            self.connection.execute(
+                "INSERT INTO user (name, role, password_hash, created_ms) VALUES (?, 'duty', 'x', 0)", (name,)
+            )
         self.installation = installation
         self.now_ms = now_ms
         self.events: list[Event] = []

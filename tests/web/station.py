@@ -26,6 +26,7 @@ from gateway.history import open_history
 from gateway.history.base import Row
 from gateway.history.settings import EmbeddedSettings
 from gateway.ledger.alarm_rows import ALARMS, alarm_view
+from gateway.ledger.secret import SECRET, make_secret
 from gateway.ledger.store import FILE
 from gateway.ledger.upgrade import SCHEMA
 from gateway.settings import GatewaySettings
@@ -38,6 +39,7 @@ PASSWORD = "correct horse 站"
 ONE_TIME = "K7QM-2XWD-94TB"
 HOUR_MS = 3_600_000
 _HASHER = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+"""Cheap; a sign-in replaces what it makes by a real one."""
 _encode = msgspec.json.Encoder().encode
 
 HERE = Path(__file__).parent
@@ -63,6 +65,7 @@ class Station:
         self.db = sqlite3.connect(self.data_dir / FILE, isolation_level=None)
         self.db.execute("PRAGMA journal_mode=WAL")
         self.db.executescript(SCHEMA.read_text("utf-8"))
+        self.db.execute("INSERT INTO meta VALUES (?, ?)", (SECRET, make_secret()))
         self.values: dict[str, list[Any]] = {}
         self.agents: dict[str, dict[str, Any]] = {}
         self.asked: list[Ask] = []
@@ -90,8 +93,9 @@ class Station:
         """A person with PASSWORD, or with ONE_TIME when it is a one-time password."""
         password = ONE_TIME if one_time_until_ms is not None else PASSWORD
         self.db.execute(
-            "INSERT OR REPLACE INTO user VALUES (?, ?, ?, ?, ?, '')",
-            (name, role or name, _HASHER.hash(password), one_time_until_ms, now_ms()),
+            "INSERT OR REPLACE INTO user (name, role, password_hash, one_time_until_ms, created_ms, password_ms) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            (name, role or name, _HASHER.hash(password), one_time_until_ms, now_ms(), now_ms()),
         )
 
     def all_good(self) -> None:
@@ -231,7 +235,8 @@ class Station:
             self._tell("alarm", self._view(args["alarm_id"]))
         elif ask.op == "session.open":
             row = (args["token_hash"], args["user"], now_ms(), args["expires_ms"])
-            self.db.execute("INSERT INTO session VALUES (?, ?, ?, ?)", row)
+            query = "INSERT INTO session (token_hash, user, created_ms, expires_ms) VALUES (?, ?, ?, ?)"
+            self.db.execute(query, row)
         elif ask.op == "session.close":
             self.db.execute("DELETE FROM session WHERE token_hash = ?", (args["token_hash"],))
         elif ask.op == "user.set_password":

@@ -14,13 +14,16 @@ from fastapi.routing import APIRoute
 
 from contract.mqtt import MqttSettings
 from gateway.app import Gateway, open_gateway
+from gateway.control.protocol import Ask
 from gateway.history.settings import EmbeddedSettings
 from gateway.settings import GatewaySettings
-from gateway.web.access import ALL_AREAS, ANYONE, ROLES, ROUTES, csrf_of, token_hash
+from gateway.web.access import ALL_AREAS, ANYONE, IN_PERSON, ROLES, ROUTES, WALL, csrf_of, token_hash
 from tests.web import examples as e
 from tests.web.station import HOUR_MS, Station, now_ms, serving
 
 SAFE = ("GET",)
+TOKEN = "token"
+HASH = "$argon2id$none"
 
 
 class World:
@@ -35,13 +38,28 @@ class World:
         self._stack = stack
 
     async def client(self, user: str | None) -> httpx.AsyncClient:
-        """A client in which somebody is signed in, or nobody; it sends the CSRF token with everything."""
+        """A client in which somebody is signed in, or nobody; it sends the CSRF token with everything.
+
+        wall: a wall display; token: a program with a token of the duty desk that may only read.
+        """
         client = await self._stack.enter_async_context(httpx.AsyncClient(base_url=self._address, timeout=30))
         token = secrets.token_urlsafe(32)
         client.headers.update({"X-CSRF-Token": csrf_of(token), "Accept-Language": "en"})
         client.cookies.set("weizhan" if user else "weizhan_before", token)
-        if user is not None:
-            args = {"token_hash": token_hash(token), "user": user, "expires_ms": now_ms() + HOUR_MS}
+        until_ms = now_ms() + HOUR_MS
+        if user == WALL:
+            code = {"code_hash": token_hash("code")}
+            await self.own.ask("wall.create", **code, name="Hall", until_ms=now_ms() + 60_000)
+            await self.own.ask("wall.pair", **code, token_hash=token_hash(token), expires_ms=until_ms)
+        elif user == TOKEN:
+            client.cookies.clear()
+            del client.headers["X-CSRF-Token"]
+            client.headers["Authorization"] = f"Bearer {token}"
+            args = {"token_hash": token_hash(token), "name": "script", "role": "duty", "read_only": True}
+            ask = Ask(id=1, op="token.create", actor="duty", args={**args, "expires_ms": until_ms})
+            await self.gateway.pipeline.ask(ask)
+        elif user is not None:
+            args = {"token_hash": token_hash(token), "user": user, "expires_ms": until_ms}
             await self.own.ask("session.open", **args)
         return client
 
@@ -61,7 +79,10 @@ async def open_world(folder: Path, port: int) -> AsyncIterator[World]:
         gateway = await enter(open_gateway(settings, EmbeddedSettings(), MqttSettings(port=port)))
         world = World(gateway, await enter(serving(station)), stack)
         for role in ROLES:
-            await world.own.ask("user.set_password", name=role, password_hash="$argon2id$none")
+            await world.own.ask("user.set_password", name=role, password_hash=HASH)
+        # One stays an administrator for everything, whatever becomes of the others.
+        fields = {"name": "chief", "role": "administrator", "password_hash": HASH}
+        await world.own.ask("user.create", **fields)
         yield world
 
 
@@ -115,7 +136,7 @@ def outcome(answer: httpx.Response) -> tuple[int, str | None]:
     return answer.status_code, answer.headers.get("location")
 
 
-@pytest.mark.parametrize("role", ["nobody", *ROLES])
+@pytest.mark.parametrize("role", ["nobody", *ROLES, WALL, TOKEN])
 async def test_each_role_may_call_exactly_what_the_table_says(world: World, role: str) -> None:
     """401 or the way to the sign-in without one, 403 without the role; else neither."""
     client, wrong = await world.client(None if role == "nobody" else role), []
@@ -125,11 +146,13 @@ async def test_each_role_may_call_exactly_what_the_table_says(world: World, role
         for name in e.names_in(path):
             path = path.replace(f"{{{name}}}", "999999")
         status = (await client.request(method, path)).status_code
-        if roles is ANYONE:
-            fits = status not in (401, 403) or (status, path) == (401, "/sign-in")  # no password was given
+        if roles is ANYONE:  # a password was not given; a token may ask, and be told that it only reads
+            fits = status not in (401, 403) or (status, path) == (401, "/sign-in") or role == TOKEN
+        elif role == TOKEN and (method not in SAFE or path.startswith(IN_PERSON)):
+            fits = status == 403
         elif role == "nobody":
             fits = status == (401 if path.startswith("/api/") else 303)
-        elif role in roles:
+        elif ("duty" if role == TOKEN else role) in roles:
             fits = status not in (401, 403)
         else:
             fits = status == 403

@@ -9,10 +9,11 @@ import pytest
 
 from contract.errors import StartError
 from gateway.ledger.records import User
-from gateway.web.access import Cookies
 from gateway.web.app import bind
+from gateway.web.brake import TRIES, WINDOW_S, Brake, network_of
+from gateway.web.guard import Cookies
 from gateway.web.settings import WebSettings
-from gateway.web.sign_in import TRIES, WINDOW_S, Brake, SignIn, network_of
+from gateway.web.sign_in import SignIn
 from tests.web.station import HOUR_MS, ONE_TIME, PASSWORD, Browser, Station, csrf_in, now_ms, serving
 
 NEW = "three short horns at noon"

@@ -106,7 +106,6 @@ async def _set_area(request: Request, name: str, area: str) -> None:
     if who.area:
         raise Refused(403, msgid("Your role does not allow this."))
     await commands.do(web_of(request), who, "user.set_area", name=name, area=area)
-    web_of(request).hub.close(name)
 
 
 async def area_rows(web: Web, area: str, texts: Texts) -> list[AreaRow]:
