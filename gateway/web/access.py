@@ -258,6 +258,7 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/api/v1/trainings"): HANDLE,
     ("POST", "/api/v1/photos"): HANDLE,
     ("GET", "/api/v1/history"): SIGNED_IN,
+    ("GET", "/api/v1/charts"): SIGNED_IN,
     ("GET", "/assessment"): SIGNED_IN,
     ("GET", "/assessment.csv"): SIGNED_IN,
     ("GET", "/api/v1/assessment"): SIGNED_IN,

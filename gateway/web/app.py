@@ -36,6 +36,7 @@ from gateway.web import (
     api_actions,
     api_page,
     auth_pages,
+    chart_api,
     drill_pages,
     duty_pages,
     errors,
@@ -108,7 +109,8 @@ PAGES = (
     record_pages.router,
 )  # fmt: skip
 APIS = (
-    api.router, api_actions.router, readiness_api.router, shifts_api.router, staff_api.router, incidents_api.router,
+    api.router, api_actions.router, chart_api.router, readiness_api.router,
+    shifts_api.router, staff_api.router, incidents_api.router,
     patrols_api.router, hazards_api.router, *upkeep.APIS, grid.api, assessment.api,
     *admin.APIS,
 )  # fmt: skip

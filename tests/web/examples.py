@@ -384,6 +384,7 @@ TABLES = {
 }
 """Paths that take a table: one with a line of the site."""
 QUERIES: dict[str, dict[str, str]] = {
+    "/api/v1/charts": {"point": "{site}/panel-01/p001", "from_ms": "{now}", "to_ms": "{later}"},
     "/api/v1/history": {"point": "{site}/panel-01/p001", "from_ms": "{now}", "to_ms": "{later}"},
     "/api/v1/patrols/completion": {"month": "2026-01"},
     "/api/v1/hazard-counts": {"from_ms": "0", "until_ms": "{later}"},
