@@ -108,7 +108,10 @@ def main() -> int:
     """Reads {address, people, examples, seed} from stdin and prints what was found, as JSON: a process of its own."""
     given_in = json.load(sys.stdin)
     people = [SignedIn(**person) for person in given_in["people"]]
-    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
     print(json.dumps(campaign(given_in["address"], people, given_in["examples"], say, given_in["seed"])))
     return 0
 

@@ -103,8 +103,8 @@ def _open(address: str, person: SignedIn) -> float | None:
 def table(found: dict[str, Any]) -> str:
     """The same for people, in Markdown."""
     lines = [
-        f"| {found['devices']} devices, {found['points']} points, {found['readings_per_s']} readings a second | median | "
-        "99th percentile | want |",
+        f"| {found['devices']} devices, {found['points']} points, {found['readings_per_s']} readings a second "
+        "| median | 99th percentile | want |",
         "|---|---|---|---|",
     ]
     lines += [

@@ -59,7 +59,7 @@ class WebStation:
             site=self.plan.site, agent=agent, epoch="e", lane=lane, seq=seq, oldest=1, sent_ms=now_ms, readings=readings
         )
         arrival = Arrival(topic(DEFAULT_ROOT, self.plan.site, agent, lane), encode(batch), now_ms)
-        while not self.gateway.pipeline.offer(arrival):
+        while not self.gateway.pipeline.offer(arrival):  # noqa: ASYNC110  # it offers no event
             await asyncio.sleep(0.01)
 
     async def fill(self) -> None:
@@ -79,7 +79,7 @@ class WebStation:
                 readings += [Reading(f"{device}/{name}", now_ms, _normal(name)) for name in self.plan.points]
             for at in range(0, len(readings), SEALED):
                 await self.say(agent, readings[at : at + SEALED])
-        while self.gateway.pipeline.status()["pending"]:
+        while self.gateway.pipeline.status()["pending"]:  # noqa: ASYNC110  # it offers no event
             await asyncio.sleep(0.05)
 
     async def sign_in(self, role: str) -> SignedIn:

@@ -43,7 +43,7 @@ async def reference(request: Request) -> Response:
         request,
         "api.html",
         groups=[(name, texts[name], shown) for name, shown in groups.items()],
-        about=document["info"]["description"].split("\n\n"),
+        about=document["info"]["description"].replace("`", "").split("\n\n"),
         kinds=KINDS,
     )
 

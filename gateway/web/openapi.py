@@ -43,7 +43,12 @@ TAGS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "Upkeep": (
         "Incidents, hazards, patrols, training.",
-        ("incidents", "hazards", "hazard-counts", "patrols", "trainings", "photos"),
+        ("incidents", "hazards", "hazard-counts", "patrols", "trainings", "photos", "orders", "causes"),
+    ),
+    "Records": ("Searches, lives of devices, exports.", ("search", "lives", "exports", "records", "completeness")),
+    "Administration": (
+        "People's accounts, tokens, ways to people, the audit trail, backups.",
+        ("accounts", "tokens", "channels", "audit", "audit-chain", "backups"),
     ),
 }
 """Tag -> what it is, and the first parts of the addresses that belong to it; others make a tag of their own."""

@@ -173,6 +173,13 @@ def script_texts(texts: Texts) -> dict[str, Any]:
         "no_data": _("No values in this period."),
         "failed": _("The chart could not be loaded."),
         "gap": _("no data"),
+        "limit_moved": _("Limit changed"),
+        "happened": {
+            "alarm": _("Alarm"),
+            "work": _("Work"),
+            "duty": _("Duty check"),
+            "drill": _("Drill"),
+        },
         "quality": texts.family("quality"),
         "cause": texts.family("cause"),
         "state": texts.family("state"),
