@@ -40,15 +40,27 @@ async def board(request: Request) -> Response:
 
 
 @router.get("/wall")
-async def wall(request: Request, view: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0) -> Response:
-    """The board for a wall: nothing to press. While nothing burns it shows board and plans in turn: `view` counts."""
+async def wall(
+    request: Request,
+    view: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
+    turn_s: Annotated[int, Query(ge=5, le=600)] = 20,
+) -> Response:
+    """The board for a wall: nothing to press. While nothing burns it shows board and plans in turn, each for turn_s
+    seconds: `view` counts."""
     web, texts = web_of(request), web_of(request).texts(request)
     shown = await _shown(request)
     plans = [] if shown["board"].fires else plans_of(web)
     turn = view % (len(plans) + 1)
     plan = plan_view(web, plans[turn - 1], texts) if turn else None
     return page(
-        request, "wall.html", fragment="_wall.html", **shown, wall_plan=plan, view=view, most_alarms=WALL_ALARMS
+        request,
+        "wall.html",
+        fragment="_wall.html",
+        **shown,
+        wall_plan=plan,
+        view=view,
+        turn_s=turn_s,
+        most_alarms=WALL_ALARMS,
     )
 
 

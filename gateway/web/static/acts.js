@@ -1,29 +1,6 @@
-// Small things of forms and check lists: ticks that stay in this browser, the scope of a site, one send for two clicks.
-
-const KEY = "weizhan-ticks";
-const MOST = 400; // ticks remembered; the oldest go first
-
-// A browser may refuse to remember anything; the ticks then last as long as the page.
-function load() {
-  try { return JSON.parse(localStorage.getItem(KEY)) ?? []; } catch { return []; }
-}
-function save(ticks) {
-  try { localStorage.setItem(KEY, JSON.stringify(ticks.slice(-MOST))); } catch {}
-}
-
-let ticks = load();
-
-function show(root = document) {
-  for (const box of root.querySelectorAll("[data-tick]")) box.checked = ticks.includes(box.dataset.tick);
-}
+// Small things of forms: the scope of a site, one send for two clicks.
 
 document.addEventListener("change", (event) => {
-  const box = event.target.closest("[data-tick]");
-  if (box) {
-    ticks = ticks.filter((one) => one !== box.dataset.tick);
-    if (box.checked) ticks.push(box.dataset.tick);
-    save(ticks);
-  }
   const site = event.target.closest("[data-site]");
   if (site) showSite(site);
 });
@@ -35,8 +12,6 @@ function showSite(select) {
   }
 }
 
-document.body.addEventListener("htmx:afterSwap", () => show());
-show();
 for (const select of document.querySelectorAll("[data-site]")) showSite(select);
 
 // A form on its way is not sent again by a second click; the server sees to whatever still comes twice.

@@ -288,6 +288,11 @@ function toast(text) {
   setTimeout(() => element.remove(), 8000);
 }
 
+// A tick that was not kept is none.
+body.addEventListener("htmx:afterRequest", ({ detail: { successful, requestConfig } }) => {
+  const box = requestConfig?.elt;
+  if (!successful && box?.matches?.("[data-tick]")) { box.checked = !box.checked; toast(texts.not_saved); }
+});
 body.addEventListener("htmx:responseError", (event) => {
   const said = new DOMParser().parseFromString(event.detail.xhr.responseText, "text/html").body.textContent.trim();
   if (event.detail.requestConfig?.verb !== "get" && said) toast(said);

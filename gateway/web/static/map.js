@@ -90,6 +90,8 @@ async function drop(event, isOver) {
   if (mark) await save(mark);
   else if (at.inside) await put(button.dataset.unplaced, at.x, at.y);
 }
+// A finger on a mark moves the mark; touch-action does not reach into a drawing.
+document.addEventListener("touchmove", (event) => { if (held?.mark) event.preventDefault(); }, { passive: false });
 document.addEventListener("pointerup", (event) => drop(event, false));
 document.addEventListener("pointercancel", (event) => drop(event, true));
 
