@@ -92,6 +92,7 @@ from gateway.web.sign_in import Policy, SignIn
 from gateway.web.stream import Hub
 from gateway.web.texts import load_catalogues
 from gateway.web.upkeep import routes as upkeep
+from gateway.web.upkeep.lab_desk import LabDesk
 from rules.model import load_packs
 
 log = logging.getLogger(__name__)
@@ -256,6 +257,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await web.jobs.close()
+            await web.lab.close()
             web.hub.close()
             web.ledger.close()
 
@@ -311,6 +313,7 @@ async def run(
         async with opened:
             reload = partial(load_inventory, gateway)
             app = create_app(settings, inventory, gateway.data_dir, opened, configured=configured, reload=reload)
+            app.state.web.lab = LabDesk(gateway, history)
             await _serve(app, settings, listening, ready, stop)
     finally:
         listening.close()

@@ -33,6 +33,7 @@ from gateway.web.settings import WebSettings
 from gateway.web.sign_in import SignIn
 from gateway.web.stream import Hub
 from gateway.web.texts import Language, Texts, choose_language
+from gateway.web.upkeep.lab_desk import LabDesk
 
 T = TypeVar("T")
 LANGUAGE_COOKIE = "weizhan_language"
@@ -65,6 +66,7 @@ class Web:
     configured: Configured = field(default_factory=Configured)
     latency: Latency = field(default_factory=Latency)
     receipts: Brake = field(default_factory=Brake)
+    lab: LabDesk = field(default_factory=LabDesk)
     whole: Web | None = None
     """The context of all areas, where this is the one of a person of some; commands wait for its picture."""
     narrowed: dict[frozenset[str], tuple[tuple[object, ...], Web]] = field(default_factory=dict)

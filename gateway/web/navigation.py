@@ -46,6 +46,21 @@ SECTIONS: tuple[Section, ...] = (
         ),
     ),
     Section(
+        "upkeep",
+        msgid("Upkeep"),
+        "upkeep",
+        (
+            Page("/upkeep", msgid("Health")),
+            Page("/upkeep/orders", msgid("Work orders")),
+            Page("/upkeep/dates", msgid("Dates")),
+            Page("/upkeep/lines", msgid("Lines")),
+            Page("/upkeep/quarantine", msgid("Quarantine")),
+            Page("/upkeep/profiles", msgid("Profiles")),
+            Page("/upkeep/lab", msgid("Rule lab")),
+        ),
+        ("maintainer", "administrator"),
+    ),
+    Section(
         "duty",
         msgid("Duty"),
         "duty",

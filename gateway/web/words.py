@@ -26,6 +26,7 @@ from gateway.exports import desk
 from gateway.incidents import rows as incidents
 from gateway.web.admin.audit_words import FIELDS, KINDS, VERBS
 from gateway.web.records import documents, life
+from gateway.web.upkeep.lab import LIMITS
 from gateway.work import order_life, rectification
 from gateway.work.routes import How, Result
 from rules.readiness import LEVELS
@@ -195,6 +196,9 @@ WORDS: dict[str, tuple[str, ...]] = {
         *("reject", "return", "withdraw", "overdue", "file"),
     ),
     "priority": PRIORITIES,
+    "limit": LIMITS,
+    "lab_state": ("running", "done", "failed"),
+    "lab_change": ("gained", "lost", "changed"),
     "way": ("modbus", "printer", "panel", "transmitter", "mqtt_json", "mqtt_frame"),
     "lane": ("alarm", "telemetry"),
     "incident_clock": get_args(incidents.Clock),

@@ -326,6 +326,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/upkeep/orders/{order_id}/steps"): {"step": "note", "note": "seen"},
     ("POST", "/api/v1/orders"): {"site": "{site}", "title": "mend it"},
     ("POST", "/api/v1/orders/{order_id}/steps"): {"step": "note", "note": "seen"},
+    ("POST", "/upkeep/lab"): {"rule": "panel-fault", "for_s": "77", "days": "1", "site": "{site}"},
     ("POST", "/upkeep/quarantine/forget"): {"device": "{site}/new-02"},
     ("POST", "/upkeep/quarantine/approve"): {"device": "{site}/new-02", "profile:{site}/new-02": "water-level",
                                              "title_zh:{site}/new-02": "新", "title_en:{site}/new-02": "New"},

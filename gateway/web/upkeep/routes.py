@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.web.upkeep import api, dates, health_pages, lines, orders, profiles, quarantine
+from gateway.web.upkeep import api, dates, health_pages, lab, lines, orders, profiles, quarantine
 
 PAGES = (
     health_pages.router,
@@ -11,5 +11,6 @@ PAGES = (
     lines.router,
     quarantine.router,
     profiles.router,
+    lab.router,
 )
 APIS = (api.router,)
