@@ -52,7 +52,7 @@ fmt: $(VENV) ## format the code
 bench: setup ## measure durable readings per second and memory
 	@$(BIN)/python -m bench ingest --json $(ARGS)
 
-docs: $(VENV) ## generate docs/configuration.md, docs/profiles.md, docs/rules.md and deploy/weizhan.yaml
+docs: $(VENV) ## generate docs/configuration.md, profiles.md, rules.md, openapi.json and deploy/weizhan.yaml
 	@$(BIN)/python docs/generate.py
 
 pictures: setup ## take the pictures of docs/design.md with Chromium

@@ -1,4 +1,4 @@
-"""Writes the pages that follow from the code: configuration, profiles, rules, and the sample deploy/weizhan.yaml.
+"""Writes the pages that follow from the code: configuration, profiles, rules, API, and the sample deploy/weizhan.yaml.
 
 Run by `make docs`. With `--check` nothing is written; the exit status is 1 when a page is not fresh.
 """
@@ -6,6 +6,7 @@ Run by `make docs`. With `--check` nothing is written; the exit status is 1 when
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -378,10 +379,23 @@ def pages() -> dict[Path, str]:
     }
 
 
+def api_document() -> str:
+    """The description of the API, as `docs/openapi.json` keeps it: clients see in it what a version changes."""
+    from fastapi import FastAPI  # here, as above
+
+    from gateway.web.app import APIS
+    from gateway.web.openapi import describe, operation_id
+
+    app = FastAPI(generate_unique_id_function=operation_id)
+    for router in APIS:
+        app.include_router(router)
+    return json.dumps(describe(app.routes), ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+
 def main(arguments: list[str]) -> int:
     """Write the pages, or with `--check` show how they differ. Returns the exit status."""
     stale = 0
-    for path, text in pages().items():
+    for path, text in {**pages(), ROOT / "docs/openapi.json": api_document()}.items():
         old = path.read_text("utf-8") if path.exists() else ""
         if old == text:
             continue

@@ -94,6 +94,7 @@ def describe(routes: Sequence[BaseRoute], title: str = "Weizhan") -> dict[str, A
         "token": {"type": "http", "scheme": "bearer", "description": "An API token; needs no CSRF token."},
     }  # fmt: skip
     add_rows({each["operationId"]: each for methods in made["paths"].values() for each in methods.values()}, parts)
+    made["components"]["responses"] = {kind.name: _problem(kind, parts) for kind in KINDS}
     for path, methods in made["paths"].items():
         for method, operation in methods.items():
             _complete(path, method.upper(), operation, parts)
@@ -135,7 +136,7 @@ def _complete(path: str, method: str, operation: dict[str, Any], parts: dict[str
         answers["304"] = {"description": "Unchanged since the answer with this ETag"}
     for kind in KINDS:
         if kind.status in _possible(method, operation, open_to_all):
-            answers[str(kind.status)] = _problem(kind, path, parts)
+            answers[str(kind.status)] = {"$ref": f"#/components/responses/{kind.name}"}
 
 
 def _possible(method: str, operation: dict[str, Any], open_to_all: bool) -> set[int]:
@@ -150,14 +151,14 @@ def _possible(method: str, operation: dict[str, Any], open_to_all: bool) -> set[
     return found
 
 
-def _problem(kind: ProblemKind, path: str, parts: dict[str, Any]) -> dict[str, Any]:
+def _problem(kind: ProblemKind, parts: dict[str, Any]) -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/Problem"} if "Problem" in parts else {"type": "object"}
     example = {
         "type": kind.type,
         "title": kind.title,
         "status": kind.status,
         "detail": kind.meaning,
-        "instance": path,
+        "instance": "/api/v1/alarms",
         "errors": [{"field": "limit", "text": "Input should be less than or equal to 500"}]
         if kind.status == 422
         else [],

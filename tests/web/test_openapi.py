@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
 import pytest
-from fastapi import FastAPI
 
+from docs import generate
 from gateway.web.access import ROUTES
-from gateway.web.app import APIS
-from gateway.web.openapi import HEAD, describe, operation_id
+from gateway.web.openapi import HEAD
 from gateway.web.problems import KINDS, kind_of
 from tests.web.station import Browser, Station, serving
 
@@ -19,10 +19,8 @@ from tests.web.station import Browser, Station, serving
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
     """The description of the product's routes."""
-    app = FastAPI(generate_unique_id_function=operation_id)
-    for router in APIS:
-        app.include_router(router)
-    return describe(app.routes)
+    made: dict[str, Any] = json.loads(generate.api_document())
+    return made
 
 
 def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -68,8 +66,17 @@ def test_every_operation_says_which_problems_it_answers(document: dict[str, Any]
         problems = {code: a for code, a in operation["responses"].items() if code[0] in "45"}
         assert {"403", "404", "503"} <= set(problems), name
         for code, answer in problems.items():
-            assert answer["content"]["application/problem+json"]["example"]["type"] == kind_of(int(code)).type
+            assert answer == {"$ref": f"#/components/responses/{kind_of(int(code)).name}"}
+    for kind in KINDS:
+        content = document["components"]["responses"][kind.name]["content"]["application/problem+json"]
+        assert content["example"]["type"] == kind.type
+        assert _faults(document, content["schema"], content["example"]) == []
     assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+def test_the_file_for_clients_is_fresh_when_routes_stand_as_they_do(document: dict[str, Any]) -> None:
+    """What a version changes is seen in docs/openapi.json."""
+    assert json.loads((generate.ROOT / "docs/openapi.json").read_text("utf-8")) == document, "run `make docs`"
 
 
 def test_types_of_problems_stay_as_they_are() -> None:
