@@ -20,6 +20,7 @@ from cli.panel import panel
 from cli.people import app as people
 from cli.readiness import app as readiness
 from cli.rules import rules
+from cli.sim import app as sim
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,6 +51,7 @@ for group, name in (
     (rules, "rules"),
     (notify, "notify"),
     (people, "people"),
+    (sim, "sim"),
 ):
     app.add_typer(group, name=name)
 gb26875.command()(listen)

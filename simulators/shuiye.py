@@ -58,12 +58,12 @@ def plan_shuiye() -> StationPlan:
             LinePlan("rtu-1", "modbus_rtu", (*_bays(), *_indoor())),
             LinePlan("printer-1", "printer", (_printer(),)),
         ),
-        station=_station(),
-        patrols=(_patrol(),),
+        station=station_section(),
+        patrols=(facility_patrol(),),
     )
 
 
-def _station() -> dict[str, Any]:
+def station_section() -> dict[str, Any]:
     """One control room with two attendants, and what such a station has."""
     equipment = (
         ("vehicle", "vehicle", "电动消防巡逻车", "Patrol vehicle", 1),
@@ -88,7 +88,7 @@ def _station() -> dict[str, Any]:
     }
 
 
-def _patrol() -> dict[str, Any]:
+def facility_patrol() -> dict[str, Any]:
     """The hydrants and the pump room, once a day."""
     items = [{"zh": "外观完好，无遮挡", "en": "Sound and free of things"}, {"zh": "压力正常", "en": "Pressure right"}]
     return {

@@ -43,6 +43,10 @@ class DevicePlan:
     """Of a panel: address -> place and what hangs there; written as its point map."""
     zones: Mapping[str, str] = field(default_factory=dict)
     """Of a panel: address -> its zone, written there too."""
+    address: str | None = None
+    """Of a sensor that sends on a broker by itself: its id there."""
+    asset: Mapping[str, Any] = field(default_factory=dict)
+    """Dates of its life, as a site file has them."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ class LinePlan:
     """One line. `timeout_s` and `baud` go into the site file; a TCP line has no baud."""
 
     id: str
-    kind: Literal["modbus_tcp", "modbus_rtu", "printer"]
+    kind: Literal["modbus_tcp", "modbus_rtu", "printer", "mqtt", "panel_tcp"]
+    """mqtt and panel_tcp: played in fast runs only, no endpoint is bound for them."""
     devices: tuple[DevicePlan, ...]
     baud: int = 9600
     timeout_s: float = 0.5
@@ -69,6 +74,10 @@ class StationPlan:
     """Its posts and equipment, as a site file has them."""
     patrols: tuple[dict[str, Any], ...] = ()
     """Routes that are walked, as a site file has them."""
+    trainings: tuple[dict[str, Any], ...] | None = None
+    """Drills and training, as a site file has them; None: the usual ones."""
+    groups: tuple[dict[str, Any], ...] = ()
+    """Points judged together, as a site file has them."""
 
     @property
     def devices(self) -> dict[str, DevicePlan]:
@@ -120,34 +129,15 @@ class Station:
 
     def site(self) -> dict[str, Any]:
         """The site file's content with the ports in use."""
-        lines: list[dict[str, Any]] = []
-        for line in self.plan.lines:
-            entry: dict[str, Any] = {"id": line.id, "kind": line.kind}
-            if line.kind == "modbus_tcp":
-                entry |= {"host": "127.0.0.1", "port": self._ports[line.id], "timeout_s": line.timeout_s}
-            else:
-                entry |= {"port": self._ports[line.id], "baud": line.baud}
-                if line.kind == "modbus_rtu":
-                    entry["timeout_s"] = line.timeout_s
-            entry["devices"] = [_entry(device) for device in line.devices]
-            lines.append(entry)
-        agent = {"id": self.plan.agent, "title": _text(self.plan.agent_title), "lines": lines}
-        found = {"site": self.plan.site, "title": _text(self.plan.title), "agents": [agent]}
-        if self.plan.patrols:
-            found["patrols"] = list(self.plan.patrols)
-        return found if self.plan.station is None else {**found, "station": self.plan.station}
+        return site_of(self.plan, self._ports)
 
     def write_site(self, path: Path) -> None:
         """Write the site file, whole or not at all, and beside it the point maps it names."""
-        for device in self.plan.devices.values():
-            if device.places:
-                _write_point_map(path.parent / _point_map(device), device)
-        head = "# Written by the simulators for this run: the ports are of this run.\n"
-        part = path.with_suffix(".part")
-        part.write_text(head + yaml.safe_dump(self.site(), allow_unicode=True, sort_keys=False), "utf-8")
-        part.replace(path)
+        write_site(path, self.plan, self._ports)
 
     async def _bind(self, line: LinePlan, stack: AsyncExitStack) -> None:
+        if line.kind in ("mqtt", "panel_tcp"):
+            return
         link = self._folder / line.id
         if line.kind == "printer":
             (device,) = line.devices
@@ -170,6 +160,51 @@ class Station:
         )  # fmt: skip
 
 
+def site_of(plan: StationPlan, ports: Mapping[str, int | str]) -> dict[str, Any]:
+    """A site file's content; lines without a port are left out.
+
+    Args:
+        ports: by line: TCP port, or path of the terminal.
+    """
+    lines: list[dict[str, Any]] = []
+    for line in plan.lines:
+        if line.id not in ports:
+            continue
+        entry: dict[str, Any] = {"id": line.id, "kind": line.kind}
+        if line.kind in ("modbus_tcp", "mqtt"):
+            entry |= {"host": "127.0.0.1", "port": ports[line.id]}
+        elif line.kind == "panel_tcp":
+            entry |= {"port": ports[line.id]}
+        else:
+            entry |= {"port": ports[line.id], "baud": line.baud}
+        if line.kind in ("modbus_tcp", "modbus_rtu"):
+            entry["timeout_s"] = line.timeout_s
+        entry["devices"] = [_entry(device) for device in line.devices]
+        lines.append(entry)
+    devices = {entry["id"] for line in lines for entry in line["devices"]}
+    agent = {"id": plan.agent, "title": _text(plan.agent_title), "lines": lines}
+    found: dict[str, Any] = {"site": plan.site, "title": _text(plan.title), "agents": [agent]}
+    if plan.groups:
+        kept = [{**group, "members": [m for m in group["members"] if m in devices]} for group in plan.groups]
+        found["groups"] = [group for group in kept if group["members"]]
+    if plan.patrols:
+        found["patrols"] = list(plan.patrols)
+    if plan.trainings is not None:
+        found["trainings"] = list(plan.trainings)
+    return found if plan.station is None else {**found, "station": plan.station}
+
+
+def write_site(path: Path, plan: StationPlan, ports: Mapping[str, int | str]) -> None:
+    """Write a site file, whole or not at all, and beside it the point maps it names."""
+    for device in plan.devices.values():
+        if device.places:
+            _write_point_map(path.parent / _point_map(device), device)
+    head = "# Written by the simulators for this run: the ports are of this run.\n"
+    part = path.with_suffix(".part")
+    part.write_text(head + yaml.safe_dump(site_of(plan, ports), allow_unicode=True, sort_keys=False), "utf-8")
+    part.replace(path)
+
+
 def _entry(device: DevicePlan) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "id": device.id,
@@ -180,6 +215,8 @@ def _entry(device: DevicePlan) -> dict[str, Any]:
         "poll_s": device.poll_s,
         "points": device.points,
         "point_map": _point_map(device) if device.places else None,
+        "address": device.address,
+        "asset": dict(device.asset) or None,
     }
     return {key: value for key, value in entry.items() if value is not None}
 

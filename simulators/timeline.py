@@ -19,6 +19,7 @@ from simulators import encoding
 from simulators.printer import PrintedEvent
 from simulators.station import DevicePlan, StationPlan
 from simulators.story import Event, Life, Story
+from simulators.story_acts import AgentAct, Ask, Habits, LineAct, PanelAct
 
 _POLLS = 3
 _SLACK_S = 0.5
@@ -76,17 +77,82 @@ class StepTold(NamedTuple):
     text: Text
 
 
-Action = SetPoint | SetSilence | SetLink | PrintEvent | AlarmDue | StepTold
+class SetBroken(NamedTuple):
+    """A sensor's word means nothing, or something again."""
+
+    point: str
+    is_broken: bool
+
+
+class SetLine(NamedTuple):
+    """A line suffers from something; None: not any more."""
+
+    line: str
+    act: LineAct | None
+
+
+class SetAgent(NamedTuple):
+    """An agent is not itself; None: it is again."""
+
+    act: AgentAct | None
+
+
+class PanelSays(NamedTuple):
+    """A listened panel says something, or that it is over."""
+
+    act: PanelAct
+    is_over: bool
+
+
+class SetOwn(NamedTuple):
+    """What the gateway finds of itself; None: as ever."""
+
+    point: str
+    value: Value
+
+
+class SetGateway(NamedTuple):
+    """The gateway runs, or does not."""
+
+    is_running: bool
+
+
+class SetHabits(NamedTuple):
+    """How the crew keeps its duty from here on."""
+
+    habits: Habits
+
+
+class Asked(NamedTuple):
+    """A person gives a command."""
+
+    ask: Ask
+
+
+Action = (
+    SetPoint | SetSilence | SetLink | PrintEvent | AlarmDue | StepTold | SetBroken | SetLine | SetAgent | PanelSays
+    | SetOwn | SetGateway | SetHabits | Asked
+)  # fmt: skip
+
+
+class Label(NamedTuple):
+    """The ground truth of an event: it was from..to, seconds from the start; `event` says what may be said of it."""
+
+    from_s: float
+    to_s: float
+    event: Event
 
 
 class Timeline(NamedTuple):
-    """actions: (seconds from the start, action) in order. length_s: until the end of the quiet tail."""
+    """actions: (seconds from the start, action) in order. length_s: until the end of the quiet tail. labels: what is
+    true of it, in the order of the story."""
 
     actions: list[tuple[float, Action]]
     length_s: float
+    labels: list[Label] = []
 
 
-class _PointPlan(NamedTuple):
+class PointPlan(NamedTuple):
     device: DevicePlan
     profile: Profile
     point: Point
@@ -108,24 +174,24 @@ def lay_out(
         ConfigError: the story names a device, point, value or panel the station does not have.
     """
     rng = random.Random(seed)  # noqa: S311 - a simulation that must repeat, not a secret
-    points = _points(plan, library)
+    points = points_of(plan, library)
     events = [event for event in story.events if link or event.link is None]
-    events += _exercise_events(story, points, rng)
-    _check(events, plan, points)
+    events += exercise_events(story, points, rng)
+    check_events(events, plan, points)
     clock = _Clock(events, story, points, speed)
     spans = sorted(((clock.real(e.at_s), clock.real(e.at_s + e.for_s), e) for e in events), key=lambda span: span[:2])
     end_s = clock.real(story.length_s)
     moves: list[tuple[float, str, Value]] = []
     for life in story.life:
         moves += _life_moves(life, points, spans, end_s, speed, rng)
-    actions = sorted(_actions(spans, moves, points, plan, story), key=lambda pair: pair[0])
-    return Timeline(actions, end_s + story.tail_s)
+    actions = sorted(actions_of(spans, moves, points, plan, story), key=lambda pair: pair[0])
+    return Timeline(actions, end_s + story.tail_s, [Label(*span) for span in spans])
 
 
 class _Clock:
     """Story time -> real time: slope 1/speed, steeper where an event needs more."""
 
-    def __init__(self, events: list[Event], story: Story, points: dict[str, _PointPlan], speed: float) -> None:
+    def __init__(self, events: list[Event], story: Story, points: dict[str, PointPlan], speed: float) -> None:
         floors = [(e.at_s, e.at_s + e.for_s, _shortest(e, story, points) / e.for_s) for e in events]
         edges = sorted({0.0, story.length_s, *(edge for low, high, _ in floors for edge in (low, high))})
         self._known = [(0.0, 0.0, 1 / speed)]
@@ -141,26 +207,26 @@ class _Clock:
         return real + (story_s - start) * slope
 
 
-def _shortest(event: Event, story: Story, points: dict[str, _PointPlan]) -> float:
+def _shortest(event: Event, story: Story, points: dict[str, PointPlan]) -> float:
     delays = [story.must_speak_after_s(rule) for rules in event.alarms.values() for rule in rules]
     rules = max(delays) + _RULE_SLACK_S if delays and max(delays) > 0 else 0.0
     polls = max((points[name].poll_s for name in event.sets), default=0.0)
     return max(rules, polls * _POLLS + _SLACK_S)
 
 
-def _points(plan: StationPlan, library: ProfileLibrary) -> dict[str, _PointPlan]:
-    found: dict[str, _PointPlan] = {}
+def points_of(plan: StationPlan, library: ProfileLibrary) -> dict[str, PointPlan]:
+    found: dict[str, PointPlan] = {}
     for device in plan.devices.values():
         profile: Profile = library[device.profile]
         for point in profile.points_for(device.points):
             start = device.start.get(point.name, None if point.text else encoding.default_value(point))
-            found[f"{device.id}/{point.name}"] = _PointPlan(
+            found[f"{device.id}/{point.name}"] = PointPlan(
                 device, profile, point, start, device.poll_s or profile.poll_s
             )
     return found
 
 
-def _exercise_events(story: Story, points: dict[str, _PointPlan], rng: random.Random) -> Iterator[Event]:
+def exercise_events(story: Story, points: dict[str, PointPlan], rng: random.Random) -> Iterator[Event]:
     for exercise in story.exercises:
         for change in exercise.changes:
             for name in change.points:
@@ -184,7 +250,7 @@ def _exercise_events(story: Story, points: dict[str, _PointPlan], rng: random.Ra
                     hold_s = rng.uniform(*exercise.hold_s)
 
 
-def _check(events: list[Event], plan: StationPlan, points: dict[str, _PointPlan]) -> None:
+def check_events(events: list[Event], plan: StationPlan, points: dict[str, PointPlan]) -> None:
     devices, zones = plan.devices, plan.zones
     printers = {device.id for line in plan.lines if line.kind == "printer" for device in line.devices}
     for event in events:
@@ -205,9 +271,10 @@ def _check(events: list[Event], plan: StationPlan, points: dict[str, _PointPlan]
                 raise ConfigError(f"event {event.name}: alarms: got {subject!r}, want a subject of the station.")
 
 
-def _check_value(event: Event, name: str, at: _PointPlan) -> None:
+def _check_value(event: Event, name: str, at: PointPlan) -> None:
+    if at.profile.modbus is None:
+        return  # a sensor that sends by itself: its document takes any value of the right type
     setting = at.device.setting or encoding.default_setting(at.profile, at.point)
-    assert at.profile.modbus is not None
     try:
         encoding.encode(at.point, event.sets[name], at.profile.modbus, setting)
     except ValueError as exc:
@@ -216,7 +283,7 @@ def _check_value(event: Event, name: str, at: _PointPlan) -> None:
 
 def _life_moves(
     life: Life,
-    points: dict[str, _PointPlan],
+    points: dict[str, PointPlan],
     spans: list[tuple[float, float, Event]],
     end_s: float,
     speed: float,
@@ -244,7 +311,7 @@ def _life_moves(
             now += rng.uniform(low, high)
 
 
-def _levels(name: str, at: _PointPlan, spread: float) -> list[Value]:
+def _levels(name: str, at: PointPlan, spread: float) -> list[Value]:
     step = at.point.deadband * _LIFE_STEP
     if not at.point.is_number or not isinstance(at.start, int | float) or step <= 0:
         raise ConfigError(f"life: got {name!r}, want a number with a deadband.")
@@ -258,10 +325,10 @@ def _levels(name: str, at: _PointPlan, spread: float) -> list[Value]:
     return levels
 
 
-def _actions(
+def actions_of(
     spans: list[tuple[float, float, Event]],
     moves: list[tuple[float, str, Value]],
-    points: dict[str, _PointPlan],
+    points: dict[str, PointPlan],
     plan: StationPlan,
     story: Story,
 ) -> Iterator[tuple[float, Action]]:
@@ -275,7 +342,8 @@ def _actions(
     for at, order, what in sorted(edges, key=lambda edge: edge[:2]):
         if not isinstance(what, Event):
             name, base[name] = what
-            yield at, SetPoint(name, base[name])
+            if not stacks.get(name):
+                yield at, SetPoint(name, base[name])
             continue
         for name in what.sets:
             stack = stacks.setdefault(name, [])
@@ -284,11 +352,11 @@ def _actions(
             else:
                 stack.remove(what)
             yield at, SetPoint(name, stack[-1].sets[name] if stack else base[name])
-        for action in _begin(what, plan, points, story) if order == 2 else _finish(what, plan):
+        for action in _begin(what, plan, points, story) if order == 2 else _finish(what, plan, story):
             yield at, action
 
 
-def _begin(event: Event, plan: StationPlan, points: dict[str, _PointPlan], story: Story) -> Iterator[Action]:
+def _begin(event: Event, plan: StationPlan, points: dict[str, PointPlan], story: Story) -> Iterator[Action]:
     printed: list[AlarmDue] = []
     zones = plan.zones
     for subject, rules in event.alarms.items():
@@ -308,11 +376,27 @@ def _begin(event: Event, plan: StationPlan, points: dict[str, _PointPlan], story
         yield SetLink(event.link)
     if event.prints is not None:
         yield PrintEvent(event.prints.device, event.prints.event, tuple(printed))
+    if event.sensor is not None and event.sensor.fault == "broken":
+        yield SetBroken(event.sensor.at, True)
+    if event.line is not None:
+        yield SetLine(event.line.id, event.line)
+    if event.agent is not None:
+        yield SetAgent(event.agent)
+    if event.panel is not None:
+        yield PanelSays(event.panel, False)
+    for point, value in event.own.items():
+        yield SetOwn(point, value)
+    if event.gateway is not None:
+        yield SetGateway(False)
+    if event.crew is not None:
+        yield SetHabits(event.crew)
+    for ask in event.ask:
+        yield Asked(ask)
     if event.say is not None:
         yield StepTold(event.name, event.say)
 
 
-def _finish(event: Event, plan: StationPlan) -> Iterator[Action]:
+def _finish(event: Event, plan: StationPlan, story: Story) -> Iterator[Action]:
     for subject, rules in event.alarms.items():
         for rule in rules:
             yield AlarmDue(rule, f"{plan.site}/{subject}", False)
@@ -320,13 +404,29 @@ def _finish(event: Event, plan: StationPlan) -> Iterator[Action]:
         yield SetSilence(device, False)
     if event.link is not None:
         yield SetLink("up")
+    if event.sensor is not None and event.sensor.fault == "broken":
+        yield SetBroken(event.sensor.at, False)
+    if event.line is not None:
+        yield SetLine(event.line.id, None)
+    if event.agent is not None:
+        yield SetAgent(None)
+    if event.panel is not None and event.panel.is_over:
+        yield PanelSays(event.panel, True)
+    for point in event.own:
+        yield SetOwn(point, None)
+    if event.gateway is not None:
+        yield SetGateway(True)
+    if event.crew is not None:
+        yield SetHabits(story.crew_after(event.crew))
+    for ask in event.ask_back:
+        yield Asked(ask)
     if event.prints_back is not None:
         yield PrintEvent(event.prints_back.device, event.prints_back.event)
     if event.back is not None:
         yield StepTold(f"{event.name}-over", event.back)
 
 
-def _is_contact(event: Event, subject: str, rule: str, points: dict[str, _PointPlan], story: Story) -> bool:
+def _is_contact(event: Event, subject: str, rule: str, points: dict[str, PointPlan], story: Story) -> bool:
     """Whether the alarm follows a polled contact at once, so that its latency says something."""
     at = points.get(subject)
     lane = at.point.lane if at is not None and subject in event.sets else "telemetry"

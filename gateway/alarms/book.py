@@ -75,7 +75,8 @@ class Book:
             alarm = self.open[alarm_id]
             if alarm.active:
                 found.add("active")
-            if alarm.state != lifecycle.ACKNOWLEDGED:
+            # A test belongs to its drill: nobody on duty owes it an acknowledgement.
+            if alarm.state != lifecycle.ACKNOWLEDGED and alarm.drill is None:
                 found.add(alarm.state)
         return frozenset(found)
 

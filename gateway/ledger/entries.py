@@ -144,8 +144,11 @@ class Pen:
         return row
 
     def say(self, site: str, point: str, value: Value) -> None:
-        """What a point of the site's register is now; told only when it is news."""
-        self._said[site, point] = value
+        """What a point of the site's register is now; told only when it is news.
+
+        A count is a number on the wire as every other, and rules judge those only.
+        """
+        self._said[site, point] = float(value) if type(value) is int else value
 
     def take_said(self) -> dict[tuple[str, str], Value]:
         """What was said since the last call: (site, point) -> value."""

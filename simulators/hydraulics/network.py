@@ -94,6 +94,10 @@ class Network:
             self.now_s += self._ahead_s
             self._solve()
 
+    def pace(self, step_s: int) -> None:
+        """Another time between two solutions, from the next one on."""
+        en.settimeparam(self._project, en.HYDSTEP, step_s)
+
     def _solve(self) -> None:
         with warnings.catch_warnings():
             # EPANET warns of nodes that run dry and pumps that cannot deliver: here these are what is simulated.
