@@ -1,4 +1,4 @@
-"""The stories that come with the product: they fit the town on both networks, cover every rule, and mistakes are named."""
+"""The stories that are shipped: they fit the town on both networks, cover every rule, and mistakes are named."""
 
 from __future__ import annotations
 
