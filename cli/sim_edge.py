@@ -26,7 +26,7 @@ from contract.panel import EventClass, PanelEvent
 from contract.profile import Profile
 from contract.site import Placed, Site
 from edge_agents.bus.presence import LinePresence
-from edge_agents.drivers.modbus import Block, decode_group, plan_reads
+from edge_agents.drivers.modbus import Block, ReadGroup, decode_group, plan_reads
 from edge_agents.foreign.drivers import decoder_of
 from edge_agents.foreign.report import ForeignReport
 from edge_agents.panel_table import TableReport
@@ -434,7 +434,7 @@ def _answer(device: Device, block: Block) -> Iterator[tuple[int, int]]:
                     struct.unpack(f">{block.size}H", answer[2:]), strict=True))  # fmt: skip
 
 
-def _transfer_ms(placed: Placed, groups: Any) -> int:
+def _transfer_ms(placed: Placed, groups: tuple[ReadGroup, ...]) -> int:
     """How long one round of reads takes on the wire."""
     line = placed.line
     blocks = [block for group in groups for block in group.blocks]
