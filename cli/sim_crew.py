@@ -9,6 +9,7 @@ import heapq
 import random
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from itertools import count
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -107,7 +108,7 @@ class Crew:
         self._at(self._desk.now_ms + 90 * MINUTE_MS, self._write_log)
         for number, shift in enumerate(shifts[1:], 1):
             off_ms = self._rng.randrange(-5 * MINUTE_MS, 3 * MINUTE_MS)
-            self._at(shift.from_ms + off_ms, lambda n=number: self._come(n))  # type: ignore[misc]  # n is bound here
+            self._at(shift.from_ms + off_ms, partial(self._come, number))
 
     def _plan(self, shifts: list[Shift]) -> None:
         cells = [
@@ -127,7 +128,7 @@ class Crew:
             return
         late_ms = round((self._habits.late_s or 0.0) * 1000)
         if late_ms:
-            self._at(self._desk.now_ms + late_ms, lambda: self._relieve(number))
+            self._at(self._desk.now_ms + late_ms, partial(self._relieve, number))
         else:
             self._relieve(number)
 
@@ -169,7 +170,7 @@ class Crew:
         for plan in self._site.patrols:
             begun = self._ask("round.start", site=self._site.site, plan=plan.id)
             if begun is not None:
-                self._at(self._desk.now_ms + 3 * MINUTE_MS, lambda p=plan, n=begun["id"]: self._stop(p, n, 0))  # type: ignore[misc]
+                self._at(self._desk.now_ms + 3 * MINUTE_MS, partial(self._stop, plan, begun["id"], 0))
         self._at(self._desk.now_ms + DAY_MS - HOUR_MS, self._walk)
 
     def _stop(self, plan: Any, number: int, at: int) -> None:
@@ -181,7 +182,7 @@ class Crew:
         proof = make_label(self._desk.secret, self._site.site, spot).token
         answers = [[n, "ok"] for n in range(len(stop.items) or 1)]
         self._ask("round.tick", id=number, spot=spot, proof=proof, answers=answers)
-        self._at(self._desk.now_ms + 3 * MINUTE_MS, lambda: self._stop(plan, number, at + 1))
+        self._at(self._desk.now_ms + 3 * MINUTE_MS, partial(self._stop, plan, number, at + 1))
 
     def _train(self) -> None:
         """Drill, training and assessment, each a little more often than it is owed."""
@@ -202,7 +203,7 @@ class Crew:
             if check.id not in self._checks:
                 self._checks.add(check.id)
                 delay_ms = self._rng.randrange(MINUTE_MS, 7 * MINUTE_MS)
-                self._at(now_ms + delay_ms, lambda n=check.id: self._answer(n))  # type: ignore[misc]
+                self._at(now_ms + delay_ms, partial(self._answer, check.id))
         for incident in list(state.registers.incidents.sheet.rows.values()):
             if incident.id not in self._fires:
                 self._fires.add(incident.id)
@@ -211,7 +212,7 @@ class Crew:
             if alarm.id not in self._alarms and alarm.severity == "fire":
                 self._alarms.add(alarm.id)
                 delay_ms = self._rng.randrange(15_000, 40_000)
-                self._at(now_ms + delay_ms, lambda n=alarm.id: self._acknowledge(n))  # type: ignore[misc]
+                self._at(now_ms + delay_ms, partial(self._acknowledge, alarm.id))
 
     def _answer(self, number: int) -> None:
         if self._habits.answers:
@@ -231,7 +232,7 @@ class Crew:
         )
         for second, op, args in steps:
             at_ms = now_ms + second * 1000 + self._rng.randrange(0, 6000)
-            self._at(at_ms, lambda o=op, a=args: self._respond(number, o, a))  # type: ignore[misc]
+            self._at(at_ms, partial(self._respond, number, op, args))
 
     def _respond(self, number: int, op: str, args: dict[str, Any]) -> None:
         if self._habits.responds:

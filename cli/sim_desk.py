@@ -50,7 +50,9 @@ class Desk:
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
         prepare(self.connection, Path("memory"))
         for name, role in USERS:
-            self.connection.execute("INSERT INTO user VALUES (?, ?, 'x', NULL, 0, '')", (name, role))
+            self.connection.execute(
+                "INSERT INTO user (name, role, password_hash, created_ms) VALUES (?, ?, 'x', 0)", (name, role)
+            )
         self.installation = installation
         self.now_ms = now_ms
         self.raised: list[Raised] = []

@@ -78,8 +78,7 @@ def draw_parameters(
         if name not in known:
             raise ConfigError(f"--set {name}: got no such parameter, want one of {', '.join(known) or '(none)'}.")
     return {
-        # A seed that must repeat, not a secret.
-        name: given[name] if name in given else parameter.draw(random.Random(f"{seed}/{name}"))  # noqa: S311
+        name: given[name] if name in given else parameter.draw(random.Random(f"{seed}/{name}"))  # noqa: S311  # must repeat, no secret
         for name, parameter in known.items()
     }
 
