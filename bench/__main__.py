@@ -77,7 +77,16 @@ def main() -> int:
     duty.add_argument("--alarms", type=int, default=300_000, help="alarms of the month (default %(default)s)")
     duty.add_argument("--changes", type=int, default=5000, help="changes a second asked for (default %(default)s)")
     duty.add_argument("--seconds", type=float, default=20.0, help="so long (default %(default)s)")
+    world = commands.add_parser("world", help="whole stations in simulated time, with every fault there is")
+    world.add_argument("--json", action="store_true", help="print one JSON document")
+    world.add_argument("--seeds", type=int, default=500, help="how many, from --first on (default %(default)s)")
+    world.add_argument("--first", type=int, default=1, help="first seed (default %(default)s)")
+    world.add_argument("--hours", type=float, default=2.0, help="simulated hours a seed (default %(default)s)")
+    world.add_argument("--jobs", type=int, default=2, help="so many at a time (default %(default)s)")
+    world.add_argument("--seed", type=int, help="only this one, told as a story; shortened when it breaks")
     given = parser.parse_args()
+    if given.what == "world":
+        return _world(given)
     if given.what == "rules":
         return _rules(given)
     if given.what == "mutants":
@@ -184,6 +193,17 @@ def _duty(given: argparse.Namespace) -> int:
     found = campaign(plan, lambda line: print(line, file=sys.stderr, flush=True))
     print(json.dumps(found, indent=2) if given.json else table(found))
     return 0
+
+
+def _world(given: argparse.Namespace) -> int:
+    from tests.world.campaign import campaign, table, tell
+
+    if given.seed is not None:
+        return tell(given.seed, given.hours, lambda line: print(line, flush=True))
+    seeds = range(given.first, given.first + given.seeds)
+    found = campaign(seeds, given.hours, given.jobs, lambda line: print(line, file=sys.stderr, flush=True))
+    print(json.dumps(found, indent=2) if given.json else table(found))
+    return 0 if found["passed"] else 1
 
 
 def _table(found: dict[str, Any]) -> str:

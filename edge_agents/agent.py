@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import fcntl
 import gc
-import json
 import logging
 import os
 import signal
@@ -79,7 +78,7 @@ class Agent:
         self._tasks: list[asyncio.Task[None]] = []
         self._waits = False
         self._proof: Reported | None = None
-        self.configuration = SiteWatch(self._files, lambda: load(settings), self._apply)
+        self.configuration = SiteWatch(self._files, lambda: load(settings), self._apply, outside.look_s)
         """Watches the site file."""
         self.restarts = 0
         """Parts that failed and were started again."""
@@ -273,7 +272,7 @@ class Agent:
         }
         with contextlib.suppress(OSError):  # a full disk is reported by the recorder already
             await asyncio.to_thread(
-                _replace_file, self._settings.data_dir / "status.json", json.dumps(status, indent=1)
+                _replace_file, self._settings.data_dir / "status.json", msgspec.json.format(msgspec.json.encode(status))
             )
 
 
@@ -329,9 +328,9 @@ def lock(data_dir: Path):  # type: ignore[no-untyped-def]  # mypy wants Iterator
         yield
 
 
-def _replace_file(path: Path, text: str) -> None:
+def _replace_file(path: Path, data: bytes) -> None:
     fresh = path.with_suffix(".new")
-    fresh.write_text(text, "utf-8")
+    fresh.write_bytes(data)
     fresh.replace(path)
 
 

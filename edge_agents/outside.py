@@ -15,6 +15,7 @@ from typing import NamedTuple
 import aiomqtt
 
 from edge_agents.bus.modbus import FrameCounters, ModbusPort, PolledLine, Port
+from edge_agents.site_watch import LOOK_S
 
 
 def random_name() -> str:
@@ -31,7 +32,7 @@ class Outside(NamedTuple):
     """The real one by default.
 
     monotonic: seconds. uniform: a number between two. new_name: name of a new life of an outbox. new_client: as
-    aiomqtt.Client. new_port: an unopened connection to a Modbus line.
+    aiomqtt.Client. new_port: an unopened connection to a Modbus line. look_s: between two looks at the site file.
     """
 
     monotonic: Callable[[], float] = time.monotonic
@@ -39,6 +40,7 @@ class Outside(NamedTuple):
     new_name: Callable[[], str] = random_name
     new_client: Callable[..., aiomqtt.Client] = aiomqtt.Client
     new_port: Callable[[PolledLine, FrameCounters], Port] = modbus_port
+    look_s: float = LOOK_S
 
 
 REAL = Outside()

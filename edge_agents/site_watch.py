@@ -22,6 +22,7 @@ class SiteWatch:
         files: gives the files to watch; called in a thread.
         read: reads the configuration; called in a thread. Raises ConfigError.
         apply: takes what was read. Raises ConfigError when it cannot be taken while running.
+        look_s: between two looks at the files.
     """
 
     def __init__(
@@ -29,10 +30,12 @@ class SiteWatch:
         files: Callable[[], list[Path]],
         read: Callable[[], object],
         apply: Callable[[object], Awaitable[None]],
+        look_s: float = LOOK_S,
     ) -> None:
         self._files = files
         self._read = read
         self._apply = apply
+        self._look_s = look_s
         self._asked = asyncio.Event()
         self._in_force: Stamp = ()
         self.fault: str | None = None
@@ -53,7 +56,7 @@ class SiteWatch:
         last = self._in_force
         while True:
             try:
-                async with asyncio.timeout(LOOK_S):
+                async with asyncio.timeout(self._look_s):
                     await self._asked.wait()
             except TimeoutError:
                 pass

@@ -74,7 +74,7 @@ class SendWindow:
 
     def is_overdue(self, now_s: float) -> bool:
         """Whether what is in flight must be sent again."""
-        return bool(self._in_flight) and now_s - self._progress_s >= self._resend_s
+        return bool(self._in_flight) and now_s >= self._progress_s + self._resend_s
 
     def wait_s(self, now_s: float) -> float | None:
         """Seconds until `is_overdue` may turn true; None when nothing is in flight."""
