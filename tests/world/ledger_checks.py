@@ -158,7 +158,7 @@ class LedgerChecks:
 
 def check_chain(checks: Checks, connection: sqlite3.Connection) -> None:
     """I10: the audit chain verifies, and everything that hangs on it."""
-    if (broken := audit._verify(connection, None)) is not None:
+    if (broken := audit.verify_chain(connection)) is not None:
         checks.fail("I10", str(broken))
     for found in verify.damages(connection):
         if isinstance(found, verify.Damage):
