@@ -37,7 +37,7 @@ from contract.errors import RetryLater, WeizhanError
 from contract.messages import Receipt
 from contract.mqtt import MqttSettings
 from gateway.backup.service import BackupService
-from gateway.control.client import SOCKET
+from gateway.control.client import SOCKET, ControlError
 from gateway.control.feed import Feed
 from gateway.control.server import ControlServer
 from gateway.history.base import History, Row
@@ -62,6 +62,7 @@ from gateway.pipeline import Pipeline
 from gateway.reload import Reloader
 from gateway.retention import Retention
 from gateway.settings import GatewaySettings
+from gateway.sites.changer import SiteChanger
 from gateway.tasks import end_task
 from gateway.upward.service import Upward, new_upward
 from gateway.users import create_first_users, remove_used_file
@@ -201,9 +202,14 @@ async def open_gateway(
         await enter(sender)
         await enter(pipeline)
         await enter(upward.running(_supervise))
+        changer = SiteChanger(settings, pipeline, reloader)
+        with contextlib.suppress(ControlError):  # a ledger that cannot be written: the next start says it
+            await changer.settle()
         await enter(_task("backups", _supervise("backups", backups.run)))
         await enter(_task("reload", _supervise("reload", reloader.run)))
-        await enter(ControlServer(settings.data_dir / SOCKET, pipeline, feed, gateway.status, reloader.reload))
+        await enter(
+            ControlServer(settings.data_dir / SOCKET, pipeline, feed, gateway.status, reloader.reload, changer.apply)
+        )
         await enter(subscriber)
         yield gateway
 

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import msgspec
 
 from gateway.backup.register import DONE, Backup
-from gateway.commands_form import Command, Form, refuse
+from gateway.commands_form import Command, Form, Name, refuse
 from gateway.commands_notify import GATEWAY
+from gateway.sites.register import APPLYING
 from gateway.turn import Turn
 
 Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
@@ -92,7 +93,36 @@ def _only_gateway(actor: str) -> None:
         raise refuse("invalid", f"actor: got {actor!r}, want the gateway itself.")
 
 
+class _BeginVersion(Form):
+    site: Name
+    sha256: Hash
+    before: Hash
+    devices: int
+
+
+class _EndVersion(Form):
+    id: int
+    why: Annotated[str, msgspec.Meta(max_length=500)] = ""
+
+
+def _begin_version(args: _BeginVersion, actor: str, turn: Turn, _: None) -> Any:
+    versions = turn.state.registers.site_versions
+    return {"id": versions.begin(args.site, args.sha256, args.before, args.devices, actor, turn.pen).id}
+
+
+def _end_version(args: _EndVersion, actor: str, turn: Turn, _: None) -> Any:
+    _only_gateway(actor)
+    versions = turn.state.registers.site_versions
+    row = versions.sheet.rows.get(args.id)
+    if row is None or row.state != APPLYING:
+        raise refuse("conflict", f"site file {args.id}: got none that is coming into force.")
+    versions.end(row, args.why, turn.pen)
+    return {}
+
+
 COMMANDS: dict[str, Command] = {
+    "site_version.begin": Command(_BeginVersion, _begin_version),
+    "site_version.end": Command(_EndVersion, _end_version),
     "audit.verified": Command(_Verified, _verified),
     "backup.make": Command(_Nothing, _make_backup),
     "backup.settle": Command(_SettleBackup, _settle_backup),

@@ -30,6 +30,7 @@ from gateway.duty.shifts import Shifts
 from gateway.incidents.register import Incidents
 from gateway.installation import Installation
 from gateway.ledger.entries import Entry, Pen, Register, SavedEntries
+from gateway.sites.register import SiteVersions
 from gateway.work.hazards import Hazards
 from gateway.work.line_reports import LineReports
 from gateway.work.orders import Orders
@@ -78,6 +79,7 @@ class Registers:
         self.board = DutyBoard(saved)
         self.readiness = Readiness(saved, sight)
         self.backups = Backups(saved)
+        self.site_versions = SiteVersions(saved)
         self._all: tuple[Register, ...] = (
             self.people,
             self.roster,
@@ -92,6 +94,7 @@ class Registers:
             self.board,
             self.readiness,
             self.backups,
+            self.site_versions,
         )
         for register in self._all:
             register.install(installation)

@@ -75,18 +75,34 @@ class Reloader:
             ControlError: `invalid` with every file and line that is wrong, or `unavailable`; nothing has changed.
         """
         async with self._busy:
-            rules = self._in_force().rules if sites_only else None
-            try:
-                new = await asyncio.to_thread(load_installation, self._settings, rules)
-            except ConfigError as exc:
-                self._refuse(str(exc))
-                raise ControlError(Problem("invalid", str(exc))) from exc
-            told = await self._install(Install(new, actor))
-            self.reloads += 1
-            if self.fault is not None:
-                _log.info("configuration: sound again, in force")
-            self.fault = None
-            return told
+            return await self._take(actor, sites_only=sites_only)
+
+    async def replace(self, actor: str, place: Callable[[], None]) -> dict[str, Any]:
+        """Change the sites' files and put them in force, so that nobody is told of them in between.
+
+        Args:
+            place: changes the files, in a thread; what it raises is passed on and nothing is in force.
+
+        Raises:
+            ControlError: as `reload`; the files are as `place` left them.
+        """
+        async with self._busy:
+            await asyncio.to_thread(place)
+            return await self._take(actor, sites_only=True)
+
+    async def _take(self, actor: str, *, sites_only: bool) -> dict[str, Any]:
+        rules = self._in_force().rules if sites_only else None
+        try:
+            new = await asyncio.to_thread(load_installation, self._settings, rules)
+        except ConfigError as exc:
+            self._refuse(str(exc))
+            raise ControlError(Problem("invalid", str(exc))) from exc
+        told = await self._install(Install(new, actor))
+        self.reloads += 1
+        if self.fault is not None:
+            _log.info("configuration: sound again, in force")
+        self.fault = None
+        return told
 
     async def run(self) -> None:
         """Watch until cancelled."""

@@ -30,6 +30,7 @@ class ControlServer:
 
     Args:
         status: what `status` answers. reload: reads rules and sites again for an actor.
+        change_site: puts a new site file in force.
 
     Raises:
         StartError: the socket cannot be made there.
@@ -42,12 +43,14 @@ class ControlServer:
         feed: Feed,
         status: Callable[[], dict[str, Any]],
         reload: Callable[[str], Awaitable[dict[str, Any]]] | None = None,
+        change_site: Callable[[Ask], Awaitable[dict[str, Any]]] | None = None,
     ) -> None:
         self._path = path
         self._pipeline = pipeline
         self._feed = feed
         self._status = status
         self._reload = reload
+        self._change_site = change_site
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -126,6 +129,8 @@ class ControlServer:
                 return Answer(id=ask.id, ok=True, result={})
             if ask.op == "rules.reload" and self._reload is not None:
                 return Answer(id=ask.id, ok=True, result=await self._reload(ask.actor))
+            if ask.op == "site.apply" and self._change_site is not None:
+                return Answer(id=ask.id, ok=True, result=await self._change_site(ask))
             return Answer(id=ask.id, ok=True, result=await self._pipeline.ask(ask))
         except ControlError as exc:
             return Answer(id=ask.id, ok=False, error=Problem(exc.code, str(exc)))

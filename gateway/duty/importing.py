@@ -47,6 +47,7 @@ Want = Literal[
     "file", "size", "rows", "columns", "encoding", "title", "title_once", "title_missing", "empty", "formula", "text",
     "name", "phone", "choice", "date", "time", "known_person", "one_person", "once", "known_user",
     "free_user", "same_person", "planned_once", "later", "nearer", "certificate", "elsewhere",
+    "number",
 ]  # fmt: skip
 """What is wanted instead; the pages have words for each."""
 

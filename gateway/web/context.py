@@ -17,6 +17,7 @@ from gateway.exports.desk import Desk
 from gateway.history.base import History
 from gateway.ledger.records import Session, User
 from gateway.web.access import Person
+from gateway.web.admin.desk import SiteDesk
 from gateway.web.admin.jobs import Jobs
 from gateway.web.areas import AreaLedger, inventory_within, picture_within
 from gateway.web.configured import Configured
@@ -63,6 +64,7 @@ class Web:
     reports: ReportDesk
     desk: Desk
     jobs: Jobs
+    site_desk: SiteDesk = field(default_factory=SiteDesk)
     configured: Configured = field(default_factory=Configured)
     latency: Latency = field(default_factory=Latency)
     receipts: Brake = field(default_factory=Brake)

@@ -73,6 +73,7 @@ UPLOADS = (
     "/training",
     "/hazards",
     "/report",
+    "/admin/sites/",
     "/api/v1/photos",
     "/people/import",
     "/roster/import",

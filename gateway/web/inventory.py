@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import NamedTuple
 
 from contract.equipment import Asset
@@ -51,6 +52,9 @@ class Inventory:
     devices: dict[str, Device] = field(default_factory=dict)
     own: dict[str, Device] = field(default_factory=dict)
     """What reports on itself and is no equipment: lines, agents, the gateway."""
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """The file of each site."""
+    grid_file: Path | None = None
     grid: Grid = field(default_factory=lambda: Grid(GridFile(), {}))
 
     def __post_init__(self) -> None:

@@ -97,6 +97,7 @@ SECTIONS: tuple[Section, ...] = (
         (
             Page("/admin", msgid("Overview")),
             Page("/admin/channels", msgid("Ways to people")),
+            Page("/admin/sites", msgid("Site files")),
             Page("/admin/backups", msgid("Backups")),
             Page("/admin/audit", msgid("Audit trail")),
             Page("/api", msgid("API reference")),

@@ -33,6 +33,7 @@ from rules.readiness import LEVELS
 from rules.readiness_spans import UNRECORDED
 
 WORDS: dict[str, tuple[str, ...]] = {
+    "site_change": ("added", "changed", "removed"),
     "audit_kind": KINDS,
     "audit_verb": VERBS,
     "audit_field": FIELDS,

@@ -242,6 +242,7 @@ MAKERS: dict[str, Callable[[Known], Awaitable[Any]]] = {
 """Path parameter -> makes an example of this site and gives what stands in the path."""
 ANYWHERE = {
     "backup_id": "1",
+    "version_id": "1",
     "channel": "screen",
     "person": "nobody",
     "code": "0" * 32,
@@ -258,6 +259,7 @@ LAST = frozenset({"/sign-out"})
 """What ends the session that asks."""
 _EXPORT = "an export is there for whoever asked for it alone, under a number nobody can guess (test_records.py)"
 FREE = {
+    "/admin/sites/{site}/versions/{version_id}/file": "versions are looked at by administrators of everything alone",
     "/records/exports/{job_id}": _EXPORT,
     "/records/exports/{job_id}/file": _EXPORT,
     "/records/exports/{job_id}/drop": _EXPORT,

@@ -84,11 +84,11 @@ def _configuration(picture: Picture, texts: Texts) -> Todo:
     fault = picture.configuration_fault
     if fault:
         do = texts("Mend the file; the gateway takes it by itself. Until then it runs on what it had.")
-        return Todo("configuration", "bad", title, fault, do, "/admin")
+        return Todo("configuration", "bad", title, fault, do, "/admin/sites")
     if not picture.connected:
         return Todo("configuration", "unknown", title, texts("The gateway is not answering."),
                     texts("See whether it runs, and what its log says."), "/")  # fmt: skip
-    return Todo("configuration", "good", title, texts("The files are in force as they are."), "", "/admin")
+    return Todo("configuration", "good", title, texts("The files are in force as they are."), "", "/admin/sites")
 
 
 def _certificates(web: Web, texts: Texts) -> Todo:

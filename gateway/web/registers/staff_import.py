@@ -59,7 +59,7 @@ async def people_template(request: Request, kind: Kind) -> Response:
         *([name, certificate] for name, certificate in KIND_NAMES.items() if name != certificate),
     ]
     titles = [column.zh if texts.language == "zh" else column.en for column in PEOPLE]
-    return await _file(kind, "people", [titles], notes, texts)
+    return await table_file(kind, "people", [titles], notes, texts)
 
 
 @router.get("/roster/template.{kind}")
@@ -72,7 +72,7 @@ async def roster_template(request: Request, kind: Kind, site: str = "") -> Respo
     today = local_day(web.now_ms(), ZoneInfo(found.time_zone))
     days = [today + timedelta(days=n) for n in range(1, AHEAD_DAYS + 1)]
     titles = [column.zh if texts.language == "zh" else column.en for column in ROSTER]
-    return await _file(kind, f"roster-{found.site}", [titles, *roster_lines(found, days)], [], texts)
+    return await table_file(kind, f"roster-{found.site}", [titles, *roster_lines(found, days)], [], texts)
 
 
 @router.post("/people/import")
@@ -143,7 +143,7 @@ def _told(request: Request, faults: Sequence[Fault], onward: str) -> Response:
         return RedirectResponse(onward, 303)
     web, texts = web_of(request), web_of(request).texts(request)
     lines = [fault._replace(choices=_choices(web, fault, texts)) for fault in faults]
-    return page(request, "import_faults.html", status=422, faults=lines, onward=onward)
+    return page(request, "import_faults.html", status=422, cells=lines, onward=onward)
 
 
 def _choices(web: Web, fault: Fault, texts: Texts) -> tuple[str, ...]:
@@ -152,9 +152,10 @@ def _choices(web: Web, fault: Fault, texts: Texts) -> tuple[str, ...]:
     return tuple(place_words(web, one, texts) for one in fault.choices) if fault.want == "elsewhere" else fault.choices
 
 
-async def _file(
+async def table_file(
     kind: Kind, name: str, lines: Sequence[Sequence[str]], notes: Sequence[Sequence[str]], texts: Texts
 ) -> Response:
+    """A table to be filled in; notes: names that may be used, on a second sheet of an XLSX."""
     made = _csv(lines) if kind == "csv" else await asyncio.to_thread(_xlsx, lines, notes, texts("Names to use"))
     headers = {"Content-Disposition": f'attachment; filename="{name}.{kind}"'}
     return Response(made, media_type=TYPES[kind], headers=headers)

@@ -1,0 +1,72 @@
+"""Site files through an administrator's page, on the gateway itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+
+from tests.web.office import Office, open_office
+from tests.web.station import SITE, csrf_in
+
+NEW = SITE.replace("Victory Road hydrant", "Victory Road 18 hydrant")
+
+
+async def _send(office: Office, path: str, data: bytes, name: str = "shuiye.yaml") -> httpx.Response:
+    token = csrf_in((await office.browser.get("/admin/sites")).text)
+    return await office.browser.post(path, data={"csrf": token}, files={"file": (name, data)})
+
+
+async def test_a_site_file_is_checked_compared_confirmed_and_brought_back(tmp_path: Path) -> None:
+    """Wrong lines are told by line; what changes is drawn before anything does; an earlier version comes back."""
+    async with open_office(tmp_path / "o") as office:
+        browser = office.browser
+        here = "/admin/sites/shuiye"
+        assert (await browser.get(f"{here}/file")).text == SITE
+        wrong = await _send(office, f"{here}/file", SITE.replace("unit_id: 4", "unit_id: 400").encode())
+        assert wrong.status_code == 422
+        assert "agents[0].lines[0].devices[3].unit_id: got 400, want" in wrong.text
+        for data, said in (
+            (SITE.encode(), "nothing would change"),
+            (b"\xff\xfe\x00", "UTF-8"),
+            (b"a: [", "Mend the YAML"),
+        ):
+            answer = await _send(office, f"{here}/file", data)
+            assert answer.status_code == 422
+            assert said in answer.text
+        assert (await _send(office, f"{here}/file", b"x" * 9_000_000)).status_code == 413
+        assert (await _send(office, "/admin/sites/nowhere/file", b"x")).status_code == 404
+
+        staged = await _send(office, f"{here}/file", NEW.encode())
+        change = staged.headers["location"]
+        html = (await browser.get(change)).text
+        assert 'data-change="changed" data-device="hydrant-01"' in html
+        assert "<ins>Victory Road 18 hydrant</ins>" in html
+        assert office.site_file.read_text("utf-8") == SITE
+        await browser.post(change, data={"csrf": csrf_in(html)})
+        assert office.site_file.read_text("utf-8") == NEW
+        again = await browser.post(change, data={"csrf": csrf_in(html)})
+        assert again.status_code in (303, 404)
+
+        table = (await browser.get(f"{here}/devices.csv")).content
+        assert table.decode("utf-8-sig").count("\n") == 11
+        back = table.replace(b"hydrant-02,", b"=hydrant-02,")
+        faulty = await _send(office, f"{here}/devices", back, "devices.csv")
+        assert faulty.status_code == 422
+        assert "=hydrant-02" in faulty.text
+        assert (await browser.get(f"{here}/devices.xlsx")).content[:2] == b"PK"
+
+        other = await _send(office, f"{here}/file", SITE.encode())
+        change = other.headers["location"]
+        await browser.post(change, data={"csrf": csrf_in((await browser.get(change)).text)})
+        versions = await browser.get("/admin/sites")
+        assert versions.text.count("data-version=") == 2
+        before = {"csrf": csrf_in(versions.text), "before": "1"}
+        same = await browser.post(f"{here}/versions/1", data=before)  # what was installed is in force again
+        assert (same.status_code, "nothing would change" in same.text) == (422, True)
+        brought = await browser.post(f"{here}/versions/1", data={"csrf": csrf_in(versions.text)})
+        change = brought.headers["location"]
+        await browser.post(change, data={"csrf": csrf_in((await browser.get(change)).text)})
+        assert office.site_file.read_text("utf-8") == NEW
+        files = (await browser.get("/api/v1/site-files")).json()["items"]
+        assert (files[0]["by"], files[0]["devices"]) == ("administrator", 10)
