@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.demo_crew import man_station
+from cli.demo_plans import hang_plans
 from cli.installation import Installation, Plan, start_installation, story_length_s, tell_steps
 from cli.processes import Child, Family
 from contract.errors import StartError
@@ -69,6 +70,7 @@ async def run_demo(options: DemoOptions) -> dict[str, Any] | None:
             if up is None:
                 return None
             await man_station(up.data_dir, up.site)
+            await hang_plans(up.data_dir, up.site)
             work = _watch(up) if options.seconds is None else _measure(up, options.story)
             outcome: dict[str, Any] | None = await _unless(work, stop, family)
             return outcome

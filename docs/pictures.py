@@ -22,6 +22,7 @@ from PIL import Image
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from cli.demo_crew import man_station
+from cli.demo_plans import hang_plans
 from cli.installation import Installation, Plan, start_installation
 from cli.processes import Family
 from gateway.app import wall_ms
@@ -77,6 +78,7 @@ async def take(folder: Path) -> None:
     async with Family(folder / "logs") as family, async_playwright() as playwright:
         up = await start_installation(family, folder, Plan(web_port=0))
         await man_station(up.data_dir, up.site)
+        await hang_plans(up.data_dir, up.site)
         await _fill_history(up)
         browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         people = {role: await _sign_in(browser, up, role) for role in sorted({s.role for s in IN_FIRE + AFTER} - {""})}
