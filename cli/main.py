@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.backup import app as backup
+from cli.export_verify import app as export
 from cli.failures import errors
 from cli.gb26875 import app as gb26875
 from cli.gb26875_listen import listen
@@ -52,6 +53,7 @@ for group, name in (
     (notify, "notify"),
     (people, "people"),
     (sim, "sim"),
+    (export, "export"),
 ):
     app.add_typer(group, name=name)
 gb26875.command()(listen)

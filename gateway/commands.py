@@ -22,6 +22,7 @@ from gateway import (
     commands_hazards,
     commands_holds,
     commands_incidents,
+    commands_labels,
     commands_notify,
     commands_orders,
     commands_patrols,
@@ -140,5 +141,6 @@ COMMANDS: dict[str, Command] = {
     **commands_hazards.COMMANDS,
     **commands_orders.COMMANDS,
     **commands_incidents.COMMANDS,
+    **commands_labels.COMMANDS,
     **commands_board.COMMANDS,
 }

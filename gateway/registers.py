@@ -31,6 +31,7 @@ from gateway.incidents.register import Incidents
 from gateway.installation import Installation
 from gateway.ledger.entries import Entry, Pen, Register, SavedEntries
 from gateway.sites.register import SiteVersions
+from gateway.work.device_labels import DeviceLabels
 from gateway.work.hazards import Hazards
 from gateway.work.line_reports import LineReports
 from gateway.work.orders import Orders
@@ -77,6 +78,7 @@ class Registers:
         self.orders = Orders(saved, self.hazards, witness)
         self.line_reports = LineReports(saved)
         self.board = DutyBoard(saved)
+        self.labels = DeviceLabels(saved)
         self.readiness = Readiness(saved, sight)
         self.backups = Backups(saved)
         self.site_versions = SiteVersions(saved)
@@ -92,6 +94,7 @@ class Registers:
             self.orders,  # after the hazards they may stand on
             self.line_reports,
             self.board,
+            self.labels,
             self.readiness,
             self.backups,
             self.site_versions,

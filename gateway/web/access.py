@@ -33,8 +33,8 @@ ADMINISTER = frozenset({"administrator"})
 WALL = "wall"
 """Role of a wall display: nobody's account, it reads the board, the map and the stream of events."""
 WATCH = SIGNED_IN | {WALL}
-COOKIELESS = frozenset({"/report", "/report/{code}"})
-"""The form for the public: whoever asks is nobody, signed in or not, and what is sent needs no token of a session."""
+COOKIELESS = frozenset({"/report", "/report/{code}", "/l/{token}"})
+"""For the public: whoever asks is nobody, signed in or not, and what is sent needs no token of a session."""
 
 ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/healthz"): ANYONE,
@@ -304,6 +304,12 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/records/exports/{job_id}/file"): SIGNED_IN,
     ("POST", "/records/exports/{job_id}/drop"): SIGNED_IN,
     ("GET", "/records/check"): SIGNED_IN,
+    ("GET", "/records/labels/{site}"): SIGNED_IN,
+    ("POST", "/records/labels/{site}"): HANDLE,
+    ("GET", "/records/{site}/{device}/label"): SIGNED_IN,
+    ("POST", "/records/{site}/{device}/label"): HANDLE,
+    ("POST", "/records/{site}/{device}/label/revoke"): HANDLE,
+    ("GET", "/l/{token}"): ANYONE,
     ("GET", "/records/{site}/{device}"): SIGNED_IN,
     ("GET", "/records/{site}/{device}/completeness"): SIGNED_IN,
     ("GET", "/api/v1/stream"): WATCH,

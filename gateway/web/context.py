@@ -69,6 +69,8 @@ class Web:
     latency: Latency = field(default_factory=Latency)
     receipts: Brake = field(default_factory=Brake)
     lab: LabDesk = field(default_factory=LabDesk)
+    labels: Brake = field(default_factory=Brake)
+    """How often an address may open labels of devices."""
     whole: Web | None = None
     """The context of all areas, where this is the one of a person of some; commands wait for its picture."""
     narrowed: dict[frozenset[str], tuple[tuple[object, ...], Web]] = field(default_factory=dict)
