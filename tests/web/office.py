@@ -91,12 +91,12 @@ async def open_office(
         yield Office(folder, settings, running, address, browser)
 
 
-async def sign_in(browser: Browser, running: Gateway) -> None:
-    """As the administrator, with the one-time password of a first start or the one chosen then."""
-    if (one_time := running.one_time_passwords.get("administrator")) is None:
-        await browser.sign_in("administrator", PASSWORD)
+async def sign_in(browser: Browser, running: Gateway, name: str = "administrator") -> None:
+    """As somebody, with the one-time password of a first start or the one chosen then."""
+    if (one_time := running.one_time_passwords.get(name)) is None:
+        await browser.sign_in(name, PASSWORD)
         return
-    await browser.sign_in("administrator", one_time)
+    await browser.sign_in(name, one_time)
     await browser.submit("/first-password", "/first-password", password=PASSWORD, again=PASSWORD)
 
 
