@@ -47,6 +47,25 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/first-password"): ANYONE,
     ("POST", "/preferences"): ANYONE,
     ("POST", "/sign-out"): SIGNED_IN,
+    ("GET", "/pair"): ANYONE,
+    ("POST", "/pair"): ANYONE,
+    ("GET", "/account"): SIGNED_IN,
+    ("POST", "/account/password"): SIGNED_IN,
+    ("POST", "/account/tokens"): SIGNED_IN,
+    ("POST", "/account/sessions/{session_id}/end"): SIGNED_IN,
+    ("GET", "/admin/accounts"): ADMINISTER,
+    ("POST", "/admin/accounts"): ADMINISTER,
+    ("POST", "/admin/accounts/{name}/rights"): ADMINISTER,
+    ("POST", "/admin/accounts/{name}/reset"): ADMINISTER,
+    ("POST", "/admin/accounts/{name}/{act}"): ADMINISTER,
+    ("GET", "/admin/walls"): ADMINISTER,
+    ("POST", "/admin/walls"): ADMINISTER,
+    ("POST", "/admin/walls/{wall_id}/end"): ADMINISTER,
+    ("GET", "/api/v1/accounts"): ADMINISTER,
+    ("POST", "/api/v1/accounts"): ADMINISTER,
+    ("POST", "/api/v1/accounts/{name}/rights"): ADMINISTER,
+    ("POST", "/api/v1/accounts/{name}/reset"): ADMINISTER,
+    ("POST", "/api/v1/accounts/{name}/{act}"): ADMINISTER,
     ("GET", "/wall"): WATCH,
     ("GET", "/map"): WATCH,
     ("GET", "/map/plans/{plan_id}/picture"): WATCH,
@@ -124,13 +143,11 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/incidents/{incident_id}/sheet"): SIGNED_IN,
     ("POST", "/incidents/{incident_id}/steps"): ACKNOWLEDGE,
     ("GET", "/grid"): SIGNED_IN,
-    ("POST", "/grid/users"): ADMINISTER,
     ("GET", "/api/v1/incidents"): SIGNED_IN,
     ("GET", "/api/v1/incidents/{incident_id}"): SIGNED_IN,
     ("POST", "/api/v1/incidents"): ACKNOWLEDGE,
     ("POST", "/api/v1/incidents/{incident_id}/steps"): ACKNOWLEDGE,
     ("GET", "/api/v1/grid"): SIGNED_IN,
-    ("POST", "/api/v1/users/{name}/area"): ADMINISTER,
     ("GET", "/upkeep"): SIGNED_IN,
     ("GET", "/upkeep/orders"): SIGNED_IN,
     ("POST", "/upkeep/orders"): HANDLE,
@@ -319,6 +336,16 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
 ALL_AREAS = frozenset(
     {
         "/metrics",
+        "/admin/accounts",
+        "/admin/accounts/{name}/rights",
+        "/admin/accounts/{name}/reset",
+        "/admin/accounts/{name}/{act}",
+        "/admin/walls",
+        "/admin/walls/{wall_id}/end",
+        "/api/v1/accounts",
+        "/api/v1/accounts/{name}/rights",
+        "/api/v1/accounts/{name}/reset",
+        "/api/v1/accounts/{name}/{act}",
         "/admin/channels",
         "/admin/channels/{person}/{channel}/test",
         "/api/v1/channels",
@@ -352,7 +379,7 @@ PROBES = frozenset({"/healthz", "/readyz"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 STREAMS = frozenset({"/api/v1/stream"})
 """Answers that go on: what another site's page could listen to is not begun from there."""
-IN_PERSON = ("/account", "/admin/accounts", "/admin/walls", "/sign-out")
+IN_PERSON = ("/account", "/admin/accounts", "/admin/walls", "/api/v1/accounts", "/sign-out")
 """Beginnings of the paths that are for a person at a browser: a token makes no accounts, passwords or tokens."""
 
 

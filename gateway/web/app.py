@@ -31,6 +31,7 @@ from gateway.history.settings import HistorySettings
 from gateway.ledger.store import FILE
 from gateway.settings import GatewaySettings
 from gateway.web import (
+    account_pages,
     alarm_pages,
     api,
     api_actions,
@@ -97,7 +98,8 @@ from rules.model import load_packs
 
 log = logging.getLogger(__name__)
 PAGES = (
-    health.router, api_page.router, auth_pages.router, board_pages.router, map_pages.router, pages.router,
+    health.router, api_page.router, auth_pages.router, account_pages.router, board_pages.router, map_pages.router,
+    pages.router,
     alarm_pages.router, drill_pages.router,
     duty_pages.router, report_pages.router,
     receipt_pages.router, readiness.router, shifts.router,

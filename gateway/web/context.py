@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from gateway.web.access import Person
 from gateway.web.admin.desk import SiteDesk
 from gateway.web.admin.jobs import Jobs
 from gateway.web.areas import AreaLedger, inventory_within, picture_within
+from gateway.web.brake import Brake as SignInBrake
 from gateway.web.configured import Configured
 from gateway.web.guard import Cookies, Guard
 from gateway.web.inventory import Inventory
@@ -71,6 +73,8 @@ class Web:
     lab: LabDesk = field(default_factory=LabDesk)
     labels: Brake = field(default_factory=Brake)
     """How often an address may open labels of devices."""
+    pairing: SignInBrake = field(default_factory=lambda: SignInBrake(time.monotonic))
+    """Holds up who guesses the codes of wall displays."""
     whole: Web | None = None
     """The context of all areas, where this is the one of a person of some; commands wait for its picture."""
     narrowed: dict[frozenset[str], tuple[tuple[object, ...], Web]] = field(default_factory=dict)

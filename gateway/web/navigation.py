@@ -96,6 +96,8 @@ SECTIONS: tuple[Section, ...] = (
         "admin",
         (
             Page("/admin", msgid("Overview")),
+            Page("/admin/accounts", msgid("Accounts")),
+            Page("/admin/walls", msgid("Wall displays")),
             Page("/admin/channels", msgid("Ways to people")),
             Page("/admin/sites", msgid("Site files")),
             Page("/admin/backups", msgid("Backups")),

@@ -22,6 +22,7 @@ from gateway.web.access import (
     MAINTAIN,
     PROVE,
     READ_NOW,
+    WALL,
     Person,
     csrf_of,
     new_token,
@@ -33,6 +34,8 @@ from gateway.web.texts import Texts
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
+WALL_S = 400 * 86_400
+"""How long a wall display's browser keeps its cookie: as long as one may; every page of the display renews it."""
 THEMES = ("auto", "light", "dark")
 
 
@@ -130,6 +133,8 @@ def page(request: Request, template: str, *, status: int = 200, fragment: str | 
     )
     if fresh:
         set_cookie(web, response, web.cookies.before, fresh, max_age=None)
+    if person is not None and person.role == WALL and (token := request.cookies.get(web.cookies.session)):
+        set_cookie(web, response, web.cookies.session, token, max_age=WALL_S)
     return response
 
 

@@ -241,6 +241,9 @@ MAKERS: dict[str, Callable[[Known], Awaitable[Any]]] = {
 }
 """Path parameter -> makes an example of this site and gives what stands in the path."""
 ANYWHERE = {
+    "act": "enable",
+    "name": "nobody-of-this-name",
+    "wall_id": "0" * 16,
     "backup_id": "1",
     "version_id": "1",
     "channel": "screen",
@@ -265,7 +268,7 @@ FREE = {
     "/records/exports/{job_id}/drop": _EXPORT,
     "/admin/backups/{backup_id}/file": "a backup is of the whole installation; there is none here",
     "/photos/{name}": "a photo is found by the hash of what is in it, which nobody can guess",
-    "/api/v1/users/{name}/area": "users are of no site; who may set what is refused by the area of who asks",
+    "/account/sessions/{session_id}/end": "one's own sessions; whatever is not among them is not there",
 }
 """Paths whose objects belong to no area, and why that is right."""
 NAMES_SITES = frozenset(

@@ -124,9 +124,9 @@ async def test_a_user_of_one_area_sees_and_does_what_lies_there_only(tmp_path: P
         desk, admin = await made.browser("duty"), await made.browser("administrator")
         await made.fire("east")
         assert "east" in (await desk.get("/")).text
-        answer = await admin.submit("/grid", "/grid/users", name="duty", area="nowhere")
+        answer = await admin.submit("/admin/accounts", "/admin/accounts/duty/rights", role="duty", area="nowhere")
         assert answer.status_code == 404
-        await admin.submit("/grid", "/grid/users", name="duty", area="west-side")
+        await admin.submit("/admin/accounts", "/admin/accounts/duty/rights", role="duty", area="west-side")
         assert (await desk.get("/api/v1/session")).json()["area"] == "west-side"
         (alarm,) = [a for a in (await admin.get("/api/v1/alarms")).json()["items"] if a["severity"] == "fire"]
         pages = ("/devices/east/panel-01", f"/alarms/{alarm['id']}", "/incidents/1")
@@ -150,7 +150,7 @@ async def test_a_user_of_one_area_sees_and_does_what_lies_there_only(tmp_path: P
         assert "East side" not in (await desk.get("/grid")).text
         assert "Market" in (await desk.get("/grid")).text
         assert await first_heartbeat(desk) == []
-        await admin.submit("/grid", "/grid/users", name="duty", area="")
+        await admin.submit("/admin/accounts", "/admin/accounts/duty/rights", role="duty", area="")
         assert await first_heartbeat(desk) == [alarm["id"]]
         assert await devices(desk) == {"shuiye", "east", "port", "hill"}
 

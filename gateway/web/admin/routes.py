@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.web.admin import audit, backups, channels, overview, sites
+from gateway.web.admin import accounts, audit, backups, channels, overview, sites
 
-PAGES = (overview.router, channels.router, sites.router, backups.router, audit.router)
-APIS = (overview.api, channels.api, sites.api, backups.api, audit.api)
+PAGES = (overview.router, accounts.router, channels.router, sites.router, backups.router, audit.router)
+APIS = (overview.api, accounts.api, channels.api, sites.api, backups.api, audit.api)

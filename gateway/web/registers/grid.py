@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from fastapi import APIRouter, Form
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from contract.grid import Area, Member, Unit
 from contract.site import REGISTER_DEVICE
-from gateway.web import commands
-from gateway.web.access import ADMINISTER, Refused
+from gateway.web.access import ADMINISTER
 from gateway.web.alarm_cards import SEVERITIES
 from gateway.web.api import PROBLEMS
-from gateway.web.api_models import Answer, Done
+from gateway.web.api_models import Answer
 from gateway.web.context import Web, person_of, web_of
 from gateway.web.listing import Page, Turned, cut
 from gateway.web.registers.staff import people_names
 from gateway.web.render import page
-from gateway.web.texts import Texts, msgid
+from gateway.web.texts import Texts
 
 router = APIRouter()
 api = APIRouter()
@@ -86,26 +84,8 @@ async def grid(request: Request) -> Response:
         fragment="_grid.html",
         roots=await area_rows(web, who.area, texts),
         lonely=[site_row(web, name, texts) for name, site in web.inventory.sites.items() if site.area not in areas],
-        users=[(user.name, user.role, user.area) for user in await web.read(web.ledger.users)] if may else [],
-        areas=[(area.id, _path(web, area.id, texts)) for area in areas.values()],
         may_set=may,
     )
-
-
-@router.post("/grid/users")
-async def set_area(
-    request: Request, name: Annotated[str, Form(max_length=64)], area: Annotated[str, Form(max_length=60)] = ""
-) -> Response:
-    """Say which area a user is for."""
-    await _set_area(request, name, area)
-    return RedirectResponse("/grid", 303)
-
-
-async def _set_area(request: Request, name: str, area: str) -> None:
-    who = person_of(request)
-    if who.area:
-        raise Refused(403, msgid("Your role does not allow this."))
-    await commands.do(web_of(request), who, "user.set_area", name=name, area=area)
 
 
 async def area_rows(web: Web, area: str, texts: Texts) -> list[AreaRow]:
@@ -181,10 +161,6 @@ def _said(web: Web, site: str, point: str) -> Any:
     return current.value if web.picture.connected else ("unknown" if point == "readiness" else None)
 
 
-def _path(web: Web, area: str, texts: Texts) -> str:
-    return " › ".join(each.title.get(texts.language) for each in web.inventory.grid.path(area))
-
-
 # --- API ------------------------------------------------------------------------------------------------------------
 
 
@@ -204,14 +180,6 @@ class AreaAnswer(Answer):
     stations_ready: int
 
 
-class UserAreaRequest(BaseModel):
-    """The area a user is for; empty: everything."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    area: Annotated[str, Field(max_length=60)] = ""
-
-
 @api.get("/api/v1/grid", operation_id="grid_list", **_API)
 async def grid_answer(request: Request, turn: Turned) -> Page[AreaAnswer]:
     """The tree of areas, as far as the person may see it."""
@@ -219,13 +187,6 @@ async def grid_answer(request: Request, turn: Turned) -> Page[AreaAnswer]:
     rows = await area_rows(web, person_of(request).area, web.texts(request))
     part, after = cut(rows, turn, lambda row: (row.id,))
     return Page(items=[_answer(row) for row in part], next=after)
-
-
-@api.post("/api/v1/users/{name}/area", **_API)
-async def set_user_area(request: Request, name: str, body: UserAreaRequest) -> Done:
-    """Say which area a user is for."""
-    await _set_area(request, name, body.area)
-    return Done(id=None)
 
 
 def _answer(row: AreaRow) -> AreaAnswer:
