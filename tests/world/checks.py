@@ -360,7 +360,7 @@ class Checks:
         world = self._world
         for process in world.processes.values():
             if not process.is_up:
-                self.fail("I13", f"{process.name} does not run")
+                self.fail("I13", f"{process.name} does not run ({process.ended_by})")
             if process.faults or (process.loop is not None and process.loop.faults):
                 self.fail("I13", f"{process.name}: {process.faults or process.loop.faults}")  # type: ignore[union-attr]
         self.raise_broken()

@@ -81,6 +81,8 @@ class Process:
         self.trace: Callable[[str, str, str, bytes], None] = lambda *_: None
         self.killed: Callable[[Process], None] = lambda _: None
         self.down_until_us = 0
+        self.ended_by = ""
+        """Why it last ended by itself."""
         self.held = False
         """Not started again until `start` is called."""
         disk.effect = self.effect
@@ -126,6 +128,7 @@ class Process:
         except Exception as exc:  # noqa: BLE001  # a process that ends: whoever watches it starts it again
             if not loop.dead:
                 self.trace("ended", self.name, type(exc).__name__, b"")
+                self.ended_by = f"{type(exc).__name__}: {exc}"
                 self.kill(power=False, down_s=RESTART_S, at=f"its end: {exc}", is_crash=False)
 
     def kill(self, *, power: bool, down_s: float, at: str, is_crash: bool = True) -> None:
@@ -290,7 +293,8 @@ class GatewayProcess(Process):
         if connection.execute("SELECT count(*) FROM user").fetchone()[0]:
             return
         connection.executemany(
-            "INSERT INTO user VALUES (?, 'duty', 'x', NULL, 0, '')", [(person,) for person in PEOPLE]
+            "INSERT INTO user (name, role, password_hash, created_ms) VALUES (?, 'duty', 'x', 0)",
+            [(person,) for person in PEOPLE],
         )
         connection.execute("UPDATE meta SET value = ? WHERE key = ?", (self._secret, SECRET))
 
