@@ -84,6 +84,11 @@ def main() -> int:
     world.add_argument("--hours", type=float, default=2.0, help="simulated hours a seed (default %(default)s)")
     world.add_argument("--jobs", type=int, default=2, help="so many at a time (default %(default)s)")
     world.add_argument("--seed", type=int, help="only this one, told as a story; shortened when it breaks")
+    soak = commands.add_parser("board-soak", help="an open duty board through hours of events: JS heap and DOM nodes")
+    soak.add_argument("--json", action="store_true", help="print one JSON document")
+    soak.add_argument("--hours", type=float, default=24.0, help="hours of events (default %(default)s)")
+    soak.add_argument("--pace", type=float, default=600.0, help="so many times faster than life (default %(default)s)")
+    soak.add_argument("--path", default="/", help="page that is left open, / or /wall (default %(default)s)")
     given = parser.parse_args()
     if given.what == "world":
         return _world(given)
@@ -105,6 +110,8 @@ def main() -> int:
         return _flood(given)
     if given.what == "duty":
         return _duty(given)
+    if given.what == "board-soak":
+        return _board_soak(given)
     options = Options(given.points, given.readings, given.batches, given.rounds, given.memory_s, given.folder)
     try:
         found = measure(options, lambda line: print(line, file=sys.stderr, flush=True))
@@ -202,6 +209,14 @@ def _world(given: argparse.Namespace) -> int:
         return tell(given.seed, given.hours, lambda line: print(line, flush=True))
     seeds = range(given.first, given.first + given.seeds)
     found = campaign(seeds, given.hours, given.jobs, lambda line: print(line, file=sys.stderr, flush=True))
+    print(json.dumps(found, indent=2) if given.json else table(found))
+    return 0 if found["passed"] else 1
+
+
+def _board_soak(given: argparse.Namespace) -> int:
+    from bench.board_soak import campaign, table
+
+    found = campaign(given.hours, given.pace, given.path, lambda line: print(line, file=sys.stderr, flush=True))
     print(json.dumps(found, indent=2) if given.json else table(found))
     return 0 if found["passed"] else 1
 

@@ -46,7 +46,12 @@ async def test_a_shift_begins_with_two_pins_and_stands_on_page_and_api(tmp_path:
         assert (await duty.submit("/shift", "/shift/sign-on", **on, person="1", pin="000001")).status_code == 403
         assert (await duty.submit("/shift", "/shift/sign-on", **on)).status_code == 422  # nobody of the people
         for number in (1, 2):
-            assert (await duty.submit("/shift", "/shift/sign-on", **on, **who(pins, number))).status_code == 303
+            answer = await duty.submit("/shift", "/shift/sign-on", **on, **who(pins, number))
+            assert (answer.status_code, answer.headers["location"]) == (303, "/shift?site=shuiye&sound=check")
+        assert "make sure that this screen can be heard" in (await duty.get(answer.headers["location"])).text
+        heard = {"site": "shuiye", "heard": "true", "csrf": await duty.csrf()}
+        assert (await duty.post("/sound-check", data=heard)).status_code == 204
+        assert "Heard by duty" in (await duty.get("/shift")).text
         assert await sign(duty, "new", who(pins, 1)) == 303
         assert await sign(duty, "old", who(pins, 1)) == 409
         assert await sign(duty, "old", who(pins, 3)) == 303

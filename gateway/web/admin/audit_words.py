@@ -19,6 +19,7 @@ KINDS = (
     "notify", "patrol", "patrol_plan", "patrol_progress", "person", "quarantine", "readiness", "report", "risk",
     "roster", "round", "rules", "service", "session", "shelf", "shift", "sign_in", "site_version", "stale", "station",
     "tick", "training", "user", "visit", "work", "account", "token", "order", "plan", "map", "label", "line_report",
+    "floor_plan", "advice", "sound_check",
 )  # fmt: skip
 """What actions are about: the part before the dot."""
 VERBS = (
@@ -30,7 +31,7 @@ VERBS = (
     "receipt", "receive", "record", "refuse", "refused", "reject", "release", "reload", "report", "reset", "return",
     "scanned", "set_area", "set_password", "set_pin", "shelve", "sign", "sign_off", "sign_on", "start", "stop",
     "suppress", "take", "take_out", "test", "tick", "undo", "unhold", "unknown", "unshelve", "verified", "verify",
-    "withdraw", "write", "done", "file", "forget", "overdue", "see", "use", "window",
+    "withdraw", "write", "done", "file", "forget", "overdue", "see", "use", "window", "place", "unplace", "untick", "remove", "listen",
 )  # fmt: skip
 """What was done: the part behind it."""
 FIELDS = (
