@@ -195,7 +195,7 @@ async def test_a_wall_shows_board_and_plans_in_turn_until_something_burns(screen
         await expect(page.locator(f'[data-fire-plan="{number}"] .is-hit')).to_be_visible()
         view = await page.locator("#live").get_attribute("data-view")
         controls = "main :is(a[href], button, input, select, textarea, form)"
-        assert await page.locator(controls).evaluate_all("all => all.filter((e) => !e.closest('.proof')).length") == 0
+        assert await page.locator(controls).count() == 0
         assert await page.evaluate("document.documentElement.scrollHeight - innerHeight") <= 0
         small = await page.locator(".fire h2, .fire .lasted").evaluate_all(
             "all => all.map((e) => parseFloat(getComputedStyle(e).fontSize))"

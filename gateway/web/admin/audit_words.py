@@ -31,7 +31,8 @@ VERBS = (
     "receipt", "receive", "record", "refuse", "refused", "reject", "release", "reload", "report", "reset", "return",
     "scanned", "set_area", "set_password", "set_pin", "shelve", "sign", "sign_off", "sign_on", "start", "stop",
     "suppress", "take", "take_out", "test", "tick", "undo", "unhold", "unknown", "unshelve", "verified", "verify",
-    "withdraw", "write", "done", "file", "forget", "overdue", "see", "use", "window", "place", "unplace", "untick", "remove", "listen",
+    "withdraw", "write", "done", "file", "forget", "overdue", "see", "use", "window",
+    "place", "unplace", "untick", "remove", "listen",
 )  # fmt: skip
 """What was done: the part behind it."""
 FIELDS = (
