@@ -79,6 +79,28 @@ def score_stories(
         print_score(score)
 
 
+@app.command("city")
+def load_city(
+    stations: Annotated[int, typer.Option(min=1, max=20_000, help="How many.")] = 100,
+    seconds: Annotated[float, typer.Option(min=1, help="How long.")] = 60.0,
+    period_s: Annotated[
+        float, typer.Option("--period", min=0.5, help="Each sends a batch and a heartbeat in so long, s.")
+    ] = 10.0,
+    seed: Annotated[int, typer.Option(help="Of phases, values and fires.")] = 1,
+    fires: Annotated[float, typer.Option(min=0, help="Fires of each station in an hour.")] = 1.0,
+) -> None:
+    """Load a real gateway through a real broker with the messages of many stations; compare what was stored."""
+    import asyncio
+
+    from cli.sim_city import Options, run_city, tell_stderr
+
+    with errors():
+        found = asyncio.run(run_city(Options(stations, seconds, period_s, seed, fires), tell_stderr))
+    print(json.dumps(found, indent=2))
+    if not (found["equal"] and found["sustained"]):
+        raise typer.Exit(1)
+
+
 def _run_fast(name: str, seed: int | None, given: list[str] | None, network: str) -> dict[str, Any]:
     from cli.sim_run import run_fast, shipped_rules
     from cli.sim_score import judge

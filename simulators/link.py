@@ -1,4 +1,4 @@
-"""A byte-level TCP proxy between agent and broker, for cutting, stalling and restoring the way between them."""
+"""A byte-level TCP proxy between agent and broker: cut, stalled, half open, late, split, and whole again."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import socket
 import struct
+from collections.abc import Iterator
 from typing import Literal, Self
 
 from contract.errors import StartError
 
-LinkMode = Literal["up", "cut", "stalled"]
+LinkMode = Literal["up", "cut", "stalled", "half_open", "late", "split"]
 _CHUNK = 65536
 _CONNECT_S = 5.0
 
@@ -19,14 +20,18 @@ class Link:
     """`async with Link(broker_port) as link`; agents connect to `link.port`.
 
     up: bytes pass. cut: connections are reset, new ones are reset at once. stalled: connections stay and are
-    accepted, nothing passes either way (a half-open line); what was held back goes on when the link is up again.
+    accepted, nothing passes either way; what was held back goes on when the link is up again. half_open: the same to
+    look at, but what is sent is lost, as when a router forgets a connection; those are reset when the link is up
+    again. late: each piece comes `late_s` later. split: bytes come in pieces of a few, however they were sent.
     """
 
-    def __init__(self, target_port: int, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, target_port: int, *, host: str = "127.0.0.1", port: int = 0, late_s: float = 0.5) -> None:
         self.host = host
         self.port = port
         self.mode: LinkMode = "up"
+        self.late_s = late_s
         self._target_port = target_port
+        self._robbed: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -66,8 +71,22 @@ class Link:
 
     def restore(self) -> None:
         """Let bytes pass again."""
-        self.mode = "up"
+        self.set("up")
+
+    def set(self, mode: LinkMode) -> None:
+        """Behave so from here on."""
+        if mode == "cut":
+            self.cut()
+            return
+        self.mode = mode
+        if mode == "stalled":
+            self._flowing.clear()
+            return
         self._flowing.set()
+        if mode != "half_open":
+            for writer in list(self._robbed):
+                self._drop(writer)
+            self._robbed.clear()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -113,8 +132,16 @@ class Link:
                 await self._flowing.wait()
                 if self.mode == "cut":
                     return
-                writer.write(data)
-                await writer.drain()
+                if self.mode == "half_open":
+                    self._robbed.add(writer)
+                    continue
+                if self.mode == "late":
+                    await asyncio.sleep(self.late_s)
+                for piece in _pieces(data) if self.mode == "split" else (data,):
+                    writer.write(piece)
+                    await writer.drain()
+                    if piece is not data:
+                        await asyncio.sleep(0)
 
     def _reset_all(self) -> None:
         for writer in list(self._writers):
@@ -130,3 +157,11 @@ class Link:
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """One byte, then two, then three, ...: every cut a reader can meet within a few messages."""
+    at, size = 0, 1
+    while at < len(data):
+        yield data[at : at + size]
+        at, size = at + size, size % 7 + 1

@@ -13,6 +13,7 @@ from typing import Self
 
 from simulators.device import Device, note_violation
 from simulators.recorder import Recorder
+from simulators.serial_faults import LineFaults
 from simulators.serial_line import SerialPort, character_s
 
 _SILENCE_CHARS = 3.5
@@ -45,6 +46,8 @@ class ModbusRtuLine:
         self.dropped = 0
         self._recorder = recorder
         self._char_s = character_s(baud, parity=parity, stop_bits=stop_bits)
+        self.faults = LineFaults()
+        """What the line does to answers."""
         self._port = SerialPort(link)
         self._buffer = bytearray()
         self._requests: asyncio.Queue[bytes] = asyncio.Queue(_WAITING)
@@ -103,6 +106,8 @@ class ModbusRtuLine:
             frame = await self._requests.get()
             unit, pdu = frame[0], frame[1:-2]
             device = self.units.get(unit)
+            if self.faults.is_unplugged:
+                continue
             if device is None or device.silent:
                 # Unit 0 is a broadcast: obeyed by all, answered by none.
                 note_violation(self._recorder, device.name if device else f"{self.link.name} unit {unit}", pdu)
@@ -111,7 +116,9 @@ class ModbusRtuLine:
             body = bytes((unit,)) + device.answer(pdu)
             if device.late_s:
                 await asyncio.sleep(device.late_s)
-            await self._send(body + crc16(body).to_bytes(2, "little"))
+            late_s, said = self.faults.shape(frame, body + crc16(body).to_bytes(2, "little"))
+            await asyncio.sleep(late_s)
+            await self._send(said)
 
     async def _send(self, frame: bytes) -> None:
         """Put the frame on the line so that its last byte arrives when it would at this baud rate."""

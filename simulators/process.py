@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.profile import ProfileLibrary
-from simulators.link import Link
+from simulators.link import Link, LinkMode
 from simulators.recorder import Recorder
 from simulators.shuiye import plan_shuiye
 from simulators.station import Station
@@ -137,9 +137,9 @@ class Player:
             else:
                 self._recorder.close_alarm(alarm.rule, alarm.subject)
 
-    def _set_link(self, mode: str) -> None:
+    def _set_link(self, mode: LinkMode) -> None:
         if self._link is not None:
-            {"cut": self._link.cut, "stalled": self._link.stall, "up": self._link.restore}[mode]()
+            self._link.set(mode)
 
 
 async def _play(player: Player, settings: Settings, first: Timeline, library: ProfileLibrary, tell: Tell) -> None:

@@ -16,6 +16,7 @@ from contract.errors import ConfigError
 from contract.messages import Value
 from contract.profile import Point, Profile, ProfileLibrary, Text
 from simulators import encoding
+from simulators.link import LinkMode
 from simulators.printer import PrintedEvent
 from simulators.station import DevicePlan, StationPlan
 from simulators.story import Event, Life, Story
@@ -46,9 +47,9 @@ class SetSilence(NamedTuple):
 
 
 class SetLink(NamedTuple):
-    """Cut, stall or restore the way to the broker."""
+    """The way to the broker behaves so from here on."""
 
-    mode: str
+    mode: LinkMode
 
 
 class AlarmDue(NamedTuple):

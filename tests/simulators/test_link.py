@@ -113,3 +113,39 @@ async def test_link_ends_at_once_when_stopped_in_a_stall() -> None:
             link.stall()
             writer.write(b"x")
         writer.close()
+
+
+async def test_what_is_sent_is_lost_when_the_link_is_half_open_and_its_end_is_told_later() -> None:
+    """Nothing comes back, nothing is closed; when the link is whole again that connection is reset."""
+    async with _echo() as port, Link(port) as link:
+        reader, writer = await asyncio.open_connection("127.0.0.1", link.port)
+        writer.write(b"1")
+        assert await _read(reader, 1) == b"1"
+        link.set("half_open")
+        writer.write(b"2")
+        waiting = asyncio.create_task(reader.read(1))
+        done, _ = await asyncio.wait([waiting], timeout=0.3)  # that nothing comes is the point
+        assert done == set()
+        link.restore()
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(waiting, DEADLINE_S)
+        writer.close()
+        with pytest.raises(ConnectionError):
+            await writer.wait_closed()
+
+
+async def test_bytes_come_later_and_in_pieces_when_the_link_says_so() -> None:
+    """In order and whole, by any cut."""
+    async with _echo() as port, Link(port, late_s=0.1) as link:
+        reader, writer = await asyncio.open_connection("127.0.0.1", link.port)
+        link.set("late")
+        before = asyncio.get_running_loop().time()
+        writer.write(b"late")
+        assert await _read(reader, 4) == b"late"
+        assert asyncio.get_running_loop().time() - before >= 0.19  # there and back
+        link.set("split")
+        data = bytes(range(256)) * 8
+        writer.write(data)
+        assert await _read(reader, len(data)) == data
+        writer.close()
+        await writer.wait_closed()

@@ -145,4 +145,4 @@ def test_reason_is_told_when_it_cannot_start(tmp_path: Path) -> None:
     with _simulators(tmp_path, "--story", "nothing") as simulators:
         assert simulators.process.wait(10) == 2
         assert simulators.process.stderr is not None
-        assert simulators.process.stderr.read().startswith(b"story: got 'nothing', want one of long-run, ")
+        assert simulators.process.stderr.read().startswith(b"story: got 'nothing', want one of a-bad-night, ")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from cli.sim_city import Options, run_city
 from cli.sim_many import parse_seeds, run_job
 from cli.sim_report import write_report
 from cli.sim_run import Outcome, run_fast, shipped_rules
@@ -130,3 +133,18 @@ def test_the_command_runs_a_story_and_writes_what_happened(tmp_path: Path) -> No
     refused = weizhan("sim", "run", "no-such-story", folder=tmp_path)
     assert refused.returncode != 0
     assert "story: got 'no-such-story', want one of" in refused.stderr
+
+
+async def test_a_small_city_is_sustained_and_what_is_stored_is_what_was_sent() -> None:
+    """Through a real Mosquitto into a real gateway: readings by digest, fires one by one."""
+    if shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin") is None:
+        if os.environ.get("CI"):
+            pytest.fail("mosquitto is missing. Install the package mosquitto.")
+        pytest.skip("mosquitto is missing. Install the package mosquitto.")
+    said: list[str] = []
+    found = await run_city(Options(20, seconds=6, period_s=2, seed=1, fires_an_hour=200), said.append)
+    assert found["equal"], found
+    assert found["sustained"], found
+    assert found["readings_sent"] == found["readings_stored"] > 20 * 2 * 8
+    assert found["fires_sent"] > 0
+    assert said
