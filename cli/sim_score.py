@@ -83,7 +83,7 @@ def judge(name: str, outcome: Outcome, rules: Mapping[str, Rule]) -> Judged:
             verdicts.append(
                 Verdict(
                     name, outcome.network, outcome.seed, event.name, found.rule if found else speaks.rule[0], kind,
-                    None if found is None else (found.shown_ms - from_ms) / 1000,
+                    None if found is None else max(0.0, (found.shown_ms - from_ms) / 1000),
                     limit_s if kind == "contact" else None,
                 )
             )  # fmt: skip
