@@ -87,6 +87,10 @@ class _SignInFailed(Form):
     address: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 
+class _Seen(Form):
+    what: Annotated[str, msgspec.Meta(max_length=100)]
+
+
 class _Exported(Form):
     what: Annotated[str, msgspec.Meta(max_length=500)]
     range: Any = None
@@ -188,6 +192,11 @@ def _sign_in_failed(args: _SignInFailed, actor: str, turn: Turn, _: None) -> Any
     return {}
 
 
+def _seen(args: _Seen, actor: str, turn: Turn, _: None) -> Any:
+    turn.changes.add_audit(actor, "personal.seen", args.what)
+    return {}
+
+
 def _exported(args: _Exported, actor: str, turn: Turn, _: None) -> Any:
     turn.changes.add_audit(actor, "exported", args.what, range=args.range)
     return {}
@@ -224,5 +233,6 @@ COMMANDS = {
     "wall.create": Command(_Wall, _create_wall),
     "wall.pair": Command(_Pair, _pair_wall, lambda args: _find("token_hash = ?", args.code_hash)),
     "sign_in.failed": Command(_SignInFailed, _sign_in_failed),
+    "personal.seen": Command(_Seen, _seen),
     "exported": Command(_Exported, _exported),
 }

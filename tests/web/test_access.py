@@ -101,6 +101,24 @@ async def test_every_answer_carries_the_security_headers(station: Station) -> No
             assert "unsafe" not in headers["content-security-policy"]
 
 
+async def test_with_tls_everything_is_kept_to_tls_and_no_other_site_is_let_in(station: Station) -> None:
+    """Strict transport, cookies tied to this host; no answer opens the API to pages of another site."""
+    history = open_history(EmbeddedSettings(kind="embedded"), station.data_dir, read_only=True)
+    settings = WebSettings(public_url="https://weizhan.example.cn")
+    app = create_app(settings, load_inventory(station.settings()), station.data_dir, history)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://weizhan.example.cn") as client:
+        answer = await client.get("/sign-in", headers={"Origin": "https://evil.example"})
+        assert "max-age=" in answer.headers["strict-transport-security"]
+        for cookie in answer.headers.get_list("set-cookie"):
+            assert cookie.startswith("__Host-")
+            assert all(word in cookie for word in ("Secure", "HttpOnly", "Path=/", "SameSite=lax"))
+        asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+        for path in ("/api/v1/alarms", "/sign-in"):
+            preflight = await client.options(path, headers=asked)
+            assert preflight.status_code in (403, 405)
+            assert not [name for name in preflight.headers if name.startswith("access-control-")]
+
+
 async def test_a_body_too_large_is_refused_announced_or_not(station: Station) -> None:
     """Before anybody is signed in, memory is not for strangers to fill."""
 

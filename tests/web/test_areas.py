@@ -46,6 +46,25 @@ async def test_a_screen_is_told_of_its_own_area_when_things_happen_everywhere() 
     await all_of_it.aclose()  # type: ignore[attr-defined]  # an async generator
 
 
+async def test_none_of_ten_thousand_events_of_another_area_reaches_a_screen() -> None:
+    """Of every kind and all mixed with one's own: of those of another area not one."""
+    hub, seen = Hub(5, lambda: 1), 0
+    stream = hub.follow(None, HERE, "duty")
+    await told(stream, 1)
+    for number in range(10_000):
+        name = ("alarm", "agent", "entry", "unknown_device", "duty")[number % 5]
+        hub.publish(name, {"id": number, "site": "east"})
+        hub.publish("reading", [[f"east/a/b{number}", 1, 1.0, "good"]])
+        if number % 100 == 0:
+            hub.publish(name, {"id": number, "site": "shuiye"})
+            hub._flush()
+            (event,) = await told(stream, 1)
+            assert event == (name, {"id": number, "site": "shuiye"})
+            seen += 1
+    assert seen == 100
+    await stream.aclose()  # type: ignore[attr-defined]  # an async generator
+
+
 async def test_the_screens_of_one_user_end_when_the_area_of_that_user_changes() -> None:
     """They connect again, as what the user may see now; others go on."""
     hub = Hub(5, lambda: 1)

@@ -71,6 +71,12 @@ async def test_people_are_added_masked_changed_left_and_erased(tmp_path: Path, f
         exported = (await admin.get("/api/v1/people/1/export")).json()
         assert (exported["identity"]["phone"], "argon2" in str(exported)) == ("13800138000", False)
         assert (await duty.get("/api/v1/people/1/export")).status_code == 403
+        seen_by = [
+            row["subject"]
+            for row in (await admin.get("/api/v1/audit")).json()["items"]
+            if row["action"] == "personal.seen"
+        ]
+        assert {"people", "person/1"} <= set(seen_by)
         by_shell = await export_person(desk.station.data_dir, 1)
         assert by_shell["identity"] == exported["identity"]
         files = [path for path in desk.station.data_dir.rglob("*") if path.is_file()]

@@ -22,6 +22,7 @@ from gateway.web.registers.staff import (
     KINDS,
     ROLES,
     new_pin,
+    note_seen,
     people_names,
     people_now,
     pin_problem,
@@ -66,6 +67,7 @@ class PersonRow(NamedTuple):
 async def people(request: Request, site: str = "") -> Response:
     """Everybody, site by site; the form to add somebody, the import."""
     web, texts, who = web_of(request), web_of(request).texts(request), person_of(request)
+    await note_seen(web, who, "people")
     identities = await web.read(web.ledger.identities)
     rows = [person_row(web, row, identities.get(row.id), texts, who) for row in people_now(web).values()]
     left = await web.read(web.ledger.entries, PERSON, state="left", limit=LEFT)
@@ -96,6 +98,7 @@ async def one(request: Request, person_id: int) -> Response:
 async def _one(request: Request, person_id: int, pin: str = "") -> Response:
     web, texts, who = web_of(request), web_of(request).texts(request), person_of(request)
     row = await find_person(web, person_id)
+    await note_seen(web, who, f"person/{row.id}")
     identity = (await web.read(web.ledger.identities)).get(row.id)
     return page(
         request,

@@ -38,6 +38,12 @@ def roster_now(web: Web) -> list[RosterDay]:
     return [msgspec.convert(row, RosterDay) for row in web.picture.entries.get("roster", {}).values()]
 
 
+async def note_seen(web: Web, who: SignedIn, what: str) -> None:
+    """Write down that somebody reads telephone numbers and certificates whole. Raises RetryLater: then nobody reads."""
+    if who.may(ADMINISTER):
+        await web.link.ask("personal.seen", who.name, what=what)
+
+
 async def people_names(web: Web) -> dict[int, str]:
     """Name of everybody whose name is known, those who left included; those erased are not in it."""
     return {number: each.name for number, each in (await web.read(web.ledger.identities)).items()}

@@ -25,7 +25,14 @@ from gateway.web.listing import Page, Turned, cut
 from gateway.web.problems import kind_of
 from gateway.web.registers.people import find_person, give_pin
 from gateway.web.registers.roster import findings_of, station_sites
-from gateway.web.registers.staff import people_now, plain, read_phone, roster_now, shown_identity
+from gateway.web.registers.staff import (
+    note_seen,
+    people_now,
+    plain,
+    read_phone,
+    roster_now,
+    shown_identity,
+)
 from gateway.web.registers.staff_import import take_people, take_roster
 from gateway.web.texts import msgid
 
@@ -194,6 +201,7 @@ class ImportAnswer(Model):
 async def people(request: Request, turn: Turned, site: str = "") -> Page[PersonAnswer]:
     """Everybody who is there."""
     web, who = web_of(request), person_of(request)
+    await note_seen(web, person_of(request), "people")
     identities = await web.read(web.ledger.identities)
     rows = [row for row in people_now(web).values() if site in ("", row.site)]
     part, after = cut(rows, turn, lambda row: (row.id,))
@@ -220,6 +228,7 @@ async def one(request: Request, person_id: int) -> PersonAnswer:
     """A person, whatever became of them."""
     web = web_of(request)
     row = await find_person(web, person_id)
+    await note_seen(web, person_of(request), f"person/{row.id}")
     return _answer(web, row, (await web.read(web.ledger.identities)).get(row.id), person_of(request))
 
 
