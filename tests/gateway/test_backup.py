@@ -47,7 +47,11 @@ async def _data(folder: Path) -> Path:
     """A data folder with a little of everything, and secrets beside it."""
     data = folder / "d"
     async with Store(data) as store:
-        await store.run(lambda connection: connection.execute("INSERT INTO session VALUES ('x', 'duty', 1, 2)"))
+        await store.run(
+            lambda connection: connection.execute(
+                "INSERT INTO session (token_hash, user, created_ms, expires_ms) VALUES ('x', 'duty', 1, 2)"
+            )
+        )
     for name in ("photos/ab/abc.jpg", "plans/1.png", "history/readme.txt", "logs/web.log"):
         (data / name).parent.mkdir(parents=True, exist_ok=True)
         (data / name).write_bytes(name.encode() * 100)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from gateway.web.access import token_hash
-from tests.web.station import Browser, csrf_in
+from tests.web.station import Browser, csrf_in, serving
 from tests.web.test_people_pages import NEW, Desk, open_desk
 
 SECRET = re.compile(r'class="secret-text"[^>]*>([^<]+)<')
@@ -137,6 +137,9 @@ async def test_a_wall_display_is_let_in_by_a_code_and_out_by_an_administrator(tm
         cookie = next(each for each in page.headers.get_list("set-cookie") if each.startswith("weizhan="))
         assert "Max-Age=34560000" in cookie
         assert (await wall.get("/map")).status_code == 200
+        async with serving(desk.station) as later, Browser(later) as started_again:  # the pages, and the browser
+            started_again.cookies.set("weizhan", wall.cookies["weizhan"])
+            assert (await started_again.get("/wall")).status_code == 200
         assert (await wall.get("/account")).status_code == 403
         again = await Browser(desk._address).__aenter__()
         assert (await again.submit("/pair", "/pair", code=code)).status_code == 422

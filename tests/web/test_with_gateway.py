@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
+import stat
 from pathlib import Path
 
 from contract.messages import Reading
@@ -75,6 +79,37 @@ async def test_holds_drills_and_work_go_through_the_gateway(tmp_path: Path, free
     with LedgerReader(settings.data_dir / FILE) as ledger:
         actions = {row.action for row in ledger.audit() if row.actor == "maintainer"}
     assert {"drill.open", "drill.close", "service.take_out", "service.return", "work.record"} <= actions
+
+
+def listening() -> set[tuple[str, int]]:
+    """(address, port) of every TCP socket of this process that waits for connections, as the kernel has them."""
+    mine = set()
+    for fd in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # the one this loop itself has open
+            mine.add(os.fstat(int(fd.name)).st_ino)
+    found = set()
+    for family, table in ((socket.AF_INET, "tcp"), (socket.AF_INET6, "tcp6")):
+        for line in Path(f"/proc/self/net/{table}").read_text("ascii").splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[9]) in mine:
+                host, port = fields[1].split(":")
+                words = [bytes.fromhex(host[n : n + 8])[::-1] for n in range(0, len(host), 8)]
+                found.add((socket.inet_ntop(family, b"".join(words)), int(port, 16)))
+    return found
+
+
+async def test_nothing_listens_but_the_pages_on_this_machine(tmp_path: Path, free_port: int) -> None:
+    """As docs/access.md lists: the gateway opens no port, the pages one, and that for this machine only."""
+    station = Station.__new__(Station)
+    station.data_dir = tmp_path / "d"
+    station.site_file = tmp_path / "shuiye.yaml"
+    station.site_file.write_text(SITE, "utf-8")
+    before = listening()
+    async with open_gateway(station.settings(), EmbeddedSettings(), MqttSettings(port=free_port)):
+        assert listening() - before == set()
+        assert stat.S_IMODE((station.data_dir / "control.sock").stat().st_mode) == 0o600
+        async with serving(station) as address:
+            assert listening() - before == {("127.0.0.1", int(address.rpartition(":")[2]))}
 
 
 def test_a_reading_has_the_shape_the_stand_in_sends() -> None:
