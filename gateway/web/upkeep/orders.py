@@ -15,6 +15,7 @@ from gateway.control.protocol import AlarmView
 from gateway.web.access import HANDLE, MAINTAIN, Refused
 from gateway.web.context import Web, person_of, web_of
 from gateway.web.decision import subject_title
+from gateway.web.once import HIDDEN
 from gateway.web.registers.hazards import devices_of, open_hazards, sites_of
 from gateway.web.registers.photos import keep_photo
 from gateway.web.render import page
@@ -134,7 +135,7 @@ async def add_order(
     if not (title.strip() or alarm_id or hazard or form.get("subject")):
         raise Refused(422, msgid("Say what is to be done."))
     given: dict[str, Any] = {
-        key: value for key, value in form.items() if isinstance(value, str) and value.strip() and key != "csrf"
+        key: value for key, value in form.items() if isinstance(value, str) and value.strip() and key not in HIDDEN
     }
     given["photo"] = await keep_photo(web, photo)
     try:
@@ -180,7 +181,7 @@ async def order_page(request: Request, order_id: int) -> Response:
 async def take_a_step(request: Request, order_id: int) -> Response:
     """Take a step; the field `step` says which (order_steps.py)."""
     web, form = web_of(request), await request.form()
-    given: dict[str, Any] = {k: v for k, v in form.items() if isinstance(v, str) and v.strip() and k != "csrf"}
+    given: dict[str, Any] = {k: v for k, v in form.items() if isinstance(v, str) and v.strip() and k not in HIDDEN}
     upload = form.get("photo")
     if "works" in given:
         given["works"] = [str(each) for each in form.getlist("works")]
@@ -190,6 +191,8 @@ async def take_a_step(request: Request, order_id: int) -> Response:
         body = STEP.validate_python(given)
     except ValidationError as exc:
         raise Refused(422, FAULT) from exc
+    finally:
+        await form.close()  # the framework closes only what it declared itself
     await take_step(web, person_of(request), order_id, body)
     return RedirectResponse(f"/upkeep/orders/{order_id}", 303)
 
