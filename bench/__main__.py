@@ -15,6 +15,26 @@ from contract.panel_profile import OPTIONS
 PARSERS = ("meokon", "json", "printer", "point_map")
 """Parsers of `foreign`."""
 
+WEB: dict[str, tuple[str, dict[str, tuple[int, str]]]] = {
+    "pages": (
+        "board and list of thousands of devices: time to answer, until Chromium can be used",
+        {"devices": (5000, "devices"), "rounds": (200, "times each page"), "readings": (500, "readings a second")},
+    ),
+    "boards": (
+        "many open boards, some stalled: an alarm to each of them, memory",
+        {"boards": (200, "streams"), "stalled": (50, "of them take nothing"), "alarms": (30, "alarms")},
+    ),
+    "charts": (
+        "a year of ten-second data as a chart at the API",
+        {"days": (365, "days of history"), "rounds": (100, "times each chart")},
+    ),
+    "api-fuzz": (
+        "the whole API asked with generated requests as each role",
+        {"examples": (50, "requests of an operation and role"), "seed": (1, "of every random choice")},
+    ),
+}
+"""Benchmarks of the web process: name -> what it does, and its options."""
+
 
 def main() -> int:
     """Measure and print. Exit status 1 when the measurement could not be made."""
@@ -89,7 +109,16 @@ def main() -> int:
     soak.add_argument("--hours", type=float, default=24.0, help="hours of events (default %(default)s)")
     soak.add_argument("--pace", type=float, default=600.0, help="so many times faster than life (default %(default)s)")
     soak.add_argument("--path", default="/", help="page that is left open, / or /wall (default %(default)s)")
+    for name, (text, choices) in WEB.items():
+        one = commands.add_parser(name, help=text)
+        one.add_argument("--json", action="store_true", help="print one JSON document")
+        for option, (default, meaning) in choices.items():
+            one.add_argument(f"--{option}", type=int, default=default, help=f"{meaning} (default %(default)s)")
     given = parser.parse_args()
+    if given.what in WEB:
+        from bench.web import run_web
+
+        return run_web(given)
     if given.what == "world":
         return _world(given)
     if given.what == "rules":

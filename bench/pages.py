@@ -28,7 +28,7 @@ async def measure(devices: int, rounds: int, readings_per_s: int, say: Callable[
             points = sum(map(len, station.plan.device_ids.values())) * (len(station.plan.points) + 1)
             say(f"{devices} devices, {points} points")
             duty = await station.sign_in("duty")
-            feeding = asyncio.create_task(_feed(station, readings_per_s), name="bench-readings")
+            feeding = asyncio.create_task(feed(station, readings_per_s), name="bench-readings")
             try:
                 times = await _ask(station, duty, rounds)
                 usable = await asyncio.to_thread(_open, station.address, duty)
@@ -47,7 +47,8 @@ async def measure(devices: int, rounds: int, readings_per_s: int, say: Callable[
     }  # fmt: skip
 
 
-async def _feed(station: WebStation, readings_per_s: int) -> None:
+async def feed(station: WebStation, readings_per_s: int) -> None:
+    """Readings of a day, until cancelled."""
     chance = random.Random(1)
     agents = list(station.plan.device_ids)
     while True:

@@ -119,6 +119,7 @@ APIS = (
 )  # fmt: skip
 EXPORTS = "exports"
 """Folder of the exports, in the data folder."""
+SEND_BYTES = 64 * 1024
 STOP_S = 3.0
 """How long open requests may take to end when the process stops."""
 
@@ -330,6 +331,8 @@ def bind(settings: WebSettings) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Each connection has it from here: what a screen that stands still is owed does not pile up in the kernel.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
         listening.bind((settings.host, settings.port))
         listening.listen(256)
     except OSError as exc:

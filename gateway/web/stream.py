@@ -13,6 +13,7 @@ again and draws itself anew, so that it never shows an old state as the present 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -24,6 +25,8 @@ QUEUE = 256
 """Frames a screen may lag behind."""
 GATHER_S = 0.5
 HEARTBEAT_S = 2.0
+LAG_S = 10.0
+"""A frame a screen has not taken for so long cuts it off; before it, up to some 300 KB lie in the network's buffers."""
 
 Sites = frozenset[str] | None
 _encode = msgspec.json.Encoder().encode
@@ -47,6 +50,8 @@ class Screen:
         self.sites = sites
         self.frames: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE)
         self.cut = False
+        self.owed_s: float | None = None
+        """Since when frames wait for it (monotonic), none of which it took; None: nothing waits."""
 
     def put(self, frame: bytes | None) -> None:
         """Queue a frame; a full queue cuts the screen off."""
@@ -56,6 +61,24 @@ class Screen:
             self.frames.put_nowait(frame)
         except asyncio.QueueFull:
             self.cut = True
+            return
+        if self.owed_s is None:
+            self.owed_s = time.monotonic()
+
+    async def take(self) -> bytes | None:
+        """The next frame."""
+        if self.frames.empty():
+            self.owed_s = None
+        chunk = await self.frames.get()
+        self.owed_s = None if self.frames.empty() else time.monotonic()
+        return chunk
+
+    def give_up(self) -> None:
+        """Cut it off; what waits for it is let go of."""
+        self.cut = True  # takes nothing further
+        while not self.frames.empty():
+            self.frames.get_nowait()
+        self.frames.put_nowait(None)
 
     def wants(self, point: str) -> bool:
         """Whether readings of that point go to this screen."""
@@ -86,6 +109,7 @@ class Hub:
         self.version = ""
         """Of scripts and templates: a page that has another one loads itself anew."""
         self.dropped = 0
+        self.lag_s = LAG_S
 
     @property
     def screens(self) -> int:
@@ -115,6 +139,7 @@ class Hub:
         beat_at = loop.time()
         while True:
             self._flush()
+            self._drop_stalled()
             if loop.time() >= beat_at:
                 beat_at = loop.time() + HEARTBEAT_S
                 self._send_each("heartbeat", self._gateway)
@@ -134,7 +159,7 @@ class Hub:
             # The browser tries again after this many ms.
             yield b"retry: 1000\n\n" + frame("heartbeat", self._gateway(sites))
             while not screen.cut:
-                chunk = await screen.frames.get()
+                chunk = await screen.take()
                 if chunk is None:
                     return
                 yield chunk
@@ -146,10 +171,16 @@ class Hub:
         for screen in self._screens:
             if key is not None and screen.key != key:
                 continue
-            screen.cut = True  # takes nothing further
-            while not screen.frames.empty():
-                screen.frames.get_nowait()
-            screen.frames.put_nowait(None)
+            screen.give_up()
+
+    def _drop_stalled(self) -> None:
+        """Let go of screens that take nothing; counted from when the first frame waited."""
+        oldest_s = time.monotonic() - self.lag_s
+        for screen in tuple(self._screens):
+            if screen.owed_s is not None and screen.owed_s < oldest_s:
+                screen.give_up()
+                self._screens.discard(screen)
+                self.dropped += 1
 
     def _flush(self) -> None:
         if not self._waiting:

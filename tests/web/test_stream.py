@@ -105,3 +105,26 @@ async def test_readings_are_narrowed_to_the_device_a_screen_shows() -> None:
     assert await anext(none) == frame("alarm", {"id": 1})
     for screen in (one, every, none):
         await screen.aclose()  # type: ignore[attr-defined]  # an async generator
+
+
+async def test_a_screen_that_takes_nothing_is_let_go_when_its_time_is_up() -> None:
+    """However little it is owed; one that takes what it gets stays."""
+    hub = Hub(10, now_ms)
+    hub.lag_s = 0.3
+    stalled, lively = hub.follow(None), hub.follow(None)
+    await anext(stalled)
+    await anext(lively)
+    running = asyncio.create_task(hub.run(), name="hub")
+    try:
+        async with asyncio.timeout(10):
+            while hub.screens == 2:
+                hub.publish("alarm", {"site": "shuiye"})
+                await anext(lively)
+        assert (hub.screens, hub.dropped) == (1, 1)
+        hub.publish("alarm", {"site": "shuiye"})
+        assert b"alarm" in await anext(lively)
+        assert [chunk async for chunk in stalled] == []
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await lively.aclose()  # type: ignore[attr-defined]  # an async generator
