@@ -121,6 +121,11 @@ class ControlServer:
             ask = _decode(line)
         except msgspec.MsgspecError as exc:
             return Answer(id=0, ok=False, error=Problem("invalid", f"got no request: {exc}."))
+        if not _fits(ask.args):
+            # The ledger could not be asked for it, and everything else of its transaction would wait.
+            return Answer(
+                id=ask.id, ok=False, error=Problem("invalid", "got a number beyond 64 bits, want smaller ones.")
+            )
         try:
             if ask.op == "status":
                 return Answer(id=ask.id, ok=True, result=self._status())
@@ -134,3 +139,12 @@ class ControlServer:
             return Answer(id=ask.id, ok=True, result=await self._pipeline.ask(ask))
         except ControlError as exc:
             return Answer(id=ask.id, ok=False, error=Problem(exc.code, str(exc)))
+
+
+def _fits(value: Any) -> bool:
+    """Whether every whole number in it is one the ledger can hold."""
+    if isinstance(value, dict):
+        return all(_fits(each) for each in value.values())
+    if isinstance(value, list):
+        return all(_fits(each) for each in value)
+    return not isinstance(value, int) or -(2**63) <= value < 2**63

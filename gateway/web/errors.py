@@ -74,6 +74,11 @@ def install(app: FastAPI) -> None:
             return _problem(request, 422, detail, errors)
         return _tell(request, 422, msgid("A field is missing or has an odd value: %(fields)s."), fields=fields)
 
+    @app.exception_handler(OverflowError)
+    async def _beyond(request: Request, _: OverflowError) -> Response:
+        # A number in the address or the query that no row of the ledger can have.
+        return _tell(request, 404, _SAID["not_found"])
+
     @app.exception_handler(HTTPException)
     async def _http(request: Request, exc: HTTPException) -> Response:
         known = {404: msgid("There is no such page."), 413: msgid("The request is too large.")}

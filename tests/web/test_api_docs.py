@@ -14,7 +14,7 @@ import pytest
 from contract.messages import Batch, Reading
 from contract.mqtt import MqttSettings
 from gateway.app import open_gateway
-from gateway.control.client import SOCKET, ControlClient
+from gateway.control.client import SOCKET, ControlClient, ControlError
 from gateway.history.settings import EmbeddedSettings
 from gateway.web.access import new_token, token_hash
 from gateway.web.metrics import METRICS
@@ -62,6 +62,24 @@ async def test_the_examples_do_what_they_say_when_run_against_a_station(tmp_path
     assert "shuiye/hydrant-01/pressure_kpa 212.4 kPa" in script
     assert "now acknowledged" in script
     assert "heartbeat {'now_ms'" in script
+
+
+async def test_a_number_no_row_can_have_is_refused_when_sent(tmp_path: Path, free_port: int) -> None:
+    """In an address it names nothing; in a command the gateway refuses it and goes on deciding."""
+    station = Station.__new__(Station)
+    station.data_dir = tmp_path / "d"
+    station.site_file = tmp_path / "shuiye.yaml"
+    station.site_file.write_text(SITE, "utf-8")
+    async with open_gateway(station.settings(), EmbeddedSettings(), MqttSettings(port=free_port)) as gateway:
+        async with ControlClient(station.data_dir / SOCKET) as control:
+            with pytest.raises(ControlError, match="64 bits"):
+                await control.ask("alarm.note", "duty", alarm_id=2**64, note="x")
+        assert gateway.pipeline.status()["ledger_fault"] is None
+        async with serving(station) as address, Browser(address) as browser:
+            await browser.sign_in("duty", gateway.one_time_passwords["duty"])
+            await browser.submit("/first-password", "/first-password", password=NEW, again=NEW)
+            answer = await browser.get(f"/api/v1/alarms/{10**30}")
+    assert (answer.status_code, answer.json()["type"]) == (404, "urn:weizhan:problem:not-found")
 
 
 async def _run(address: str, token: str, *command: str) -> str:
