@@ -24,6 +24,7 @@ from gateway.web.inventory import Device
 from gateway.web.panel_events import latest_events
 from gateway.web.render import page
 from gateway.web.texts import Texts, msgid
+from gateway.web.upkeep.order_steps import in_order, orders_at_hand
 from rules.dates import due_dates
 
 router = APIRouter()
@@ -136,6 +137,11 @@ async def device_page(request: Request, site: str, device: str, point: str = "")
         works=WORKS,
         due=due_rows(known, work, web, texts),
         out=web.picture.standing.out(known.key),
+        orders=[
+            order
+            for order in in_order(orders_at_hand(web))
+            if order.is_open and f"{order.subject}/".startswith(f"{known.key}/")
+        ],
         now_local=texts.local(web.now_ms()),
     )
 

@@ -163,6 +163,7 @@ async def test_orders_over_the_api_are_those_of_the_pages(house: House) -> None:
         assert (await browser.post(steps, json=step, headers=headers)).status_code == 200
     refused = await browser.post(steps, json={"step": "close"}, headers=headers)
     assert refused.status_code == 409  # a second person looks at it
+    assert 'href="/upkeep/orders/1"' in (await browser.get("/devices/shuiye/panel-01")).text
     page = (await browser.get("/api/v1/orders?show=all&limit=1")).json()
     rest = (await browser.get(f"/api/v1/orders?show=all&limit=1&after={page['next']}")).json()
     assert [row["id"] for row in (*page["items"], *rest["items"])] == [2, 1]
