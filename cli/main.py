@@ -231,6 +231,34 @@ def ledger_verify(
         print(verify_ledger(settings.gateway.data_dir, head))
 
 
+@user.command("list")
+def user_list(config: Config = DEFAULT) -> None:
+    """Everybody who may sign in: name, role, area, state."""
+    from cli.settings import load_checked
+    from cli.user import list_users
+
+    with errors():
+        settings = load_checked(config, "web")
+        assert settings.gateway is not None
+        rows = list_users(settings.gateway.data_dir)
+    for row in rows:
+        print(*row)
+
+
+@user.command("enable")
+def user_enable(
+    name: Annotated[str, typer.Argument(help="Whose account was switched off.")], config: Config = DEFAULT
+) -> None:
+    """Let a person sign in again; the gateway must be running."""
+    from cli.settings import load_checked
+    from cli.user import enable_user
+
+    with errors():
+        settings = load_checked(config, "web")
+        assert settings.gateway is not None
+        asyncio.run(enable_user(settings.gateway.data_dir, name))
+
+
 @user.command("reset")
 def user_reset(
     name: Annotated[str, typer.Argument(help="Who is to get a new one-time password.")], config: Config = DEFAULT

@@ -150,6 +150,8 @@ def test_user_reset_gives_a_new_one_time_password(tmp_path: Path) -> None:
             after = ledger.user("duty")
             audited = [row.subject for row in ledger.audit() if row.action == "user.reset"]
         wrong = weizhan("user", "reset", "nobody", "-c", config.name, folder=tmp_path)
+        enabled = weizhan("user", "enable", "duty", "-c", config.name, folder=tmp_path)
+        listed = weizhan("user", "list", "-c", config.name, folder=tmp_path)
 
     assert "Is the gateway running?" in away.stderr
     assert re.fullmatch(r"duty [a-z2-9]{4}-[a-z2-9]{4}-[a-z2-9]{4}\n", done.stdout)
@@ -158,6 +160,11 @@ def test_user_reset_gives_a_new_one_time_password(tmp_path: Path) -> None:
     assert after.password_hash != before.password_hash
     assert audited == ["duty"]
     assert wrong.returncode == CONFIG_EXIT
+    assert enabled.returncode == 0
+    assert listed.stdout.splitlines()[:2] == [
+        "administrator administrator - one-time-password",
+        "duty duty - one-time-password",
+    ]
 
 
 def test_demo_tells_where_it_is_and_ends_with_control_c(tmp_path: Path) -> None:
