@@ -114,6 +114,9 @@ def main() -> int:
         one.add_argument("--json", action="store_true", help="print one JSON document")
         for option, (default, meaning) in choices.items():
             one.add_argument(f"--{option}", type=int, default=default, help=f"{meaning} (default %(default)s)")
+    exports = commands.add_parser("exports", help="rows a second and memory of exports as CSV, XLSX and PDF")
+    exports.add_argument("--json", action="store_true", help="print one JSON document")
+    exports.add_argument("--rows", type=int, default=100_000, help="rows (default %(default)s; a PDF takes 20,000)")
     given = parser.parse_args()
     if given.what in WEB:
         from bench.web import run_web
@@ -137,6 +140,8 @@ def main() -> int:
         return _lines(given)
     if given.what == "flood":
         return _flood(given)
+    if given.what == "exports":
+        return _exports(given)
     if given.what == "duty":
         return _duty(given)
     if given.what == "board-soak":
@@ -220,6 +225,14 @@ def _mutants(given: argparse.Namespace) -> int:
     found = campaign(chosen, given.jobs, given.most, given.seed, lambda line: print(line, file=sys.stderr, flush=True))
     print(json.dumps(found, indent=2) if given.json else table(found))
     return 0 if found["share"] >= GOAL else 1
+
+
+def _exports(given: argparse.Namespace) -> int:
+    from bench.exports import campaign, table
+
+    found = campaign(given.rows, lambda line: print(line, file=sys.stderr, flush=True))
+    print(json.dumps(found, indent=2) if given.json else table(found))
+    return 0
 
 
 def _duty(given: argparse.Namespace) -> int:

@@ -77,7 +77,9 @@ def test_make_verbs_exist_when_a_page_names_them(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=_ids(PAGES))
 def test_weizhan_commands_exist_when_a_page_names_them(page: Path) -> None:
     """Every `weizhan COMMAND` and option a page shows is known to the command line."""
-    groups = "edge|gateway|sim|web|history|audit|ledger|readiness|line|panel|gb26875|rules lab|rules golden|rules"
+    groups = (
+        "edge|gateway|sim|web|history|audit|ledger|export|readiness|line|panel|gb26875|rules lab|rules golden|rules"
+    )
     shown = re.findall(rf"(?:^|bin/)weizhan ((?:{groups}) \w+|\w+)([^`\n]*)", _code(page), re.MULTILINE)
     problems = []
     for command, rest in shown:

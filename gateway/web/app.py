@@ -62,7 +62,7 @@ from gateway.web.link import Link
 from gateway.web.once import Once
 from gateway.web.openapi import operation_id
 from gateway.web.picture import Picture
-from gateway.web.records import export_pages, label_pages, record_pages
+from gateway.web.records import export_pages, label_pages, record_pages, records_api
 from gateway.web.registers import (
     assessment,
     equipment,
@@ -112,6 +112,7 @@ PAGES = (
     record_pages.router,
 )  # fmt: skip
 APIS = (
+    records_api.router,
     api.router, api_actions.router, chart_api.router, readiness_api.router,
     shifts_api.router, staff_api.router, incidents_api.router,
     patrols_api.router, hazards_api.router, *upkeep.APIS, grid.api, assessment.api,

@@ -259,6 +259,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "export": documents.KINDS,
     "export_state": get_args(desk.State),
     "export_why": tuple(why for why in get_args(desk.Why) if why),
+    "site_entry": ("entered", "moved", "changed", "removed"),
     "lost": (*completeness.REASONS, completeness.NEVER, completeness.UNEXPLAINED),
     "gap": ("budget", "age", "ledger_restored"),
     "extinguisher": ("water", "powder", "clean_gas", "carbon_dioxide"),

@@ -13,10 +13,12 @@ from gateway.duty.checks import CHECKS, DutyCheck
 from gateway.duty.readiness_rows import ANSWERING
 from gateway.duty.shifts import SHIFT, Shift
 from gateway.ledger.records import RuleVersion, TransitionRow
+from gateway.sites.register import SITE_VERSION
 from gateway.web import decision
 from gateway.web.alarm_cards import alarm_card
 from gateway.web.context import Web
 from gateway.web.inventory import Device
+from gateway.web.records.site_changes import changes_of, read_texts
 from gateway.web.registers.staff import people_names
 from gateway.web.rule_words import rule_words
 from gateway.web.texts import Texts
@@ -29,6 +31,8 @@ KINDS: tuple[Kind, ...] = ("alarm", "work", "hold", "hazard", "order", "rule", "
 MOST_ALARMS = 500
 """Alarms on the page and in its export; what is older is counted and stands in the export of alarms."""
 MOST_ROWS = 1000
+MOST_VERSIONS = 200
+"""Versions of a site file that are read."""
 
 
 class Event(NamedTuple):
@@ -260,6 +264,18 @@ async def _identity_events(web: Web, texts: Texts, device: Device) -> list[Event
         Event(row.approved_ms, "identity", texts("Approved"), who=row.approved_by, lines=(row.profile,))
         for row in await web.read(web.ledger.approved_devices)
         if (row.site, row.device) == (device.site, device.id)
+    ]
+    versions = await web.read(web.ledger.entries, SITE_VERSION, sites=(device.site,), limit=MOST_VERSIONS)
+    kept = await web.read(read_texts, web.ledger.path.parent, versions)
+    found += [
+        Event(
+            change.at_ms,
+            "identity",
+            texts.word("site_entry", change.what),
+            who=change.by,
+            lines=tuple(f"{name}: {old or '—'} → {new or '—'}" for name, old, new in change.fields),
+        )
+        for change in changes_of(device.id, kept)
     ]
     tested: Any = (await web.read(web.ledger.tested)).get(device.key)
     if tested is not None:

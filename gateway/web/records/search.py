@@ -63,8 +63,8 @@ class Results(NamedTuple):
     at_ms: int | None
 
 
-async def search(web: Web, texts: Texts, terms: Terms, number: int) -> Results:
-    """Find devices. Raises Refused for a day that is none or has not come."""
+async def search(web: Web, texts: Texts, terms: Terms, number: int, size: int = PAGE) -> Results:
+    """Find devices. size: how many on a page. Raises Refused for a day that is none or has not come."""
     await web.refresh_approvals()
     devices = _fitting(web, texts, terms)
     at_ms = end_of_day(web, terms.on) if terms.on else None
@@ -75,9 +75,9 @@ async def search(web: Web, texts: Texts, terms: Terms, number: int) -> Results:
         devices = [device for device in devices if then[device.key] == terms.state]
     rank = {state: n for n, state in enumerate(STATES)}
     devices.sort(key=lambda device: (rank[then[device.key]], device.site, device.id))
-    pages = max(1, -(-len(devices) // PAGE))
+    pages = max(1, -(-len(devices) // size))
     number = min(max(1, number), pages)
-    shown = devices[(number - 1) * PAGE : number * PAGE]
+    shown = devices[(number - 1) * size : number * size]
     rows = [
         _row(web, texts, device, then[device.key] if at_ms is not None else None, now[device.key]) for device in shown
     ]
