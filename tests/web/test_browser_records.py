@@ -14,7 +14,7 @@ from gateway.history.base import Row
 from tests.web.station import Station, now_ms, serving
 from tests.web.test_browser import WAIT_MS, _page, _sign_in
 from tests.web.test_labels import HYDRANT, NEW, maintaining, token_in
-from tests.web.test_records import DAY_MS, told
+from tests.web.test_records import DAY_MS, month_of_values, told
 
 PHONE = {"width": 390, "height": 844}
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -82,7 +82,7 @@ async def test_a_workbook_and_a_csv_hold_what_the_page_says_on_a_phone(station: 
         _page(address, "en-GB", viewport=PHONE) as page,
     ):
         await _sign_in(page, "inspector")
-        where = f"{address}/records/shuiye/hydrant-01/completeness"
+        where = f"{address}/records/shuiye/hydrant-01/completeness?month={month_of_values()}"
         await page.goto(where)
         said = await page.locator(".sum").inner_text()
         assert await page.evaluate(OVERFLOW) <= 0
