@@ -265,9 +265,7 @@ LAST = frozenset({"/sign-out"})
 _EXPORT = "an export is there for whoever asked for it alone, under a number nobody can guess (test_records.py)"
 FREE = {
     "/admin/sites/{site}/versions/{version_id}/file": "versions are looked at by administrators of everything alone",
-    **dict.fromkeys(("/records/exports/{job_id}", "/api/v1/exports/{job_id}"), _EXPORT),
-    **dict.fromkeys((f"{at}/file" for at in ("/records/exports/{job_id}", "/api/v1/exports/{job_id}")), _EXPORT),
-    "/records/exports/{job_id}/drop": _EXPORT,
+    **{f"{at}/exports/{{job_id}}{end}": _EXPORT for at in ("/records", "/api/v1") for end in ("", "/file", "/drop")},
     "/admin/backups/{backup_id}/file": "a backup is of the whole installation; there is none here",
     "/photos/{name}": "a photo is found by the hash of what is in it, which nobody can guess",
     "/account/sessions/{session_id}/end": "one's own sessions; whatever is not among them is not there",
