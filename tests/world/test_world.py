@@ -14,13 +14,13 @@ from tests.world.campaign import live, shrink
 from tests.world.plan import Happening, Limits, Plan, draw
 
 ROOT = Path(__file__).parents[2]
-SEEDS = range(1, 31)
+SEEDS = range(1, 25)
 HOURS = 0.5
 """What fits beside the other tests; `python -m bench world` runs 500 seeds of two hours."""
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_invariant_breaks_and_all_is_right_within_a_minute_when_faults_end(seed: int) -> None:
     """Crashes, power cuts, partitions, duplicates, full disks, dead lines, clocks that jump: the fourteen hold."""
