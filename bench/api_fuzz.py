@@ -56,6 +56,11 @@ class Campaign:
             session.cookies.update(person.cookies)
             session.headers["X-CSRF-Token"] = person.csrf
             document = session.get(f"{self._address}/api/v1/openapi.json", timeout=TIMEOUT_S).json()
+            # Without these it would make cookies and tokens up, and be told to sign in.
+            del document["components"]["securitySchemes"]
+            for methods in document["paths"].values():
+                for described in methods.values():
+                    described.pop("security", None)
             schema = schemathesis.openapi.from_dict(document)
             for found in schema.get_all_operations():
                 assert isinstance(found, Ok), found
