@@ -51,19 +51,31 @@ class Shot(NamedTuple):
 
 
 IN_FIRE = (
-    Shot("board-fire", "/", size="wall", ready=BURNING),
+    Shot("wall-fire", "/wall", size="wall", ready=BURNING),
     Shot("board-fire-phone", "/", size="phone", ready=BURNING),
     Shot("board-fire-dark-en", "/", language="en", theme="dark", ready=BURNING),
+    Shot("map-fire", "/map?plan=2", ready="main svg, main img"),
 )
 """Taken while the story's fire holds; first things first."""
 AFTER = (
     Shot("board", "/"),
+    Shot("map", "/map", ready="main svg, main img"),
     Shot("alarms-en", "/alarms?show=all", language="en"),
     Shot("device", "/devices/{site}/{device}", "maintainer"),
     Shot("device-phone-dark", "/devices/{site}/{device}", "maintainer", "phone", theme="dark"),
+    Shot("health", "/upkeep", "maintainer"),
+    Shot("dates-en", "/upkeep/dates", "maintainer", language="en"),
+    Shot("lab", "/upkeep/lab", "maintainer"),
+    Shot("life", "/records/{site}/{device}", "inspector"),
+    Shot("life-phone-en", "/records/{site}/{device}", "inspector", "phone", language="en"),
+    Shot("completeness", "/records/{site}/{device}/completeness", "inspector"),
     Shot("readiness", "/station", "inspector"),
+    Shot("month", "/records/readiness", "inspector", theme="dark"),
     Shot("shift", "/shift"),
     Shot("hazards-en", "/hazards", language="en"),
+    Shot("channels", "/admin/channels", "administrator"),
+    Shot("sites-en", "/admin/sites", "administrator", language="en"),
+    Shot("audit", "/admin/audit", "administrator"),
     Shot("sign-in", "/sign-in", "", "desk", ready="form"),
 )
 """Taken when the fire is over."""
