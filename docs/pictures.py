@@ -64,19 +64,14 @@ AFTER = (
     Shot("device", "/devices/{site}/{device}", "maintainer"),
     Shot("device-phone-dark", "/devices/{site}/{device}", "maintainer", "phone", theme="dark"),
     Shot("health", "/upkeep", "maintainer"),
-    Shot("dates-en", "/upkeep/dates", "maintainer", language="en"),
     Shot("lab", "/upkeep/lab", "maintainer"),
     Shot("life", "/records/{site}/{device}", "inspector"),
     Shot("life-phone-en", "/records/{site}/{device}", "inspector", "phone", language="en"),
     Shot("completeness", "/records/{site}/{device}/completeness", "inspector"),
-    Shot("readiness", "/station", "inspector"),
     Shot("month", "/records/readiness", "inspector", theme="dark"),
     Shot("shift", "/shift"),
-    Shot("hazards-en", "/hazards", language="en"),
-    Shot("channels", "/admin/channels", "administrator"),
     Shot("sites-en", "/admin/sites", "administrator", language="en"),
     Shot("audit", "/admin/audit", "administrator"),
-    Shot("sign-in", "/sign-in", "", "desk", ready="form"),
 )
 """Taken when the fire is over."""
 

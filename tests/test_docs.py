@@ -21,7 +21,7 @@ from contract import messages
 from contract.profile import ProfileLibrary
 from contract.site import load_site
 from contract.topics import DOWN, UP
-from docs import generate
+from docs import generate, pictures
 from edge_agents.outbox import FILE as OUTBOX
 from gateway.ledger.store import FILE as LEDGER
 
@@ -292,3 +292,11 @@ def test_units_are_hardened_and_start_a_command_when_installed(unit: Path) -> No
     wanted = {"ProtectSystem": "strict", "NoNewPrivileges": "yes", "CapabilityBoundingSet": "", "UMask": "0077"}
     assert {key: keys.get(key) for key in wanted} == wanted
     assert keys["RestartPreventExitStatus"] == str(CONFIG_EXIT)
+
+
+def test_every_picture_of_the_design_is_taken_by_the_command_and_shown() -> None:
+    """docs/pictures holds what docs/pictures.py takes and docs/design.md shows, and nothing else."""
+    taken = {shot.name for shot in (*pictures.IN_FIRE, *pictures.AFTER)}
+    shown = set(re.findall(r"\(pictures/([\w-]+)\.png\)", (ROOT / "docs/design.md").read_text("utf-8")))
+    kept = {path.stem for path in (ROOT / "docs/pictures").glob("*.png")}
+    assert (shown, kept) == (taken, taken)
