@@ -12,7 +12,7 @@
 4. notify/sender       sends what the turn planned (notify/plan) to people, one worker a way and lane
    upward/link         tells monitoring centres, fires first, and answers what they ask
 5. history/mirror      drains the ledger's inbox into the history at the history's own pace
-6. retention           trims the inbox of what the history has
+6. retention           trims the inbox of what the history has; forgetting erases who left long ago
 7. own                 what the gateway knows of itself and of its agents goes the way of every reading
 """
 
@@ -40,6 +40,7 @@ from gateway.backup.service import BackupService
 from gateway.control.client import SOCKET, ControlError
 from gateway.control.feed import Feed
 from gateway.control.server import ControlServer
+from gateway.forgetting import Forgetting
 from gateway.history.base import History, Row
 from gateway.history.mirror import Mirror
 from gateway.history.opening import open_history
@@ -205,6 +206,8 @@ async def open_gateway(
         changer = SiteChanger(settings, pipeline, reloader)
         with contextlib.suppress(ControlError):  # a ledger that cannot be written: the next start says it
             await changer.settle()
+        forgetting = Forgetting(store, pipeline.ask, settings.people_keep_days, now_ms)
+        await enter(_task("forgetting", _supervise("forgetting", forgetting.run)))
         await enter(_task("backups", _supervise("backups", backups.run)))
         await enter(_task("reload", _supervise("reload", reloader.run)))
         await enter(

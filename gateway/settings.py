@@ -45,6 +45,8 @@ class GatewaySettings(Section):
     """Bytes of a lane that may wait."""
     inbox_keep_days: float = Field(default=7.0, ge=0.01, le=3650)
     """Days a batch stays in the ledger after the history has it. Rows the history lacks always stay."""
+    people_keep_days: float = Field(default=1095.0, ge=1, le=36500)
+    """Days after which name, phone, certificate numbers and PIN of somebody who left are erased."""
     checkpoint_s: float = Field(default=10.0, ge=0.1, le=600)
     """Seconds between two checkpoints of the last values."""
     unknown_readings: int = Field(default=10_000, ge=0, le=1_000_000)

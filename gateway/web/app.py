@@ -226,8 +226,16 @@ def create_app(
     return app
 
 
-async def _guard(request: Request) -> None:
-    """Runs before every route."""
+async def _guard(request: Request) -> AsyncIterator[None]:
+    """Runs around every route: who may, before it; what was uploaded is let go of, after it, however it ended."""
+    try:
+        await _admit(request)
+        yield
+    finally:
+        await request.close()
+
+
+async def _admit(request: Request) -> None:
     path = getattr(request.scope.get("route"), "path", "")
     request.state.person = None
     web = web_of(request)

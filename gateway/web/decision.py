@@ -19,6 +19,15 @@ from rules.model import Rule
 
 _LEVELS = ("below", "above", "clear", "limit", "min", "max", "mean", "rise", "fall", "range", "figure", "at_20c")
 """Inputs that are in the unit of the alarm's own point."""
+OURS = frozenset({"rule", "gateway"})
+"""Actors who are no people."""
+WHY = {
+    "its cause is over": "cause_over",
+    "still true": "still_true",
+    "rule removed": "rule_removed",
+    "no rule watches it any more": "unwatched",
+}
+"""Reasons that rules and gateway write into a step, as the ledger has them, and their code words."""
 
 
 class Step(NamedTuple):
@@ -86,8 +95,10 @@ def step(row: TransitionRow, inventory: Inventory, texts: Texts) -> Step:
     if isinstance(given.get("count"), int) and given["count"] > 1:
         said.append(texts("%(n)s times", n=given["count"]))
     if given.get("reason") and given["reason"] != row.note:
-        said.append(str(given["reason"]))
-    who = "" if row.actor in ("rule", "gateway") else row.actor
+        why = str(given["reason"])
+        # What the rules and the gateway say themselves has words; what people wrote stays as they wrote it.
+        said.append(texts.word("step_why", WHY[why]) if row.actor in OURS and why in WHY else why)
+    who = "" if row.actor in OURS else row.actor
     return Step(
         row.event, texts.word("event", row.event), who, row.note, " · ".join(said), row.event_ms, row.recorded_ms
     )

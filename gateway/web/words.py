@@ -24,6 +24,7 @@ from gateway.duty.proof import Proof
 from gateway.duty.roster_check import FindingKind
 from gateway.exports import desk
 from gateway.incidents import rows as incidents
+from gateway.web import decision
 from gateway.web.admin.audit_words import FIELDS, KINDS, VERBS
 from gateway.web.records import documents, life
 from gateway.web.upkeep.lab import LIMITS
@@ -114,6 +115,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     ),
     "alarm_state": get_args(lifecycle.State),
     "event": get_args(lifecycle.Event),
+    "step_why": tuple(decision.WHY.values()),
     "hold": get_args(lifecycle.Hold),
     "standing": ("drill", "maintenance", "service", "shelf"),
     "finding": ("real", "false", "test", "unclear"),

@@ -13,6 +13,7 @@ from functools import partial
 from typing import NamedTuple
 
 from gateway.ledger.entries import Pen
+from gateway.ledger.personal import WIPE
 
 CODE_CHARS = 26
 """Letters and digits of a receipt code: 128 bits."""
@@ -90,3 +91,4 @@ def _erase(connection: sqlite3.Connection, hazard: int, now_ms: int) -> None:
     connection.execute(
         "UPDATE public_report SET text = '', place = '', phone = '', erased_ms = ? WHERE hazard = ?", (now_ms, hazard)
     )
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?,?)", (WIPE, str(now_ms)))  # out of the log as well
