@@ -81,7 +81,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, exc: HTTPException) -> Response:
-        known = {404: msgid("There is no such page."), 413: msgid("The request is too large.")}
+        known = {
+            404: msgid("There is no such page."),
+            413: msgid("This is too large and was not taken: a file may have 8 MB, everything else 64 kB."),
+        }
         if exc.status_code not in known and _is_api(request):
             return _problem(request, exc.status_code, str(exc.detail))
         text = known.get(exc.status_code, msgid("This request cannot be carried out."))

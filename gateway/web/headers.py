@@ -10,6 +10,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.web.access import SAFE
+
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -86,6 +88,10 @@ UPLOADS = (
 """Beginnings of the paths that take photos or tables."""
 
 
+async def _refusing() -> Message:
+    raise HTTPException(413)
+
+
 class BodyLimit:
     """Answers 413 to a larger body, whether its length was announced or not."""
 
@@ -99,7 +105,10 @@ class BodyLimit:
         limit = UPLOAD_BYTES if scope["path"].startswith(UPLOADS) else BODY_BYTES
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if not announced.isdigit() or int(announced) > limit:
-            await PlainTextResponse("too large\n", 413)(scope, receive, send)
+            if scope["method"] in SAFE:
+                await PlainTextResponse("too large\n", 413)(scope, receive, send)
+            else:  # the app says it like every refusal, in the reader's language
+                await self._app(scope, _refusing, send)
             return
         taken = 0
 

@@ -143,16 +143,16 @@ async def scanned(request: Request, token: str) -> Response:
 async def tick(request: Request, round_id: int) -> Response:
     """Answer a stop: fields a0, a1 ... are its items."""
     web = web_of(request)
-    async with request.form() as form:
-        fields = {name: value.strip() for name, value in form.items() if isinstance(value, str)}
-        photo = form.get("photo")
-        answers = [(n, fields[f"a{n}"]) for n in range(20) if f"a{n}" in fields]
-        note = fields.get("note", "")[:NOTE_CHARS]
-        if not answers or any(result not in RESULTS for _, result in answers):
-            raise Refused(422, msgid("Answer every item."))
-        if any(result == "finding" for _, result in answers) and not note:
-            raise Refused(422, msgid("Say what you found."))
-        kept = await keep_photo(web, photo if isinstance(photo, UploadFile) else None)
+    form = await request.form()
+    fields = {name: value.strip() for name, value in form.items() if isinstance(value, str)}
+    photo = form.get("photo")
+    answers = [(n, fields[f"a{n}"]) for n in range(20) if f"a{n}" in fields]
+    note = fields.get("note", "")[:NOTE_CHARS]
+    if not answers or any(result not in RESULTS for _, result in answers):
+        raise Refused(422, msgid("Answer every item."))
+    if any(result == "finding" for _, result in answers) and not note:
+        raise Refused(422, msgid("Say what you found."))
+    kept = await keep_photo(web, photo if isinstance(photo, UploadFile) else None)
     spot, proof = fields.get("spot", "")[:60], fields.get("proof", "")[:200]
     try:
         args = {"id": round_id, "spot": spot, "proof": proof, "answers": answers, "note": note, "photo": kept}

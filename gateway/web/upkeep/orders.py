@@ -191,8 +191,6 @@ async def take_a_step(request: Request, order_id: int) -> Response:
         body = STEP.validate_python(given)
     except ValidationError as exc:
         raise Refused(422, FAULT) from exc
-    finally:
-        await form.close()  # the framework closes only what it declared itself
     await take_step(web, person_of(request), order_id, body)
     return RedirectResponse(f"/upkeep/orders/{order_id}", 303)
 
