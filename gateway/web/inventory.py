@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
-from contract.equipment import Asset
+from contract.equipment import Asset, Limits
 from contract.errors import WeizhanError
 from contract.grid import Grid, GridFile
 from contract.profile import GATEWAY_PROFILE, ONLINE_POINT, Point, Profile, ProfileLibrary, Text
@@ -16,7 +16,7 @@ from contract.site import GATEWAY_DEVICE, SYSTEM_SITE, OwnDevice, Placed, Site
 from gateway.ledger.records import ApprovedDevice
 from gateway.web.rule_words import PointNames
 from gateway.web.texts import Texts
-from rules.model import Rule, Threshold
+from rules.model import Rule, Threshold, with_limits
 
 SYSTEM_TITLE = Text(zh="本系统", en="This system")
 
@@ -35,6 +35,8 @@ class Device(NamedTuple):
     points: dict[str, Point]
     asset: Asset | None = None
     """Dates of its life, as its site entry says."""
+    limits: Mapping[str, Limits] = {}
+    """Rules that have other limits for it, by rule id."""
 
     @property
     def key(self) -> str:
@@ -125,12 +127,16 @@ class Inventory:
         return PointNames(own, titles, texts("the value"))
 
     def limits(self, device: Device, point: str) -> list[tuple[Rule, Threshold]]:
-        """The threshold rules that watch a point."""
-        return [
-            (rule, rule.when)
-            for rule in self.rules.values()
-            if isinstance(rule.when, Threshold) and rule.applies(device.profile.id, point)
-        ]
+        """The threshold rules that watch a point, with the limits in force for this device."""
+        found = []
+        for rule in self.rules.values():
+            if not isinstance(rule.when, Threshold) or not rule.applies(device.profile.id, point):
+                continue
+            own = device.limits.get(rule.id)
+            mine = rule if own is None else with_limits(rule, own, device.key)
+            if isinstance(mine.when, Threshold):
+                found.append((mine, mine.when))
+        return found
 
     def site_title(self, site: str) -> Text:
         """The site's title; its id for one we have no file of."""
@@ -169,6 +175,7 @@ def _placed(site: str, placed: Placed) -> Device:
         placed.profile,
         _with_online({point.name: point for point in placed.points}),
         placed.entry.asset,
+        placed.entry.limits,
     )
 
 

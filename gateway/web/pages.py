@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import quote
-from zoneinfo import ZoneInfo
 
 import msgspec
 from fastapi import APIRouter, Form, Query
@@ -19,18 +17,17 @@ from gateway.web import views
 from gateway.web.access import Refused
 from gateway.web.alarm_cards import alarm_card
 from gateway.web.context import Web, person_of, web_of
+from gateway.web.device_facts import HOURS, dated_rows, line_strip, standing_alarms, watched_since, worst_point
 from gateway.web.device_list import By, list_devices
 from gateway.web.inventory import Device
 from gateway.web.panel_events import latest_events
 from gateway.web.render import page
 from gateway.web.texts import Texts, msgid
 from gateway.web.upkeep.order_steps import in_order, orders_at_hand
-from rules.dates import due_dates
 
 router = APIRouter()
 WORKS = ("inspection", "maintenance", "calibration", "battery", "test")
 """Kinds of work that are recorded."""
-SOON_MS = 30 * 86_400_000
 Ident = Annotated[str, Form(pattern=f"^{IDENT}$")]
 
 
@@ -135,7 +132,12 @@ async def device_page(request: Request, site: str, device: str, point: str = "")
         is_equipment=known.key in web.inventory.devices,
         work=work,
         works=WORKS,
-        due=due_rows(known, work, web, texts),
+        dated=dated_rows(known, work, web, texts),
+        since_first_ms=await watched_since(known, web),
+        strip=await line_strip(known, web, texts),
+        strip_hours=HOURS,
+        worst=worst_point(row),
+        standing=standing_alarms(known, web, texts),
         out=web.picture.standing.out(known.key),
         orders=[
             order
@@ -171,24 +173,9 @@ class Due(NamedTuple):
 
 def due_rows(device: Device, work: Sequence[WorkRow], web: Web, texts: Texts) -> list[Due]:
     """What is due and when, the soonest first: from the site entry and the records of work."""
-    site = web.inventory.sites.get(device.site)
-    if device.asset is None or site is None:
-        return []
-    zone = ZoneInfo(site.time_zone)
-    done: dict[str, date] = {}
-    for row in work:
-        day = datetime.fromtimestamp(row.at_ms / 1000, zone).date()
-        done[row.work] = max(day, done.get(row.work, day))
-    now_ms = web.now_ms()
-    rows = [
-        Due(
-            texts.word("due", what),
-            at_ms,
-            "overdue" if at_ms <= now_ms else "soon" if at_ms - now_ms < SOON_MS else "later",
-        )
-        for what, at_ms in due_dates(device.asset, done, zone).items()
+    return [
+        Due(row.what, row.due_ms, row.state) for row in dated_rows(device, work, web, texts) if row.due_ms is not None
     ]
-    return sorted(rows, key=lambda row: row.at_ms)
 
 
 def chart_limits(web: Web, device: Device, point: str, texts: Texts) -> list[dict[str, Any]]:
@@ -199,6 +186,7 @@ def chart_limits(web: Web, device: Device, point: str, texts: Texts) -> list[dic
             "side": "below" if when.below is not None else "above",
             "severity": rule.severity,
             "title": rule.title.get(texts.language),
+            "rule": rule.id,
         }
         for rule, when in web.inventory.limits(device, point)
     ]

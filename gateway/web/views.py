@@ -76,8 +76,14 @@ class DeviceRow:
 
     @property
     def urgent_first(self) -> list[PointRow]:
-        """The points with an alarm, then those that are not good, then the others as the profile lists them."""
-        return sorted(self.points, key=lambda row: (row.severity is None, row.status == "good"))
+        """The points with an alarm, the worst first, then those that are not good, then the others in profile order."""
+        return sorted(
+            self.points,
+            key=lambda row: (
+                len(SEVERITIES) if row.severity is None else SEVERITIES.index(row.severity),
+                _URGENT.index(row.status),
+            ),
+        )
 
 
 @dataclass(frozen=True)
