@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -41,9 +42,19 @@ def doctor(
     listen: Annotated[float, typer.Option(help="Seconds to listen first, for another master.")] = 3.0,
     period: Annotated[float, typer.Option(help="Poll period the capacity is told for, s.")] = 10.0,
     as_json: AsJson = False,
+    send: Annotated[
+        str | None, typer.Option(help="Have the report kept by the web pages at this address (https://...).")
+    ] = None,
+    place: Annotated[
+        str | None, typer.Option("--as", help="SITE/LINE it is kept for; not needed with --config.")
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the API token; else the environment variable WEIZHAN_TOKEN.")
+    ] = None,
+    ca: Annotated[Path | None, typer.Option(help="Certificates to trust for --send, PEM.")] = None,
 ) -> None:
     """Tell how a line behaves: answer times, errors, echo, another master; advise timeout, gap and number of units."""
-    from cli import line_tools
+    from cli import line_send, line_tools
     from cli.line_report import diagnosis_json, print_diagnosis
     from edge_agents.field.doctor import diagnose
 
@@ -63,13 +74,18 @@ def doctor(
             speed = line_tools.parse_speed(baud, parity, stop_bits)
             timeout = line_tools.within("--timeout", timeout, 0.01, 60)
             target = line_tools.plain(port, speed, line_tools.parse_units(units), block, timeout)
+        # What would be refused anyway is told before somebody has waited for the measurement.
+        to = None if send is None else line_send.goal(send, place or target.place, token_file, ca)
         observed = asyncio.run(line_tools.examine_line(target, rounds, listen))
     diagnosis = diagnose(observed, period)
+    report = {"at_ms": time.time_ns() // 1_000_000, **diagnosis_json(target, diagnosis)}
     if as_json:
-        report = {"at_ms": time.time_ns() // 1_000_000, **diagnosis_json(target, diagnosis)}
         print(json.dumps(report, ensure_ascii=False, indent=2))
     else:
         print_diagnosis(target, diagnosis)
+    if to is not None:
+        with errors():
+            print(line_send.deliver(to, report), file=sys.stderr)
     if diagnosis.turnaround is None:
         raise typer.Exit(1)
 

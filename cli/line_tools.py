@@ -42,6 +42,8 @@ class Target:
     probes: tuple[Probe, ...]
     line: ModbusRtuLine | None = None
     library: ProfileLibrary | None = None
+    place: str = ""
+    """site/line, when it comes from a configuration."""
 
     def share(self, turnaround_s: float) -> float | None:
         """Share of the line's time its configuration takes when units answer so; None without one."""
@@ -142,7 +144,8 @@ def configured(config: Path, line_id: str | None) -> Target:
     if agent is None:
         raise ConfigError(f"{config}:1: agent: got nothing, want a section. Use the configuration of an agent.")
     library = ProfileLibrary(agent.profiles)
-    entry = load_site(agent.site_file, library).agent(agent.agent_id)
+    site = load_site(agent.site_file, library)
+    entry = site.agent(agent.agent_id)
     lines = [one for one in entry.lines if isinstance(one, ModbusRtuLine)] if entry is not None else []
     chosen = [one for one in lines if line_id in (None, one.id)]
     if len(chosen) != 1:
@@ -154,7 +157,8 @@ def configured(config: Path, line_id: str | None) -> Target:
         plan = plan_reads(library[device.profile], device.points)
         assert device.unit_id is not None
         probes.append(Probe(device.unit_id, tuple(block for group in plan.groups for block in group.blocks)))
-    return Target(line.id, line.port, speed_of(line), line.timeout_s, tuple(probes), line, library)
+    place = f"{site.site}/{line.id}"
+    return Target(line.id, line.port, speed_of(line), line.timeout_s, tuple(probes), line, library, place)
 
 
 async def examine_line(target: Target, rounds: int, listen_s: float) -> Observed:
