@@ -18,11 +18,11 @@ from gateway.web.alarm_cards import SEVERITIES
 from gateway.web.commands import acknowledge
 from gateway.web.context import Web, person_of, web_of
 from gateway.web.inventory import Device
-from gateway.web.listing import Page, Turned, cut, newest
+from gateway.web.listing import Page, Turned, cut, cut_ordered, newest
 from gateway.web.openapi import described
 from gateway.web.sessions import Rights
 from gateway.web.situation import Situation
-from gateway.web.texts import msgid
+from gateway.web.texts import Texts, msgid
 from gateway.web.views import DeviceRow
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -109,10 +109,11 @@ async def devices(request: Request, turn: Turned, site: str | None = None) -> Pa
     """Devices with their last values, in the order of site and id."""
     web = web_of(request)
     await web.refresh_approvals()
-    wanted = [d for d in web.inventory.devices.values() if site in (None, d.site)]
-    part, after = cut(wanted, turn, lambda device: (device.site, device.id))
-    situation = Situation(web.picture, web.now_ms())
-    return Page(items=[_device(request, web, each, situation) for each in part], next=after)
+    known = web.inventory.in_order()
+    wanted = known if site is None else [d for d in known if d.site == site]
+    part, after = cut_ordered(wanted, turn, lambda device: (device.site, device.id))
+    texts, situation = web.texts(request), Situation(web.picture, web.now_ms())
+    return Page(items=[_device(texts, web, each, situation) for each in part], next=after)
 
 
 @router.get("/api/v1/devices/{site}/{device}", **_API)
@@ -120,7 +121,7 @@ async def device(request: Request, site: str, device: str) -> m.DeviceAnswer:
     """One device with its last values."""
     web = web_of(request)
     await web.refresh_approvals()
-    return _device(request, web, _known(web, f"{site}/{device}"))
+    return _device(web.texts(request), web, _known(web, f"{site}/{device}"))
 
 
 @router.get("/api/v1/values", **_API)
@@ -254,8 +255,8 @@ def _known(web: Web, key: str) -> Device:
     return found
 
 
-def _device(request: Request, web: Web, of: Device, situation: Situation | None = None) -> m.DeviceAnswer:
-    row: DeviceRow = views.device_row(of, web.picture, web.texts(request), web.now_ms(), situation)
+def _device(texts: Texts, web: Web, of: Device, situation: Situation | None = None) -> m.DeviceAnswer:
+    row: DeviceRow = views.device_row(of, web.picture, texts, web.now_ms(), situation)
     return m.DeviceAnswer(
         site=of.site,
         device=of.id,

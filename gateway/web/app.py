@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -121,6 +122,8 @@ APIS = (
 EXPORTS = "exports"
 """Folder of the exports, in the data folder."""
 SEND_BYTES = 64 * 1024
+COLLECT_AFTER = (20_000, 20, 20)
+"""Objects made, and collections of each generation, before the next one is collected."""
 STOP_S = 3.0
 """How long open requests may take to end when the process stops."""
 
@@ -399,6 +402,12 @@ async def _serve(
     try:
         while not server.started and not serving.done():  # noqa: ASYNC110  # uvicorn offers a flag, no event
             await asyncio.sleep(0.01)
+        if stop is None:  # the process is the pages' own
+            # Sites, texts, templates and routes stay for good, and values and rows are in no cycles: to collect all of
+            # it would hold up every page for nothing.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(*COLLECT_AFTER)
         if server.started and ready is not None:
             ready(address(settings, listening))
         waiting = asyncio.create_task(stopping.wait(), name="web-stop")

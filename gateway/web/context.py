@@ -79,6 +79,8 @@ class Web:
     """The context of all areas, where this is the one of a person of some; commands wait for its picture."""
     narrowed: dict[frozenset[str], tuple[tuple[object, ...], Web]] = field(default_factory=dict)
     """Contexts of people of some areas, with what they were made of."""
+    approved_at: tuple[Inventory, int] | None = None
+    """What the pages knew of when the ledger was last asked for approved devices."""
     decoding: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a photo is decoded: one at a time is in memory."""
 
@@ -122,15 +124,23 @@ class Web:
         """The context of all areas."""
         return self.whole or self
 
-    async def refresh_approvals(self) -> None:
-        """Know the devices approved since; a ledger that cannot be read now changes nothing."""
+    async def refresh_approvals(self, *, anew: bool = False) -> None:
+        """Know the devices approved since; a ledger that cannot be read now changes nothing.
+
+        The gateway tells of each approval, so the ledger is asked only when it told of something or is away. anew: ask
+        in any case.
+        """
         if self.whole is not None:
-            await self.whole.refresh_approvals()
+            await self.whole.refresh_approvals(anew=anew)
+            return
+        basis = (self.inventory, self.picture.changes)
+        if basis == self.approved_at and self.picture.connected and not anew:
             return
         try:
-            self.inventory.approve(await self.read(self.ledger.approved_devices))
+            basis[0].approve(await self.read(self.ledger.approved_devices))
         except RetryLater:
             return
+        self.approved_at = basis
 
     def texts(self, request: Request) -> Texts:
         """The reader's language."""

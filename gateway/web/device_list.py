@@ -53,7 +53,7 @@ def list_devices(
         if agent in ("", f"{owner.site}/{owner.agent}")
         for line, kind, rows in owner.lines
         for row in rows
-        if (not only_attention or row.severity or row.status != "good") and _fits(row, wanted)
+        if (not only_attention or row.needs_somebody) and (not wanted or all(word in row.words for word in wanted))
     ]
     if by == "kind":
         found.sort(key=lambda each: (each[3].kind, each[3].key))
@@ -66,10 +66,3 @@ def list_devices(
             groups.append(group)
         groups[-1].rows.append(row)
     return Listed(groups, len(found), number, pages)
-
-
-def _fits(row: DeviceRow, words: Sequence[str]) -> bool:
-    if not words:
-        return True
-    text = f"{row.title}\n{row.key}\n{row.place}\n{row.kind}".casefold()
-    return all(word in text for word in words)

@@ -58,6 +58,7 @@ class Inventory:
     """The file of each site."""
     grid_file: Path | None = None
     grid: Grid = field(default_factory=lambda: Grid(GridFile(), {}))
+    _ordered: list[Device] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for site in self.sites.values():
@@ -106,6 +107,12 @@ class Inventory:
             self.devices[key] = Device(
                 row.site, row.agent, None, None, row.device, title, None, profile, _with_online(_points(profile))
             )
+
+    def in_order(self) -> list[Device]:
+        """The devices in the order of site and id."""
+        if len(self._ordered) != len(self.devices):  # none is ever taken out or replaced
+            self._ordered = sorted(self.devices.values(), key=lambda device: (device.site, device.id))
+        return self._ordered
 
     def point(self, key: str) -> tuple[Device, Point] | None:
         """The device and point of `site/device/point`; None when either is unknown."""

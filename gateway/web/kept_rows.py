@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from gateway.web.inventory import Inventory
+from gateway.web.row_book import RowBook
 
 
-class _Kept(NamedTuple):
+class _Kept(msgspec.Struct, frozen=True, gc=False):
+    # The collector needs not go through them, as no cycle leads back from a row.
     of: Any
     basis: Any
     from_ms: int
@@ -22,6 +29,7 @@ class KeptRows:
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, str], _Kept] = {}
+        self._books: WeakKeyDictionary[Inventory, dict[str, RowBook]] = WeakKeyDictionary()
         self.made = 0
         """How many rows had to be made."""
 
@@ -36,6 +44,14 @@ class KeptRows:
         """Keep a row that was made at now_ms and holds up to and with until_ms (None: for ever)."""
         self.made += 1
         self._rows[language, of.key] = _Kept(of, basis, now_ms, until_ms, row)
+
+    def until_ms(self, language: str, key: str) -> int | None:
+        """How long the kept row of a device holds; None: until something moves."""
+        return self._rows[language, key].until_ms
+
+    def book(self, language: str, inventory: Inventory) -> RowBook:
+        """The rows of all devices of an inventory, as they were at the last page."""
+        return self._books.setdefault(inventory, {}).setdefault(language, RowBook())
 
     def clear(self) -> None:
         """Forget all of them."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -90,6 +91,16 @@ def cut(things: Iterable[T], turn: Turn, key: Callable[[T], Key]) -> tuple[list[
             raise _foreign() from exc
     part = keyed[: turn.limit]
     return [thing for _, _, thing in part], _cursor(part[-1][0]) if len(keyed) > turn.limit else None
+
+
+def cut_ordered(things: Sequence[T], turn: Turn, key: Callable[[T], Key]) -> tuple[list[T], str | None]:
+    """The same of things that are in that order already: only those about the place are looked at."""
+    try:
+        begin = 0 if turn.after is None else bisect_right(things, turn.after, key=key)
+    except TypeError as exc:  # a cursor of another list
+        raise _foreign() from exc
+    part = list(things[begin : begin + turn.limit])
+    return part, _cursor(key(part[-1])) if begin + turn.limit < len(things) else None
 
 
 def newest(rows: list[T], turn: Turn) -> tuple[list[T], str | None]:

@@ -44,6 +44,7 @@ async def devices(
     web, texts = web_of(request), web_of(request).texts(request)
     await web.refresh_approvals()
     agents = views.agent_rows(web.picture, web.inventory, texts, web.now_ms())
+    listed = list_devices(agents, words=q, only_attention=show == "attention", agent=agent, by=by, number=n)
     unknown = await web.read(web.ledger.unknown_devices)
     samples = {
         (row.site, row.device): await web.read(web.ledger.unknown_readings, row.site, row.device, 8) for row in unknown
@@ -53,7 +54,7 @@ async def devices(
         "devices.html",
         fragment="_devices.html",
         agents=[(f"{each.site}/{each.agent}", each.title) for each in agents],
-        listed=list_devices(agents, words=q, only_attention=show == "attention", agent=agent, by=by, number=n),
+        listed=listed,
         own=_own_rows(web, texts, show) if not q and not agent and n == 1 else [],
         q=q,
         agent=agent,
@@ -88,7 +89,7 @@ async def approve(
         title_en=title_en.strip(),
     )
     web.picture.unknown_devices.pop((site, device), None)
-    await web.refresh_approvals()
+    await web.refresh_approvals(anew=True)
     return RedirectResponse(f"/devices/{site}/{device}", 303)
 
 
@@ -160,7 +161,7 @@ def _own_rows(web: Web, texts: Texts, show: str) -> list[views.DeviceRow]:
     reported = {key.rpartition("/")[0] for key in web.picture.values}
     found = [device for key, device in web.inventory.own.items() if key in reported]
     rows = [views.device_row(device, web.picture, texts, web.now_ms()) for device in found]
-    return [row for row in rows if show != "attention" or row.severity or row.status != "good"]
+    return [row for row in rows if show != "attention" or row.needs_somebody]
 
 
 class Due(NamedTuple):

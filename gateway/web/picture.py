@@ -7,7 +7,7 @@ says that nothing in it may be taken for the state of now.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -23,7 +23,7 @@ FAILURES = 2
 """Messages in a row that did not go out, after which a way counts as failing, as the gateway counts."""
 
 
-class Current(NamedTuple):
+class Current(msgspec.Struct, frozen=True, gc=False):
     """Last value of a point. observed_ms: when it was measured, UTC."""
 
     observed_ms: int
@@ -44,7 +44,8 @@ class Picture:
         self.names: dict[str, dict[str, None]] = {}
         """site/device -> names of its points that reported, in the order of their first report."""
         self.versions: dict[str, int] = {}
-        """site/device -> counts its readings: rows made of them are kept until it moves."""
+        """site/device -> number of its last reading, the newest last: rows made of them are kept until it moves."""
+        self.readings = 0
         self.rows = KeptRows()
         self.version = 0
         """Counts everything that was applied, readings too."""
@@ -217,7 +218,9 @@ class Picture:
     def _note(self, point: str) -> None:
         device, _, name = point.rpartition("/")
         self.names.setdefault(device, {})[name] = None
-        self.versions[device] = self.versions.get(device, 0) + 1
+        self.readings += 1
+        self.versions.pop(device, None)  # to the end
+        self.versions[device] = self.readings
 
     def _remember_place(self, point: str, current: Current) -> None:
         device, _, name = point.rpartition("/")

@@ -31,13 +31,17 @@ class Situation:
 
     def cause(self, device: Device) -> tuple[str | None, str | None]:
         """Why nothing is known of a device, and the path of the node at fault; the highest one counts."""
-        place = (device.site, device.agent, device.line)
-        if place not in self._above:
-            self._above[place] = _cause_above_line(device, self._picture, self._now_ms)
-        above = self._above[place]
+        above = self.above(device.site, device.agent, device.line)
         if above[0] is None and device.site != SYSTEM_SITE and _offline(self._picture, device.key):
             return "no_answer", device.key
         return above
+
+    def above(self, site: str, agent: str, line: str | None) -> tuple[str | None, str | None]:
+        """The same of every device of a line, whether it answers or not."""
+        place = (site, agent, line)
+        if place not in self._above:
+            self._above[place] = _cause_above_line(place, self._picture, self._now_ms)
+        return self._above[place]
 
 
 def agent_connected(picture: Picture, site: str, agent: str, now_ms: int) -> bool:
@@ -49,17 +53,20 @@ def agent_connected(picture: Picture, site: str, agent: str, now_ms: int) -> boo
     return now_ms - known.heard_ms <= 3_000 * float(heartbeat_s) + 5_000
 
 
-def _cause_above_line(device: Device, picture: Picture, now_ms: int) -> tuple[str | None, str | None]:
+def _cause_above_line(
+    place: tuple[str, str, str | None], picture: Picture, now_ms: int
+) -> tuple[str | None, str | None]:
+    site, agent, line_id = place
     if not picture.connected:
         return "gateway_away", None
-    if device.site == SYSTEM_SITE:
+    if site == SYSTEM_SITE:
         return None, None
     broker = picture.values.get(BROKER)
     if broker is not None and broker.value is False:
         return "broker_lost", "broker"
-    if not agent_connected(picture, device.site, device.agent, now_ms):
-        return "agent_lost", f"{device.site}/{device.agent}"
-    line = f"{device.site}/{line_device(device.line)}" if device.line else ""
+    if not agent_connected(picture, site, agent, now_ms):
+        return "agent_lost", f"{site}/{agent}"
+    line = f"{site}/{line_device(line_id)}" if line_id else ""
     return ("line_lost", line) if _offline(picture, line) else (None, None)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -57,7 +58,7 @@ class Texts:
 
     def stamp(self, at_ms: int) -> str:
         """Date and time, in the shown time zone."""
-        return self._at(at_ms).strftime("%Y-%m-%d %H:%M:%S")
+        return _stamp(at_ms // 1000, self._zone)
 
     def when(self, at_ms: int, now_ms: int) -> str:
         """Time of day, with the date unless it is today's."""
@@ -74,7 +75,7 @@ class Texts:
 
     def iso(self, at_ms: int) -> str:
         """For the datetime attribute: UTC."""
-        return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return _iso(at_ms // 1000)
 
     def ago(self, at_ms: int, now_ms: int) -> str:
         """How long ago, in one unit. The page's script keeps it current with the same steps and words."""
@@ -134,6 +135,16 @@ class Texts:
 
     def _at(self, at_ms: int) -> datetime:
         return datetime.fromtimestamp(at_ms / 1000, self._zone)
+
+
+@lru_cache(4096)  # a page says the same seconds again and again
+def _stamp(at_s: int, zone: ZoneInfo) -> str:
+    return datetime.fromtimestamp(at_s, zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+@lru_cache(4096)
+def _iso(at_s: int) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def decimals(point: Point) -> int:

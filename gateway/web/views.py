@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
+
+import msgspec
 
 from contract import quality as q
 from contract.panel import EVENT
@@ -20,6 +23,7 @@ from gateway.web.folding import Row, fold
 from gateway.web.inventory import Device, Inventory
 from gateway.web.panel_events import event_row
 from gateway.web.picture import Current, Picture
+from gateway.web.row_book import RowBook
 from gateway.web.situation import Situation, agent_connected
 from gateway.web.texts import Texts
 
@@ -34,8 +38,7 @@ STALE_FACTOR = 2
 """A value older than this many times the profile's longest silence is stale."""
 
 
-@dataclass(frozen=True)
-class PointRow:
+class PointRow(msgspec.Struct, frozen=True, gc=False):
     """One point in the reader's language. `reason` says why it is not good."""
 
     key: str
@@ -51,6 +54,16 @@ class PointRow:
     reason: str
     severity: str | None
     point: Point
+
+    @property
+    def form(self) -> str:
+        """What the value is, for the page's script."""
+        return "event" if self.is_event else "number" if self.is_number else "text" if self.is_text else "state"
+
+    @property
+    def decimals(self) -> int:
+        """Decimals of the text of a number."""
+        return len(self.text.partition(".")[2]) if self.is_number else 0
 
 
 @dataclass(frozen=True)
@@ -73,6 +86,16 @@ class DeviceRow:
     main: PointRow | None
     """The number that stands for the device on the board; None where a word does."""
     summary: str
+
+    @property
+    def needs_somebody(self) -> bool:
+        """Whether an alarm of it holds or it is not known to be good."""
+        return self.severity is not None or self.status != "good"
+
+    @cached_property
+    def words(self) -> str:
+        """What a search looks through, in one case."""
+        return f"{self.title}\n{self.key}\n{self.place}\n{self.kind}".casefold()
 
     @property
     def urgent_first(self) -> list[PointRow]:
@@ -136,9 +159,9 @@ class Board:
 
 def board(picture: Picture, inventory: Inventory, texts: Texts, now_ms: int) -> Board:
     """The live board."""
-    agents = agent_rows(picture, inventory, texts, now_ms)
-    rows = [row for agent in agents for _, _, found in agent.lines for row in found]
-    unseen = Counter(row.cause for row in rows if row.cause != row.key)
+    book = _book(picture, inventory, texts, now_ms)
+    agents = _agents(book, picture, inventory, texts, now_ms)
+    unseen = book.unseen
     cards = sorted(
         (
             alarm_card(
@@ -149,8 +172,7 @@ def board(picture: Picture, inventory: Inventory, texts: Texts, now_ms: int) -> 
         key=alarm_order,
     )
     speaking = [card for card in cards if card.speaks]
-    # A device that works and tells of an alarm is heard, but nobody would call it good.
-    devices = Counter("alarm" if row.severity and row.status == "good" else row.status for row in rows)
+    devices = +book.devices
     large, small = _fires(speaking)
     shown = {card.id for card in (*large, *small)}
     folded = fold([card for card in cards if card.id not in shown and not card.is_drill])
@@ -163,25 +185,21 @@ def board(picture: Picture, inventory: Inventory, texts: Texts, now_ms: int) -> 
         rows=[row for row in folded if row.head.speaks],
         held=held,
         tests=fold([card for card in cards if card.is_drill]),
-        agents=agents if len(rows) <= MOST_TILES else _most_urgent(agents),
+        agents=agents if len(book.at) <= MOST_TILES else _most_urgent(agents, book),
         devices=devices,
         severities=Counter(card.severity for card in speaking if card.active),
         waiting=sum(card.waiting for card in speaking),
     )
 
 
-def _most_urgent(agents: list[AgentRow]) -> list[AgentRow]:
+def _most_urgent(agents: list[AgentRow], book: RowBook) -> list[AgentRow]:
     """Of a large station: the devices that need somebody, worst first up to MOST_TILES; the others are counted."""
-    speaking = [
-        row for agent in agents for _, _, rows in agent.lines for row in rows if row.severity or row.status != "good"
-    ]
-    speaking.sort(key=lambda row: (SEVERITIES.index(row.severity or "info"), _URGENT.index(row.status)))
-    shown = {row.key for row in speaking[:MOST_TILES]}
+    places = book.worst(MOST_TILES, lambda row: (SEVERITIES.index(row.severity or "info"), _URGENT.index(row.status)))
     found = []
     for agent in agents:
-        lines = [(line, kind, [row for row in rows if row.key in shown]) for line, kind, rows in agent.lines]
-        left = sum(len(rows) for _, _, rows in agent.lines) - sum(len(rows) for _, _, rows in lines)
-        found.append(replace(agent, lines=lines, more=left))
+        lines = places.get((agent.site, agent.agent), {})
+        more = sum(len(rows) for _, _, rows in agent.lines) - sum(map(len, lines.values()))
+        found.append(replace(agent, lines=[(*line, rows) for line, rows in lines.items()], more=more))
     return found
 
 
@@ -213,14 +231,25 @@ def _headline(picture: Picture, cards: list[AlarmCard], devices: Counter[str], a
 
 def agent_rows(picture: Picture, inventory: Inventory, texts: Texts, now_ms: int) -> list[AgentRow]:
     """Every agent with its lines and devices, in the order of the site files."""
+    return _agents(_book(picture, inventory, texts, now_ms), picture, inventory, texts, now_ms)
+
+
+def _book(picture: Picture, inventory: Inventory, texts: Texts, now_ms: int) -> RowBook:
+    """The rows of all devices as they are now."""
     now = Situation(picture, now_ms)
-    lines: dict[tuple[str, str], dict[tuple[str, str], list[DeviceRow]]] = {}
-    for device in inventory.devices.values():
-        place = lines.setdefault((device.site, device.agent), {})
+
+    def make(device: Device) -> tuple[DeviceRow, int | None]:
         row = device_row(device, picture, texts, now_ms, now)
-        place.setdefault((device.line or "", device.line_kind or ""), []).append(row)
+        return row, picture.rows.until_ms(texts.language, row.key)
+
+    book = picture.rows.book(texts.language, inventory)
+    book.turn_to(picture, inventory, now, now_ms, make)
+    return book
+
+
+def _agents(book: RowBook, picture: Picture, inventory: Inventory, texts: Texts, now_ms: int) -> list[AgentRow]:
     rows = []
-    for site, agent in inventory.agent_keys():
+    for site, agent in book.agents:
         known = picture.agents.get((site, agent))
         outbox = known.state.get("outbox") if known else None
         waiting = sum(int(outbox.get(lane) or 0) for lane in ("alarm", "telemetry")) if isinstance(outbox, dict) else 0
@@ -232,7 +261,7 @@ def agent_rows(picture: Picture, inventory: Inventory, texts: Texts, now_ms: int
                 agent_connected(picture, site, agent, now_ms),
                 known.heard_ms if known else None,
                 waiting,
-                [(line, kind, found) for (line, kind), found in lines.get((site, agent), {}).items()],
+                [(line, kind, found) for (line, kind), found in book.lines.get((site, agent), {}).items()],
             )
         )
     return rows

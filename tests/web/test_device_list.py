@@ -131,7 +131,31 @@ def test_only_what_fits_is_listed_when_searched(station: Station, inventory: Inv
 
 
 def test_the_board_draws_what_needs_somebody_when_a_station_is_large(station: Station, inventory: Inventory) -> None:
-    """Thousands of good devices are counted, not drawn; the one with an alarm is drawn."""
-    few = views._most_urgent(_many(station, inventory, 5_000))
-    assert [row.id for row in few[0].lines[0][2]] == ["d-4999"]
-    assert few[0].more == 4_999
+    """Thousands of good devices are counted, not drawn; those with an alarm are drawn, the worst up to a bound."""
+    station.all_good()
+    snapshot = station._snapshot()
+    device = inventory.devices[DEVICE]
+    values = {key.removeprefix(f"{DEVICE}/"): row for key, row in snapshot["values"].items() if f"{DEVICE}/" in key}
+    for n in range(5_000):
+        inventory.devices[f"shuiye/d-{n:04d}"] = device._replace(id=f"d-{n:04d}")
+        snapshot["values"] |= {f"shuiye/d-{n:04d}/{name}": row for name, row in values.items()}
+    picture = Picture(now_ms, lambda *_: None)
+    picture.apply(Event(event="snapshot", data=snapshot))
+    assert all(not agent.more for agent in views.agent_rows(picture, inventory, TEXTS, now_ms()))
+    picture.apply(_alarm(True, "shuiye/d-4999/pressure_kpa", None))
+    assert _drawn(picture, inventory) == ["d-4999"]
+    picture.apply(_alarm(False, "shuiye/d-4999/pressure_kpa", None))
+    rows = [[f"shuiye/d-{n:04d}/pressure_kpa", now_ms(), 1.0, "bad:device"] for n in range(1_000)]
+    picture.apply(Event(event="reading", data=rows))
+    drawn = _drawn(picture, inventory)
+    assert drawn == [f"d-{n:04d}" for n in range(len(drawn))]
+    assert len(drawn) > views.MOST_TILES // 2
+
+
+def _drawn(picture: Picture, inventory: Inventory) -> list[str]:
+    """The made-up devices on the board. All that is not drawn is counted."""
+    agents = views.board(picture, inventory, TEXTS, now_ms()).agents
+    drawn = [row.id for agent in agents for _, _, rows in agent.lines for row in rows]
+    assert len(drawn) <= views.MOST_TILES
+    assert len(drawn) + sum(agent.more for agent in agents) == len(inventory.devices)
+    return [one for one in drawn if one.startswith("d-")]

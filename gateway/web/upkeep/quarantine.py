@@ -98,7 +98,7 @@ async def approve(request: Request, device: Chosen = []) -> Response:  # noqa: B
     done, left = await _each(web, person_of(request).name, "device.approve", asked)
     for args in asked:
         web.all.picture.unknown_devices.pop((args["site"], args["device"]), None)
-    await web.refresh_approvals()
+    await web.refresh_approvals(anew=True)
     return RedirectResponse(f"/upkeep/quarantine?done={done}&left={left}", 303)
 
 
