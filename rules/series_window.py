@@ -279,6 +279,8 @@ class WindowTrack:
         lowest, highest = low[0], high[0]
         if above is not None:
             if of == "min":
+                if look.latest <= above:  # it holds until another comes: no time passes it, however long
+                    return Bounds((-math.inf, above), look.at_ms, None)
                 return self._until_last(look, self._lows, lambda index: self._low[index], above)
             if of in ("max", "mean"):
                 most = above if of == "max" else above - _MARGIN
@@ -286,23 +288,26 @@ class WindowTrack:
             return _span(look, of, lowest, highest, above)
         assert below is not None, "the model has one of the two"
         if of == "max":
+            if look.latest >= below:
+                return Bounds((below, math.inf), look.at_ms, None)
             return self._until_last(look, self._highs, lambda index: -self._high[index], -below)
         if of in ("min", "mean"):
             least = below if of == "min" else below + _MARGIN
             return Bounds((least, math.inf), look.at_ms, None) if lowest >= least else None
         if of == "range" and highest - lowest >= below:
-            leave_ms = [self._at[-1] + self._window_ms if ms is None else ms for _, ms in (low, high)]
+            leave_ms = [look.at_ms + self._window_ms if ms is None else ms for _, ms in (low, high)]
             return Bounds(_ANY, look.at_ms, min(leave_ms))
         return None
 
     def _until_last(self, look: Look, stack: list[int], level: Callable[[int], float], most: float) -> Bounds | None:
-        """Until the last of the values at or below that level leaves the window. Levels ascend along the stack."""
+        """Until the last of the values at or below that level leaves the window; the newest is none of them.
+
+        Levels ascend along the stack.
+        """
         place = bisect_right(stack, most, bisect_left(stack, look.first), key=level) - 1
         if place < 0 or stack[place] < look.first:
             return None
-        after = stack[place] + 1
-        end_ms = self._at[after] if after < len(self._at) else self._at[-1]
-        return Bounds(_ANY, look.at_ms, end_ms + self._window_ms)
+        return Bounds(_ANY, look.at_ms, self._at[stack[place] + 1] + self._window_ms)
 
     def _index(self, at_ms: int) -> int:
         """The value that held at that moment; the first one when it is earlier."""

@@ -150,6 +150,22 @@ def test_alarm_comes_when_the_hours_begin() -> None:
     assert run.of("use") == [("s/h", "raise", 100), ("s/h", "clear", 220)]
 
 
+STUCK = {"kind": "window", "point": "pressure_kpa", "of": "range", "window_s": 60, "below": 30, "clear": 60}
+LOW = {"kind": "window", "point": "pressure_kpa", "of": "max", "window_s": 60, "below": 100, "clear": 110}
+LEAK = {"kind": "window", "point": "flow_lps", "of": "min", "window_s": 40, "above": 1, "clear": 0.5}
+
+
+@pytest.mark.parametrize("when", [LEAK, LOW, STUCK], ids=["min", "max", "range"])
+def test_nothing_is_looked_at_when_no_value_comes_for_ten_years(when: dict[str, Any]) -> None:
+    """A value holds until another comes: no time that passes by itself, and no clock that is set, is gone through."""
+    run = Run(hydrant({"odd": deep("odd", when)}), checkpoint_every=10**9)
+    for second, pressure in ((0, 300.0), (10, 250.0), (20, 300.0)):
+        run.advance(START + second * 1000)
+        run.say("h/pressure_kpa", pressure)
+        run.say("h/flow_lps", 0.0)
+    assert named_calls(lambda: run.engine.advance(START + 10 * 365 * 86_400_000), "look") <= 10
+
+
 LEAVES = [
     {"kind": "window", "point": "pressure_kpa", "of": "fall", "window_s": 60, "above": 100, "clear": 40},
     {"kind": "window", "point": "pressure_kpa", "of": "range", "window_s": 60, "below": 30, "clear": 60, "samples": 2},
