@@ -213,6 +213,7 @@ class DutyChecks(Register):
             done = pen.write(self._asked, Asked(id=number, site=site, state="kept", from_ms=pen.now_ms), "begin")
         elif done.from_ms < pen.now_ms - LOOK_BACK_MS:
             done = msgspec.structs.replace(done, from_ms=pen.now_ms - LOOK_BACK_MS)
+            self._next.pop(site, None)  # drawn for the time that is left out
         found = self._next.get(site) or self._draw_next(site, done)
         while found is not None and found[0] <= pen.now_ms:
             at_ms, shift_ms, number = found

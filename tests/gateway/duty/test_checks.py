@@ -10,7 +10,7 @@ import pytest
 
 from contract.errors import ConfigError
 from gateway.control.client import ControlError
-from gateway.duty.checks import CHECKS, DutyCheck
+from gateway.duty.checks import CHECKS, LOOK_BACK_MS, DutyCheck
 from gateway.ledger.entries import entries
 from tests.gateway.duty.station import HOUR_MS, MIDNIGHT_MS, MINUTE_MS, hand_over, make_station, raised, said
 from tests.gateway.world import World
@@ -154,6 +154,17 @@ def test_a_check_is_asked_at_once_or_skipped_when_the_gateway_was_away_at_its_ti
     world.turn()
     first = kept(world)[0]
     assert (first.state, first.from_ms) == (state, world.now_ms if state == "open" else at_ms)
+
+
+def test_only_the_last_weeks_are_noted_when_the_clock_is_set_ten_years_ahead(tmp_path: Path) -> None:
+    """What nobody asked for so long is not told one by one, and the next comes as ever."""
+    world = make_station(tmp_path)
+    world.now_ms += 10 * 365 * 24 * HOUR_MS
+    world.turn()
+    skipped = [check for check in kept(world) if check.state == "skipped"]
+    assert skipped
+    assert min(check.from_ms for check in skipped) > world.now_ms - LOOK_BACK_MS
+    assert ask_next(world).state == "open"
 
 
 def test_a_centre_is_answered_by_a_click_as_ever(tmp_path: Path) -> None:
