@@ -6,7 +6,7 @@
 
 Alarms are taken first and never wait for company; telemetry waits up to `commit_ms` to share a commit. One group is
 judged while the one before it is being committed. A commit that fails is told to nobody: the working state is built
-again from the ledger and the same messages are tried again.
+again from the ledger, and once the disk takes a mark the same messages are tried again.
 
 Counters: received = passed + dropped{reason} + pending, in messages.
 """
@@ -17,7 +17,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import sqlite3
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -40,6 +39,7 @@ from gateway.ledger.store import Store
 from gateway.notify.outbox import Plans
 from gateway.notify.state import NotifyParts
 from gateway.own import OwnReadings
+from gateway.patience import Patience, mark, wait
 from gateway.rewinds import Rewinds
 from gateway.settings import GatewaySettings
 from gateway.state import WorkingState, load
@@ -224,16 +224,18 @@ class Pipeline:
     # --- the loop ------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        pause_s, group = 0.1, GROUP
+        patience, group = Patience(self._uniform), GROUP
         while not (self._stopping and not self._waiting()):
             arrivals: list[Arrival] = []
             asks: list[Waiting] = []
+            is_disk = False
             try:
                 await self._gather()
                 arrivals = self._take(group)
                 asks, self._asks = list(self._asks), deque()
                 await self._step(arrivals, asks, alone=group == 1)
             except RetryLater as exc:
+                is_disk = True
                 self._failed(str(exc))
             except Exception as exc:  # noqa: BLE001 # this loop is the supervisor of the judging
                 # A message nobody thought of must not stop the others: taken one by one, the one that does it is
@@ -244,14 +246,16 @@ class Pipeline:
                     arrivals = [arrivals[0]._replace(topic=FAULTY + arrivals[0].topic)]
                 group = 1
             else:
-                pause_s, group = 0.1, GROUP if not self._again else group
+                patience.went_on(self._commits)
+                group = GROUP if not self._again else group
                 continue
             await self._put_back(arrivals, asks)
             if self._stopping:
                 return
             await self._reload()
-            await asyncio.sleep(pause_s * self._uniform(0.8, 1.2))
-            pause_s = min(pause_s * 2, 5.0)
+            await patience.pause()
+            while is_disk and not self._stopping and not await self._takes_a_mark():
+                await patience.pause()
         with contextlib.suppress(RetryLater):
             await self._committed()
             self._note = "gateway.stop"
@@ -304,9 +308,16 @@ class Pipeline:
             refuse(waiting, f"the ledger cannot be written now: {self._fault}")
         self._asks.clear()
 
+    async def _takes_a_mark(self) -> bool:
+        """Whether the disk works again; until then what was built from the ledger stays, and is shown."""
+        with contextlib.suppress(RetryLater):
+            await self._store.run(mark)
+            return True
+        return False
+
     async def _reload(self) -> None:
         """Build the working state from the ledger, however long the ledger takes to be readable."""
-        pause_s = 0.1
+        patience = Patience(self._uniform)
         while True:
             try:
                 saved = await self._store.run(load)
@@ -315,8 +326,7 @@ class Pipeline:
                 if self._state is None or self._stopping:
                     raise
                 self._failed(str(exc))
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, 5.0)
+                await patience.pause()
         self._state = self._settled = WorkingState(saved, self._installation, self._root, self._now_ms(), self._notify)
         self._checkpoint.forget()
         for row_id in saved.damaged:
@@ -345,11 +355,11 @@ class Pipeline:
             self._urgent.clear()
             due_ms = self._state.next_due_ms()
             wait_s = TICK_S if due_ms is None else min(TICK_S, max(0.01, (due_ms - self._now_ms()) / 1000))
-            await _wait(self._wake, wait_s)
+            await wait(self._wake, wait_s)
         if self._flight is not None and self._flight.commit.done():
             await self._committed()
         if self._settings.commit_ms and self._waiting() and not (self._urgent.is_set() or self._again):
-            await _wait(self._urgent, self._settings.commit_ms / 1000)
+            await wait(self._urgent, self._settings.commit_ms / 1000)
         self._urgent.clear()
 
     def _take(self, most: int) -> list[Arrival]:
@@ -400,7 +410,7 @@ class Pipeline:
         self._checkpoint.add_to(turn, now=self._note == "gateway.stop")
         if self._fault is not None and not turn.changes:
             # Nothing to write proves nothing: a mark that is written says that the trouble is over.
-            turn.changes.steps.append(_mark)
+            turn.changes.steps.append(mark)
         self._note = None
         return turn
 
@@ -437,13 +447,3 @@ class Pipeline:
             if isinstance(waiting.ask, Subscriber) and not waiting.answer.done():
                 self._feed.join(waiting.ask, turn.state.snapshot(self._now_ms()))
                 waiting.answer.set_result(None)
-
-
-async def _wait(event: asyncio.Event, wait_s: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(wait_s):
-            await event.wait()
-
-
-def _mark(connection: sqlite3.Connection) -> None:
-    connection.execute("INSERT OR REPLACE INTO meta VALUES ('mark', '')")

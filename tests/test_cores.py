@@ -94,6 +94,7 @@ SHELLS = {
     "gateway/notify/state.py": "chance",
     "gateway/notify/targets.py": "loop socket",
     "gateway/own_facts.py": "loop file",
+    "gateway/patience.py": "loop",
     "gateway/pipeline.py": "loop",
     "gateway/reload.py": "loop",
     "gateway/retention.py": "loop",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import resource
-from collections.abc import Iterable
+import sqlite3
+from collections.abc import Callable, Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from contract.site import REGISTER_DEVICE
 from contract.topics import DEFAULT_ROOT
 from gateway.app import refused_rows
 from gateway.control.client import ControlError
+from gateway.control.feed import Subscriber
 from gateway.control.protocol import Ask, Op
 from gateway.history.base import Row
 from gateway.ingest.door import Arrival
@@ -23,6 +27,7 @@ from gateway.installation import Installation, load_installation
 from gateway.ledger.audit import verify
 from gateway.ledger.records import ApprovedDevice
 from gateway.settings import GatewaySettings
+from gateway.state import load
 from rules.engine import Engine
 from rules.memory import LastValue
 from tests.gateway.harness import (
@@ -262,6 +267,42 @@ async def test_nothing_is_told_and_nothing_lost_when_the_disk_is_full(
         assert sorted(map(str, stored(bench))) == ["1.0", "2.0", "fire"]
         assert [t.event for t in bench.reader.transitions()] == ["raise"]
         assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+async def test_state_is_built_once_and_tries_grow_rare_when_the_disk_fails_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small tries, each after a longer pause; what was committed is shown meanwhile; then everything goes through."""
+    async with open_bench(tmp_path) as bench:
+        await bench.take(arrival(batch(1, Reading(FIRE, START_MS, "fire"), lane="alarm")))
+        told, run, time = len(bench.receipts), bench.store.run, asyncio.get_running_loop().time
+        tries, built = list[float](), list[float]()
+
+        async def noted(work: Callable[[sqlite3.Connection], Any]) -> Any:
+            (built if work is load else tries).append(time())
+            return await run(work)
+
+        monkeypatch.setattr(bench.store, "run", noted)
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        log = bench.store.path.with_name(f"{bench.store.path.name}-wal")
+        bench.reader.alarms()  # a reader keeps the log: it can be read on, and not grow
+        resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size, hard))
+        try:
+            bench.pipeline.offer(arrival(batch(1, Reading(PRESSURE, START_MS, 1.0))))
+            await until(lambda: len(tries) > 4)
+            subscriber = Subscriber()
+            await bench.pipeline.subscribe(subscriber)
+            picture = await asyncio.wait_for(subscriber.get(), 5)
+            assert picture is not None
+            assert [alarm["severity"] for alarm in json.loads(picture)["data"]["alarms"]] == ["fire"]
+            assert len(bench.receipts) == told
+            assert len(built) == 1
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        apart = [after - before for before, after in pairwise(tries)]
+        assert all(pause_s > 0.07 * 2**nth for nth, pause_s in enumerate(apart)), apart
+        await until(lambda: bench.pipeline.status()["pending"] == 0)
+        assert bench.last == Receipt(epoch="e1", alarm=1, telemetry=1)
 
 
 async def test_clock_offset_is_estimated_when_an_agents_clock_is_wrong(tmp_path: Path) -> None:
