@@ -76,6 +76,7 @@ SHELLS = {
     "gateway/exports/desk.py": "chance loop file",
     "gateway/exports/pdf_file.py": "file",
     "gateway/exports/render.py": "file",
+    "gateway/forgetting.py": "loop",
     "gateway/history/embedded.py": "file",
     "gateway/history/influx1.py": "socket",
     "gateway/history/influx2.py": "socket",

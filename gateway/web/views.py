@@ -162,15 +162,11 @@ def board(picture: Picture, inventory: Inventory, texts: Texts, now_ms: int) -> 
     book = _book(picture, inventory, texts, now_ms)
     agents = _agents(book, picture, inventory, texts, now_ms)
     unseen = book.unseen
-    cards = sorted(
-        (
-            alarm_card(
-                alarm, inventory, texts, picture.told, below=unseen[node_of(alarm.subject)] if alarm.active else 0
-            )
-            for alarm in picture.alarms.values()
-        ),
-        key=alarm_order,
+    found = (
+        alarm_card(alarm, inventory, texts, picture.told, below=unseen[node_of(alarm.subject)] if alarm.active else 0)
+        for alarm in picture.alarms.values()
     )
+    cards = sorted(found, key=alarm_order)
     speaking = [card for card in cards if card.speaks]
     devices = +book.devices
     large, small = _fires(speaking)
