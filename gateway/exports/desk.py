@@ -154,7 +154,14 @@ class Desk:
                 self._sweep()
                 await self._news.wait()
                 continue
-            await self._make(job)
+            try:
+                await self._make(job)
+            except Exception:  # the supervisor of the desk: what is wrong with one holds up no other
+                log.exception("export %s (%s) was not made", job.id, job.kind)
+                if not job.is_over:
+                    self._fail(job, "fault")
+                with contextlib.suppress(OSError):
+                    self._save(job)
 
     def load(self) -> None:
         """Know what was asked for before; what was not finished then never will be."""

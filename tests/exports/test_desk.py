@@ -83,6 +83,19 @@ async def test_finished_files_stay_and_others_are_said_to_be_interrupted_after_a
     assert check_file(again.path(done)).is_whole
 
 
+async def test_the_next_export_is_made_when_one_cannot_be_put_together(tmp_path: Path) -> None:
+    """Whatever is wrong with an order, it alone fails, and is told as failed after a restart too."""
+
+    async def wrong() -> Document:
+        raise OverflowError("date value out of range")
+
+    async with working(tmp_path) as desk:
+        bad, good = ask(desk, build=wrong), ask(desk)
+        assert ((await over(bad)).why, (await over(good)).state) == ("fault", "done")
+    again = d.Desk(tmp_path, lambda: NOW, told)
+    assert {job.id: job.state for job in again.jobs()} == {bad.id: "failed", good.id: "done"}
+
+
 async def test_the_desk_takes_so_many_of_one_person_and_of_all(tmp_path: Path) -> None:
     """A fifth of one person is refused, others are taken until the desk is full."""
     desk = d.Desk(tmp_path, lambda: NOW, told)

@@ -199,6 +199,7 @@ def month_of(web: Web, name: str) -> Period:
             if name
             else periods.period_of("month", datetime.fromtimestamp(web.now_ms() / 1000, zone).date(), zone)
         )
+        periods.before(found, zone)  # reports look back; before the first month of the calendar there is none
     except (ValueError, OverflowError):
         raise Refused(422, msgid("There is no such week or month.")) from None
     if found.from_ms > web.now_ms():
