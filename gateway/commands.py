@@ -101,6 +101,8 @@ def _named_sites(ask: Ask, turn: Turn, loaded: Any) -> Iterator[tuple[str, str]]
         alarm = alarm or (loaded if isinstance(loaded, AlarmView) else None)
         if alarm is not None:
             yield f"alarm {number}", alarm.site
+    if isinstance(number := args.get("hazard"), int) and (hazard := state.registers.find("hazard", number)) is not None:
+        yield f"hazard {number}", hazard.site
     number, kind = args.get("id"), ask.op.partition(".")[0]
     if isinstance(number, int):
         holds = state.book.holds

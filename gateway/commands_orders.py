@@ -105,7 +105,6 @@ def _open(args: _Open, actor: str, turn: Turn, _: None) -> Any:
         hazard = turn.state.registers.hazards.find(args.hazard)
         if hazard is None or not hazard.is_open:
             raise refuse("conflict", f"hazard {args.hazard}: is not open. Open the order without it.")
-        _check_area(turn, actor, f"hazard {args.hazard}", hazard.site)
         site, subject, title = hazard.site, subject or hazard.subject, title or hazard.text
         alarm = turn.state.book.open.get(hazard.alarm_id or 0)
         alarm = alarm if alarm is not None and alarm.active else None
@@ -260,13 +259,6 @@ def _must_be_there(turn: Turn, site: str, subject: str) -> None:
 def _check_deadline(turn: Turn, at_ms: int) -> None:
     if not turn.now_ms < at_ms <= turn.now_ms + MOST_DAYS * DAY_MS:
         raise refuse("invalid", f"deadline: got a time that is over or more than {MOST_DAYS} days ahead.")
-
-
-def _check_area(turn: Turn, actor: str, what: str, site: str) -> None:
-    """A hazard of another area does not exist for a person of one area."""
-    area, grid = turn.state.areas.get(actor), turn.state.installation.grid
-    if area and site not in grid.sites_of(area) | grid.below(area):
-        raise refuse("not_found", f"{what}: got nothing of area {area!r}, which is all you may see.")
 
 
 def _order_of(args: Any) -> Load:

@@ -166,6 +166,8 @@ def test_a_command_goes_no_further_than_the_area_of_its_token_and_the_audit_name
     with pytest.raises(ControlError, match="got nothing of area"):
         world.turn(ask=Ask(**ask, args={"site": "east", "text": "blocked"}))
     world.ask("hazard.report", "wang", site="east", text="blocked")
+    with pytest.raises(ControlError, match="hazard 2: got nothing of area"):  # named by the hazard, not by its site
+        world.turn(ask=Ask(**{**ask, "op": "order.open"}, args={"site": "shuiye", "title": "see to it", "hazard": 2}))
     rows = world.connection.execute(
         "SELECT json_extract(detail, '$.via') FROM audit WHERE action LIKE 'hazard.%' ORDER BY id"
     ).fetchall()
