@@ -13,6 +13,8 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from contract.errors import ConfigError
 from gateway.control.client import ControlError
 from gateway.control.protocol import Ask, Problem
@@ -45,9 +47,9 @@ class SiteChanger:
         if not (isinstance(site, str) and isinstance(text, str) and isinstance(base, str)):
             raise ControlError(Problem("invalid", "site.apply: got no site, text and base."))
         async with self._busy:
-            return await self._apply(ask.actor, site, text.encode(), base)
+            return await self._apply(ask, site, text.encode(), base)
 
-    async def _apply(self, actor: str, name: str, text: bytes, base: str) -> dict[str, Any]:
+    async def _apply(self, ask: Ask, name: str, text: bytes, base: str) -> dict[str, Any]:
         path = self.files().get(name)
         if path is None:
             raise ControlError(Problem("not_found", f"site {name!r}: got no such site."))
@@ -69,19 +71,18 @@ class SiteChanger:
             raise ControlError(
                 Problem("unavailable", f"{exc.filename}: {exc.strerror}. Versions cannot be kept.")
             ) from exc
-        begun = await self._ask(
-            "site_version.begin", actor, site=name, sha256=sha256_of(text), before=base, devices=devices
-        )
+        told = {"site": name, "sha256": sha256_of(text), "before": base, "devices": devices}
+        begun = await self._pipeline.ask(replace(ask, op="site_version.begin", args=told))  # by whom, through what
         try:
-            told = await self._reloader.replace(actor, lambda: write_whole(path, text))
+            told = await self._reloader.replace(ask.actor, lambda: write_whole(path, text))
         except (ControlError, OSError) as exc:
             why = str(exc) if isinstance(exc, ControlError) else f"{path}: {exc.strerror}. Let the gateway write there."
             with contextlib.suppress(ControlError, OSError):
                 if await asyncio.to_thread(path.read_bytes) != old:
                     await self._reloader.replace(ACTOR, lambda: write_whole(path, old))
-            await self._ask("site_version.end", ACTOR, id=begun["id"], why=why[:500])
+            await self._ask("site_version.end", id=begun["id"], why=why[:500])
             raise ControlError(Problem("unavailable", why)) from exc
-        await self._ask("site_version.end", ACTOR, id=begun["id"])
+        await self._ask("site_version.end", id=begun["id"])
         return {"id": begun["id"], **told}
 
     async def settle(self) -> None:
@@ -91,7 +92,7 @@ class SiteChanger:
             with contextlib.suppress(OSError):
                 is_there = path is not None and sha256_of(await asyncio.to_thread(path.read_bytes)) == row.sha256
                 why = "" if is_there else "the gateway was stopped before the file was put in its place"
-                await self._ask("site_version.end", ACTOR, id=row.id, why=why)
+                await self._ask("site_version.end", id=row.id, why=why)
 
     def files(self) -> dict[str, Path]:
         """The file of each site in force."""
@@ -113,5 +114,5 @@ class SiteChanger:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
             write_whole(path, text)
 
-    async def _ask(self, op: str, actor: str, **args: Any) -> Any:
-        return await self._pipeline.ask(Ask(id=0, op=op, actor=actor, args=args))
+    async def _ask(self, op: str, **args: Any) -> Any:
+        return await self._pipeline.ask(Ask(id=0, op=op, actor=ACTOR, args=args))

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 
 from tests.web.office import Office, open_office
-from tests.web.station import SITE, csrf_in
+from tests.web.station import SITE, Browser, csrf_in
 
 NEW = SITE.replace("Victory Road hydrant", "Victory Road 18 hydrant")
 
@@ -70,3 +70,20 @@ async def test_a_site_file_is_checked_compared_confirmed_and_brought_back(tmp_pa
         assert office.site_file.read_text("utf-8") == NEW
         files = (await browser.get("/api/v1/site-files")).json()["items"]
         assert (files[0]["by"], files[0]["devices"]) == ("administrator", 10)
+
+
+async def test_the_audit_names_the_token_when_a_program_puts_a_site_file_in_force(tmp_path: Path) -> None:
+    """Not only whose token it was: an administrator can tell what a script did from what the person did."""
+    async with open_office(tmp_path / "o") as office:
+        form = {"name": "deploy", "role": "administrator"}
+        page = (await office.browser.submit("/account", "/account/tokens", **form)).text
+        token = page.split("wzt_")[1].split("<")[0]
+        async with Browser(office.address) as program:
+            program.headers["Authorization"] = f"Bearer wzt_{token}"
+            files = {"file": ("shuiye.yaml", NEW.encode())}
+            staged = await program.post("/admin/sites/shuiye/file", files=files)
+            assert (await program.post(staged.headers["location"])).status_code == 303
+        assert office.site_file.read_text("utf-8") == NEW
+        rows = (await office.browser.get("/api/v1/audit")).json()["items"]
+        (row,) = [row for row in rows if row["action"] == "site_version.apply"]
+        assert (row["actor"], row["detail"].get("via")) == ("administrator", "deploy")
