@@ -74,6 +74,21 @@ async def test_a_proposed_limit_shows_what_it_would_have_changed(house: House) -
     assert (await other.get(answer.headers["location"])).status_code == 404  # somebody else's
 
 
+async def test_a_token_of_one_site_reads_no_comparison_of_all_when_its_person_made_one(house: House) -> None:
+    """Results hold alarms of every site they were made of: who may see less does not get them, nor their names."""
+    browser = await house.browser("maintainer")
+    made = (await browser.submit("/upkeep/lab", "/upkeep/lab", **LOW, below="120", clear="125")).headers["location"]
+    form = {"name": "script", "area": "site:shuiye", "reads_only": "yes"}
+    page = (await browser.submit("/account", "/account/tokens", **form)).text
+    token = page.split("wzt_")[1].split("<")[0]
+    async with Browser(house.address) as program:
+        program.headers["Authorization"] = f"Bearer wzt_{token}"
+        listed = await program.get("/upkeep/lab")
+        assert (listed.status_code, made in listed.text) == (200, False)
+        assert (await program.get(made)).status_code == 404
+    assert made in (await browser.get("/upkeep/lab")).text
+
+
 async def test_what_cannot_be_compared_is_told(house: House) -> None:
     """No change, no number, no rule, no pack, a pack that contradicts itself: a sentence each."""
     browser = await house.browser("maintainer")

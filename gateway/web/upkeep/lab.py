@@ -75,7 +75,7 @@ async def lab(request: Request, rule: Annotated[str, Query(max_length=60)] = "")
         sites=[(key, web.inventory.site_title(key).get(texts.language)) for key in web.inventory.sites],
         days=DAYS,
         is_open=web.lab.is_open,
-        latest=web.lab.latest(who.name),
+        latest=web.lab.latest(who.name, web.sites_of(who)),
     )
 
 
@@ -109,7 +109,8 @@ async def compare(
 async def comparison(request: Request, token: str) -> Response:
     """How far it is; then what it found, drawn device by device."""
     web, texts = web_of(request), web_of(request).texts(request)
-    found = web.lab.find(token, person_of(request).name)
+    who = person_of(request)
+    found = web.lab.find(token, who.name, web.sites_of(who))
     known = web.inventory.rules.get(found.job.rule)
     now = changeable(known) if known else {}
     span = found.job.from_ms, found.job.until_ms

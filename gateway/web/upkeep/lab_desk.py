@@ -45,6 +45,10 @@ class Comparison:
         length = max(1, self.job.until_ms - self.job.from_ms)
         return min(1.0, max(0.0, (self.reached_ms - self.job.from_ms) / length))
 
+    def is_for(self, who: str, sites: frozenset[str] | None) -> bool:
+        """Whether it is this person's, and lies within what they (or their token) may see; None: everything."""
+        return self.who == who and (sites is None or (self.sites is not None and self.sites <= sites))
+
 
 class LabDesk:
     """Runs comparisons. gateway, stored: what the installation runs on; None: no comparison can be made."""
@@ -81,16 +85,16 @@ class LabDesk:
         task.add_done_callback(self._tasks.discard)
         return made
 
-    def find(self, token: str, who: str) -> Comparison:
-        """A comparison of this person. Raises Refused."""
+    def find(self, token: str, who: str, sites: frozenset[str] | None) -> Comparison:
+        """A comparison of this person, of no more than they may see now. Raises Refused."""
         found = self._kept.get(token)
-        if found is None or found.who != who:
+        if found is None or not found.is_for(who, sites):
             raise Refused(404, msgid("There is no such comparison any more."))
         return found
 
-    def latest(self, who: str) -> list[Comparison]:
-        """Those of a person, the newest first."""
-        return [each for each in reversed(self._kept.values()) if each.who == who]
+    def latest(self, who: str, sites: frozenset[str] | None) -> list[Comparison]:
+        """Those of a person, of no more than they may see now; the newest first."""
+        return [each for each in reversed(self._kept.values()) if each.is_for(who, sites)]
 
     async def close(self) -> None:
         """End what runs."""
