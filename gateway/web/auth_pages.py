@@ -63,7 +63,7 @@ async def sign_in(
         return await open_session(request, result.user, local_path(next))
     if result.outcome == "first" and result.user is not None:
         response = RedirectResponse("/first-password", 303)
-        set_cookie(web, response, web.cookies.pending, web.sign_in.pend(result.user.name), max_age=int(PENDING_S))
+        set_cookie(web, response, web.cookies.pending, web.sign_in.pend(result.user), max_age=int(PENDING_S))
         return response
     if result.outcome in ("wrong", "expired", "disabled", "braked"):
         await _note_failure(web, name, address)
@@ -88,9 +88,12 @@ async def first_password(
 ) -> Response:
     """Take the new password; the one-time password is dead from then on."""
     web = web_of(request)
-    name = web.sign_in.pending(request.cookies.get(web.cookies.pending))
+    token = request.cookies.get(web.cookies.pending)
+    name = web.sign_in.pending(token)
     user = await web.read(web.ledger.user, name) if name is not None else None
     if user is None or not (user.one_time_until_ms is not None or web.sign_in.is_old(user)):
+        return RedirectResponse("/sign-in", 303)
+    if user.disabled_ms is not None or not web.sign_in.is_pending(token, user):  # reset or switched off since
         return RedirectResponse("/sign-in", 303)
     said = await web.sign_in.problem_with(user, password)
     if said is None and password != again:

@@ -67,7 +67,7 @@ class SignIn:
         self._waiting = 0
         self._nobody: str | None = None
         self._common: frozenset[str] = frozenset()
-        self._pending: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._pending: OrderedDict[str, tuple[str, Since, float]] = OrderedDict()
 
     async def attempt(self, user: User | None, name: str, password: str, address: str, device: str = "") -> Result:
         """Check a password. `user` is None for a name nobody has: the same work is done then.
@@ -104,22 +104,26 @@ class SignIn:
             yaml.safe_load(await asyncio.to_thread(COMMON.read_text, "utf-8"))["passwords"].split()
         )
 
-    def pend(self, name: str) -> str:
+    def pend(self, user: User) -> str:
         """A token that lets this person choose a password within ten minutes, and nothing else."""
         token = new_token()
-        self._pending[token] = (name, self._monotonic() + PENDING_S)
+        self._pending[token] = (user.name, _since(user), self._monotonic() + PENDING_S)
         while len(self._pending) > 100:
             self._pending.popitem(last=False)
         return token
 
     def pending(self, token: str | None) -> str | None:
         """Whose token it is; None when unknown or too old."""
-        name, until = self._pending.get(token or "", ("", 0.0))
+        name, _, until = self._pending.get(token or "", _NOBODYS)
         return name if name and until > self._monotonic() else None
+
+    def is_pending(self, token: str | None, user: User) -> bool:
+        """Whether the password this token was given for is still the user's: no other was made since."""
+        return self._pending.get(token or "", _NOBODYS)[:2] == (user.name, _since(user))
 
     def settle(self, name: str) -> None:
         """A password was chosen: every pending token of the person is dead."""
-        for token in [token for token, (whose, _) in self._pending.items() if whose == name]:
+        for token in [token for token, (whose, *_) in self._pending.items() if whose == name]:
             del self._pending[token]
 
     async def problem_with(self, user: User, password: str) -> str | None:
@@ -165,6 +169,15 @@ class SignIn:
             return self._hasher.verify(password_hash, password)
         except (VerificationError, InvalidHashError):
             return False
+
+
+Since = tuple[int, int | None]
+_NOBODYS: tuple[str, Since, float] = ("", (0, None), 0.0)
+
+
+def _since(user: User) -> Since:
+    """What tells a password from the ones before and after it; its hash may be made anew meanwhile."""
+    return user.password_ms, user.one_time_until_ms
 
 
 _CLASSES = {
