@@ -157,6 +157,8 @@ def node_title(path: str, inventory: Inventory, texts: Texts) -> str:
     device = inventory.find(path)
     if device is not None:
         return device.title.get(texts.language)
+    if not name:
+        return inventory.site_title(site).get(texts.language) if site else path
     group = inventory.group_title(site, name)
     return (group or inventory.agent_title(site, name)).get(texts.language)
 

@@ -65,7 +65,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, exc: RequestValidationError) -> Response:
-        fields = ", ".join(sorted({str(error["loc"][-1]) for error in exc.errors()}))
+        # What fits none of several forms has no field of its own.
+        fields = ", ".join(sorted({str(error["loc"][-1] if error["loc"] else "—") for error in exc.errors()}))
         if _is_api(request):
             errors = [
                 {"field": ".".join(map(str, error["loc"][1:])), "text": str(error["msg"])} for error in exc.errors()

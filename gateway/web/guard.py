@@ -132,5 +132,10 @@ class Guard:
         if wanted is None:
             before = request.cookies.get(self._cookies.before)
             wanted = csrf_of(before) if before else None
-        if wanted is None or given is None or not hmac.compare_digest(given.encode(), wanted.encode()):
+        if wanted is None or given is None or not hmac.compare_digest(_bytes(given), wanted.encode()):
             raise Refused(403, msgid("This form is out of date. Load the page again."))
+
+
+def _bytes(given: str) -> bytes:
+    """Whatever was sent: in an odd encoding it may hold halves of characters, which no text in UTF-8 has."""
+    return given.encode(errors="surrogatepass")

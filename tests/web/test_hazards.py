@@ -255,3 +255,13 @@ def test_a_form_is_ours_for_six_hours_and_not_for_the_first_two_seconds() -> Non
     assert [is_fresh(secret, blank, 1_000_000 + age) for age in ages] == [False, True, True, False]
     moved = blank._replace(name=blank.name.replace("1000000", "9000000"))
     assert not is_fresh(secret, moved, 9_003_000)
+
+
+async def test_an_odd_step_or_subject_is_told_and_no_fault_of_the_server(station: Station) -> None:
+    """A step that is none, a subject that is only a word: a sentence, a form."""
+    station.user("maintainer")
+    async with station.gateway(), serving(station) as address, Browser(address) as browser:
+        await browser.sign_in("maintainer")
+        assert (await browser.submit("/hazards/new", "/hazards/1/steps", step="dance")).status_code == 422
+        for subject in ("pdf", "/", "shuiye", "shuiye/", "a//b"):
+            assert (await browser.get("/hazards/new", params={"subject": subject})).status_code == 200, subject

@@ -93,6 +93,27 @@ async def test_a_second_holder_of_the_one_time_password_is_out_when_the_first_ha
         assert (await one.get("/")).status_code == 200
 
 
+async def test_whoever_may_choose_a_password_is_out_when_an_administrator_gave_another(station: Station) -> None:
+    """A one-time password that leaked is worth nothing once it was replaced, also to who used it a moment before."""
+    station.user("duty", one_time_until_ms=now_ms() + HOUR_MS)
+    async with station.gateway(), serving(station) as address, Browser(address) as thief:
+        await thief.sign_in("duty", ONE_TIME)
+        token = csrf_in((await thief.get("/first-password")).text)
+        station.user("duty", one_time_until_ms=now_ms() + 2 * HOUR_MS)
+        answer = await thief.post("/first-password", data={"csrf": token, "password": NEW, "again": NEW})
+        assert answer.headers["location"] == "/sign-in"
+        assert (await thief.sign_in("duty", NEW)).status_code == 401
+
+
+async def test_a_form_in_an_odd_encoding_is_refused_like_every_other(station: Station) -> None:
+    """Halves of characters, which UTF-7 can carry, are a wrong token and no fault of the server."""
+    body = b'--x\r\nContent-Disposition: form-data; name="csrf"\r\n\r\n+2AA-\r\n--x--\r\n'
+    async with station.gateway(), serving(station) as address, Browser(address) as browser:
+        await browser.get("/sign-in")
+        headers = {"Content-Type": "multipart/form-data; boundary=x; charset=utf-7"}
+        assert (await browser.post("/preferences", content=body, headers=headers)).status_code == 403
+
+
 async def test_an_expired_one_time_password_is_refused_with_what_to_do(station: Station) -> None:
     """The text says that it has expired and whom to ask; a wrong one does not learn that."""
     station.user("duty", one_time_until_ms=now_ms() - 1)
