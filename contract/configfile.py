@@ -18,6 +18,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from contract.errors import ConfigError
 
 MAX_FILE_BYTES = 32 * 1024 * 1024
+MAX_DEPTH = 100
+"""Levels of a document; ours have ten. Composing one of some ten thousand ends the whole process."""
+FLAT_CHARS = 16 * 1024
+"""A text this short has too few levels for that, whatever is in it."""
+MAX_MERGED = 200_000
+"""Keys that `<<` may take over, all together: with anchors in anchors a few lines make billions."""
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -59,6 +65,8 @@ def read_node(path: Path) -> yaml.Node | None:
     except OSError as exc:
         raise ConfigError(f"{path}: {exc.strerror or exc}. Check the path.") from exc
     try:
+        if len(text) > FLAT_CHARS:
+            _refuse_deep(text, path)
         node: yaml.Node | None = yaml.compose(text, Loader=_Loader)
         return node
     except yaml.YAMLError as exc:
@@ -71,10 +79,12 @@ def build(node: yaml.Node | None, path: Path) -> Any:
     """Plain data of a node tree. Raises ConfigError for a key that stands twice or an odd tag."""
     if node is None:
         return None
-    _refuse_repeated_keys(node, path)
     loader = yaml.SafeLoader("")
     try:
+        _refuse_merging_on(_refuse_repeated_keys(node, path), path)
         return loader.construct_document(node)
+    except RecursionError as exc:
+        raise ConfigError(f"{path}: got levels within levels without end. Write it out.") from exc
     except (yaml.YAMLError, ValueError, OverflowError) as exc:
         mark = getattr(exc, "problem_mark", None) or node.start_mark
         raise ConfigError(f"{path}:{mark.line + 1}: {getattr(exc, 'problem', None) or exc}.") from exc
@@ -130,7 +140,10 @@ def _wording(error: Any, model: type[BaseModel]) -> str:
         near = difflib.get_close_matches(str(error["loc"][-1]), sorted(_field_names(model)), n=1)
         hint = f"Did you mean {near[0]!r}?" if near else "Take it out."
         return f"got an unknown key. {hint}"
-    got = repr(error.get("input"))
+    try:
+        got = repr(error.get("input"))
+    except RecursionError:
+        got = "levels without end"
     if kind == "value_error":
         return str(text.removeprefix("Value error, "))
     if kind in ("union_tag_invalid", "union_tag_not_found"):
@@ -168,8 +181,10 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     return found
 
 
-def _refuse_repeated_keys(node: yaml.Node, path: Path) -> None:
+def _refuse_repeated_keys(node: yaml.Node, path: Path) -> list[yaml.MappingNode]:
+    """Gives the maps that take keys over from others (`<<`)."""
     stack, seen_nodes = [node], set()
+    merging = []
     while stack:
         current = stack.pop()
         if id(current) in seen_nodes:
@@ -188,6 +203,41 @@ def _refuse_repeated_keys(node: yaml.Node, path: Path) -> None:
                     )
                 first[name] = key.start_mark.line + 1
                 stack.append(value)
+            if "<<" in first:
+                merging.append(current)
+    return merging
+
+
+def _refuse_deep(text: str, path: Path) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            raise ConfigError(f"{path}:{line}: got more than {MAX_DEPTH} levels, want fewer. Mend the YAML.")
+
+
+def _refuse_merging_on(merging: list[yaml.MappingNode], path: Path) -> None:
+    known: dict[int, int] = {}
+    if sum(_keys_with_merged(each, known) for each in merging) > MAX_MERGED:
+        line = merging[0].start_mark.line + 1
+        raise ConfigError(f"{path}:{line}: got more than {MAX_MERGED} keys taken over by `<<`. Write them out.")
+
+
+def _keys_with_merged(node: yaml.MappingNode, known: dict[int, int]) -> int:
+    """Keys of a map with those it takes over. known: of maps that were counted."""
+    if id(node) not in known:
+        known[id(node)] = 0  # one that takes over itself
+        total = len(node.value)
+        for key, value in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                parts = value.value if isinstance(value, yaml.SequenceNode) else [value]
+                total += sum(_keys_with_merged(part, known) for part in parts if isinstance(part, yaml.MappingNode))
+        known[id(node)] = total
+    return known[id(node)]
 
 
 def _child(node: yaml.Node | None, key: str) -> yaml.Node | None:

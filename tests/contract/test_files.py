@@ -79,6 +79,31 @@ def test_wrong_site_file_is_refused_with_line_and_advice(tmp_path: Path, old: st
     assert text in problems(tmp_path, GOOD.replace(old, new, 1))
 
 
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ("x: " + "[" * 200_000 + "]" * 200_000, "got more than 100 levels, want fewer"),  # ended the process
+        ("a0: &a0 {k: 1}\n" + "".join(
+            f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 20)}]}}\n" for n in range(1, 9)
+        ), "keys taken over by `<<`"),
+        ("a0: &a0 {k: 1}\n" + "".join(f"a{n}: &a{n} {{<<: *a{n - 1}}}\n" for n in range(1, 3000)),
+         "got levels within levels without end"),
+        ("? " * 8000, "got levels within levels without end"),
+    ],
+)  # fmt: skip
+def test_a_text_that_would_take_all_memory_or_the_process_is_refused_at_once(
+    tmp_path: Path, more: str, text: str
+) -> None:
+    """Levels and keys taken over are counted before anything is made of them: pages take such files from people."""
+    assert text in problems(tmp_path, f"{GOOD}{more}\n")
+
+
+def test_a_short_text_of_many_levels_is_told_like_every_wrong_value(tmp_path: Path) -> None:
+    """It is read whole; what was found is not written out."""
+    text = GOOD.replace("site: shuiye", f"site: {'[' * 7000}{']' * 7000}", 1)
+    assert "site.yaml:1: site: got levels without end, want" in problems(tmp_path, text)
+
+
 def test_all_problems_of_a_file_are_listed_at_once(tmp_path: Path) -> None:
     """Nobody has to mend a file one error at a time."""
     text = problems(tmp_path, GOOD.replace("unit_id: 1}", "unit_id: 0}").replace("points: 16", "points: 0"))
