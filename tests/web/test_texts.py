@@ -10,8 +10,10 @@ import pytest
 from babel.messages.extract import extract_from_dir
 
 from contract.profile import ProfileLibrary
+from gateway.web.decision import WHY
 from gateway.web.texts import LANGUAGES, Language, Texts, choose_language, load_catalogues
 from gateway.web.words import WORDS
+from rules.rewiring import REMOVED
 
 WEB = Path(__file__).parents[2] / "gateway" / "web"
 KEYWORDS = {"_": None, "texts": None, "self": None, "msgid": None}
@@ -49,6 +51,17 @@ def test_chinese_texts_are_chinese() -> None:
     proper = {"Modbus TCP", "RS-485（Modbus RTU）", "%(quality)s：%(cause)s"}
     left = {t for t in load_catalogues()["zh"].values() if not re.search(r"[一-鿿]", t)} - proper
     assert left == set()
+
+
+def test_every_reason_that_rules_and_gateway_give_a_step_has_a_word() -> None:
+    """A reason nobody translated would stand in English in the story of an alarm."""
+    root = WEB.parents[1]
+    paths = [
+        path for folder in ("rules", "gateway") for path in (root / folder).rglob("*.py") if WEB not in path.parents
+    ]
+    sources = [path.read_text("utf-8") for path in paths]
+    written = {text for source in sources for text in re.findall(r'\{"reason": "([^"]+)"', source)} | {REMOVED}
+    assert written == set(WHY)
 
 
 def test_every_state_of_the_shipped_profiles_has_a_word() -> None:
