@@ -413,7 +413,7 @@ def judge(
 ) -> tuple[Status, str]:
     """Whether a value may be taken for the present state, and if not, why."""
     if cause:
-        return "unknown", _cause_text(cause, texts)
+        return "unknown", texts.word("cause", cause)
     if current is None:
         # A printer that has not printed has nothing to report; a measurement that never came is unknown.
         return ("good", "") if is_text else ("unknown", texts("never reported"))
@@ -428,16 +428,12 @@ def judge(
 
 def _reason(cause: str | None, worst: PointRow | None, own: Status | None, texts: Texts) -> str:
     if cause:
-        return _cause_text(cause, texts)
+        return texts.word("cause", cause)
     if own == "out":
         return texts.word("hold", "out_of_service")
     if own == "test":
         return texts("drill: what it reports is a test")
     return worst.reason if worst else ""
-
-
-def _cause_text(cause: str, texts: Texts) -> str:
-    return texts.word("cause", cause)
 
 
 def _points_that_reported(device: Device, picture: Picture) -> dict[str, Point]:
