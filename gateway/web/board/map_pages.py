@@ -32,6 +32,7 @@ async def site_map(
     site: Annotated[str, Query(max_length=60)] = "",
     plan: Annotated[int, Query(ge=0)] = 0,
     edit: bool = False,
+    part: Annotated[int, Query(ge=1, le=10_000)] = 1,
 ) -> Response:
     """A plan of a site; the first one where none is named, the schematic where there is none."""
     web, texts = web_of(request), web_of(request).texts(request)
@@ -50,7 +51,7 @@ async def site_map(
         "map.html",
         fragment="_map.html",
         site=name,
-        plan=plan_view(web, chosen, texts) if chosen is not None else schematic(web, name, texts),
+        plan=plan_view(web, chosen, texts) if chosen is not None else schematic(web, name, texts, part=part),
         chosen=chosen,
         plans=plans,
         sites=[(key, web.inventory.site_title(key).get(texts.language)) for key in web.inventory.sites],

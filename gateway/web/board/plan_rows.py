@@ -19,9 +19,15 @@ LABEL = 20
 """Half-width characters of a label; a Chinese one counts as two."""
 CROWDED = 40
 """With more marks than this only those that are not good carry a label."""
-CELL, BAND = 190, 150
+WIDE = 0x2E7F
+"""Characters beyond this one are as wide as two."""
+CELL, BAND = 190, 160
 """Of the schematic: width and height of a mark's cell."""
 COLUMNS = 6
+CELL_LABEL = 15
+"""Half-width characters of a line that fits into a cell; a name takes two lines at most."""
+PART = 48
+"""Devices of the schematic on one page; a site with more has several."""
 
 
 class MarkRow(NamedTuple):
@@ -41,6 +47,8 @@ class MarkRow(NamedTuple):
     state: str
     burns: bool
     is_hit: bool
+    lines: tuple[str, ...]
+    """The label as it is drawn: one line on a plan, up to two in a cell of the schematic."""
 
 
 class BoxRow(NamedTuple):
@@ -51,6 +59,14 @@ class BoxRow(NamedTuple):
     y: float
     width: float
     height: float
+
+
+class PartRow(NamedTuple):
+    """One page of the schematic. icon: shape of what is worst on it; title: its first and last place."""
+
+    number: int
+    title: str
+    icon: str
 
 
 class PlanView(NamedTuple):
@@ -65,17 +81,19 @@ class PlanView(NamedTuple):
     src: str
     marks: list[MarkRow]
     boxes: list[BoxRow]
+    parts: list[PartRow] = []
+    """Pages of the schematic, where it has more than one."""
+    part: int = 1
 
     @property
     def is_crowded(self) -> bool:
-        """Whether labels would lie over each other."""
-        return len(self.marks) > CROWDED
+        """Whether labels would lie over each other; in the cells of the schematic they do not."""
+        return bool(self.src) and len(self.marks) > CROWDED
 
     @property
     def worst(self) -> str:
-        """Shape of what is worst on it."""
-        found = {mark.icon for mark in self.marks}
-        return next((icon for icon in ICONS if icon in found), "good")
+        """Shape of what is worst on it, on all of its pages."""
+        return _worst({mark.icon for mark in self.marks} | {part.icon for part in self.parts})
 
 
 ICONS = ("fire", "critical", "warning", "unknown", "bad", "stale", "uncertain", "out", "test", "info")
@@ -110,30 +128,76 @@ def plan_view(web: Web, plan: FloorPlan, texts: Texts, hit: str = "") -> PlanVie
     )  # fmt: skip
 
 
-def schematic(web: Web, site: str, texts: Texts, hit: str = "") -> PlanView:
-    """Where no plan is: the devices of a site by place, drawn as boxes."""
+def schematic(web: Web, site: str, texts: Texts, hit: str = "", part: int = 1) -> PlanView:
+    """Where no plan is: the devices of a site by place, drawn as boxes, page by page where they are many."""
     state = State(web, texts)
-    places: dict[str, list[Device]] = {}
-    for device in web.inventory.devices.values():
-        if device.site == site:
-            place = device.place.get(texts.language) if device.place else texts("place not given")
-            places.setdefault(place, []).append(device)
+    pages = _parts(web, site, texts)
+    part = min(max(1, part), len(pages))
     boxes, marks, column, top, tallest = [], [], 0, 20.0, 0
-    for place, devices in places.items():
+    for place, devices in pages[part - 1]:
         across = min(COLUMNS, len(devices))
         down = -(-len(devices) // COLUMNS)
         if column + across > COLUMNS:
             column, top, tallest = 0, top + tallest * BAND + 50, 0
         left = 20.0 + column * CELL
-        boxes.append(BoxRow(_short(place, across * 22), left + 6, top, across * CELL - 12, down * BAND + 30))
+        boxes.append(BoxRow(_short(place, across * 18 - 3), left + 6, top, across * CELL - 12, down * BAND + 30))
         for n, device in enumerate(devices):
             x, y = left + (n % COLUMNS + 0.5) * CELL, top + 75 + (n // COLUMNS) * BAND
-            marks.append(state.mark(site, device.id, x, y, hit))
+            mark = state.mark(site, device.id, x, y, hit)
+            marks.append(mark._replace(lines=wrapped(mark.title), state=_short(mark.state, CELL_LABEL)))
         column, tallest = column + across, max(tallest, down)
     height = int(top + tallest * BAND + 50)
+    parts = [
+        PartRow(n, " – ".join(dict.fromkeys((found[0][0], found[-1][0]))), state.worst(site, found))
+        for n, found in enumerate(pages, 1)
+    ]
     return PlanView(
-        0, site, texts("Places and devices"), COLUMNS * CELL + 40, height, COLUMNS * CELL / 22, "", marks, boxes
-    )
+        0, site, texts("Places and devices"), COLUMNS * CELL + 40, height, COLUMNS * CELL / 30, "", marks, boxes,
+        parts if len(parts) > 1 else [], part,
+    )  # fmt: skip
+
+
+def _parts(web: Web, site: str, texts: Texts) -> list[list[tuple[str, list[Device]]]]:
+    """Places with their devices, page by page; a place is divided only when it alone fills more than a page."""
+    places: dict[str, list[Device]] = {}
+    for device in web.inventory.devices.values():
+        if device.site == site:
+            place = device.place.get(texts.language) if device.place else texts("place not given")
+            places.setdefault(place, []).append(device)
+    pages: list[list[tuple[str, list[Device]]]] = [[]]
+    taken = 0
+    for place, devices in places.items():
+        for begin in range(0, len(devices), PART):
+            some = devices[begin : begin + PART]
+            if taken and taken + len(some) > PART:
+                pages.append([])
+                taken = 0
+            pages[-1].append((place, some))
+            taken += len(some)
+    return pages
+
+
+def wrapped(title: str) -> tuple[str, ...]:
+    """A name in one line, or in two, each within a cell of the schematic; what is too long is cut."""
+    if _width(title) <= CELL_LABEL:
+        return (title,)
+    fits = [n for n in range(1, len(title)) if _width(title[:n].rstrip()) <= CELL_LABEL]
+    spaces = [n for n in fits if title[n] == " "]
+    # Two lines of about the same length, broken between words where there are any.
+    at = max(spaces) if spaces else next((n for n in fits if 2 * _width(title[:n]) >= _width(title)), fits[-1])
+    return title[:at].rstrip(), _cut(title[at:].strip(), CELL_LABEL)
+
+
+def _cut(text: str, most: int) -> str:
+    """A text of so many half-width characters at most; the number at its end, which tells it from others, stays."""
+    digits = len(text) - len(text.rstrip("0123456789"))
+    if _width(text) <= most or not 0 < digits <= 5:
+        return _short(text, most)
+    return _short(text[:-digits], most - digits) + text[-digits:]
+
+
+def _worst(icons: set[str]) -> str:
+    return next((icon for icon in ICONS if icon in icons), "good")
 
 
 def plan_of_fire(web: Web, subjects: Iterable[str], texts: Texts) -> PlanView | None:
@@ -200,7 +264,15 @@ class State:
         kind = f"st-{status}" + (f" sev-{severity}" if severity else "")
         href = f"/devices/{site}/{name}" + (f"?point={point}" if point else "")
         icon = severity or status
-        return MarkRow(at, href, title, _short(title, LABEL), x, y, icon, kind, _short(state, LABEL), burns, at == hit)
+        label = _short(title, LABEL)
+        return MarkRow(
+            at, href, title, label, x, y, icon, kind, _short(state, LABEL), burns, at == hit, (label,)
+        )  # fmt: skip
+
+    def worst(self, site: str, places: Iterable[tuple[str, list[Device]]]) -> str:
+        """Shape of what is worst among the devices of some places."""
+        rows = [self._row(f"{site}/{device.id}") for _, devices in places for device in devices]
+        return _worst({row.severity or row.status for row in rows})
 
     def _row(self, key: str) -> views.DeviceRow:
         if key not in self._rows:
@@ -225,9 +297,14 @@ def unplaced(web: Web, site: str, plans: list[FloorPlan], texts: Texts) -> list[
 
 def _short(text: str, most: int) -> str:
     """A text of so many half-width characters at most."""
-    taken = 0
-    for n, char in enumerate(text):
-        taken += 2 if ord(char) > 0x2E7F else 1
-        if taken > most:
-            return text[: max(1, n - 1)] + "…"
-    return text
+    if _width(text) <= most:
+        return text
+    # The ellipsis is one character; in a line of Chinese it is as wide as one.
+    room = most - (2 if any(ord(char) > WIDE for char in text) else 1)
+    cut = next(n for n in range(len(text), -1, -1) if n <= 1 or _width(text[:n]) <= room)
+    return text[:cut].rstrip() + "…"
+
+
+def _width(text: str) -> int:
+    """In half-width characters."""
+    return sum(2 if ord(char) > WIDE else 1 for char in text)
