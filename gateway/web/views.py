@@ -100,13 +100,8 @@ class DeviceRow:
     @property
     def urgent_first(self) -> list[PointRow]:
         """The points with an alarm, the worst first, then those that are not good, then the others in profile order."""
-        return sorted(
-            self.points,
-            key=lambda row: (
-                len(SEVERITIES) if row.severity is None else SEVERITIES.index(row.severity),
-                _URGENT.index(row.status),
-            ),
-        )
+        rank = {name: n for n, name in enumerate(SEVERITIES)}
+        return sorted(self.points, key=lambda row: (rank.get(row.severity or "", len(rank)), _URGENT.index(row.status)))
 
 
 @dataclass(frozen=True)
