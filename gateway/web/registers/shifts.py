@@ -357,6 +357,8 @@ def _item(item: Item, web: Web, texts: Texts) -> ItemRow:
         more = rule.title.get(texts.language) if rule is not None else item.more
     elif item.kind in STATES:
         more = texts.word(STATES[item.kind], item.more)
+    if item.kind == "hazard" and not title:  # its text is not in the register, so that it can be erased
+        title = texts("A report of the public")
     if item.kind == "duty_check":
         title = origin_text(item.what, texts)
     link = LINKS[item.kind].format(item.key) if item.kind in LINKS else ""
