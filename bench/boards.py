@@ -129,6 +129,9 @@ async def _follow(address: str, person: SignedIn) -> Board:
     host, port, head = _request(address, person)
     reader, writer = await asyncio.open_connection(host, port, limit=16 * 1024 * 1024)
     writer.write(head)
+    # A board that is not listening yet is no board that lost an alarm: it draws itself with what holds by then.
+    while not (line := await reader.readline()).startswith(b"event: "):
+        assert line, "the stream ended before it began"
     return Board(reader, writer)
 
 
