@@ -222,5 +222,5 @@ def test_story_is_refused_with_its_line_when_its_file_is_wrong(tmp_path: Path) -
     assert str(caught.value) == f"{path}:4: events[0].sett: got an unknown key. Did you mean 'set'?"
     with pytest.raises(ConfigError) as caught:
         load_story("nothing")
-    names = ", ".join(NAMES)
+    names = ", ".join(shipped())
     assert str(caught.value) == f"story: got 'nothing', want one of {names}, or a YAML file. Name one that exists."
