@@ -299,6 +299,7 @@ def load_inventory(gateway: GatewaySettings) -> Inventory:
         sites={site.site: site for site in sites},
         rules=load_packs(gateway.rule_folders, gateway.rule_overrides),
         library=library,
+        rule_folders=tuple(gateway.rule_folders),
         files={site.site: path for path, site in zip(gateway.sites, sites, strict=True)},
         grid_file=gateway.grid,
         grid=load_grid(gateway.grid, {site.site: (path, site) for path, site in files}),

@@ -35,6 +35,7 @@ def inventory_within(whole: Inventory, sites: frozenset[str]) -> Inventory:
         sites={name: site for name, site in whole.sites.items() if name in sites},
         rules=whole.rules,
         library=whole.library,
+        rule_folders=whole.rule_folders,
         grid=whole.grid,
     )
     # Approved devices too, which no site file has.

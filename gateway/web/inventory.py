@@ -56,6 +56,8 @@ class Inventory:
     """What reports on itself and is no equipment: lines, agents, the gateway."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """The file of each site."""
+    rule_folders: tuple[Path, ...] = ()
+    """Folders with further rule packs."""
     grid_file: Path | None = None
     grid: Grid = field(default_factory=lambda: Grid(GridFile(), {}))
     _ordered: list[Device] = field(default_factory=list)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Annotated, NamedTuple
 
@@ -21,6 +22,7 @@ from gateway.web.folding import fold
 from gateway.web.notices import message_rows
 from gateway.web.proofs import channels, proof_line, proof_ways
 from gateway.web.render import page
+from gateway.web.rule_cases import case_rows, origin_of
 from gateway.web.rule_words import rule_words
 from gateway.web.texts import Texts, msgid
 from rules.model import Rule
@@ -104,10 +106,14 @@ async def rule_page(request: Request, rule_id: str) -> Response:
     await web.refresh_approvals()
     titles = {key: known.title for key, known in web.inventory.rules.items()}
     alarms = await web.read(web.ledger.alarms, rule=rule_id, limit=20)
+    names = web.inventory.point_names(rule, texts)
+    origin = await asyncio.to_thread(origin_of, rule_id, web.inventory.rule_folders)
     return page(
         request,
         "rule.html",
-        rule=rule_words(rule, texts, web.inventory.point_names(rule, texts), titles),
+        rule=rule_words(rule, texts, names, titles),
+        origin=origin,
+        cases=case_rows(origin.cases, texts, names) if origin is not None else [],
         limited=_limited(web.inventory.sites.values(), rule_id, texts),
         versions=(await web.read(web.ledger.rule_versions, rule_id))[::-1],
         alarms=[alarm_card(alarm, web.inventory, texts, web.picture.told) for alarm in alarms],
