@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,8 @@ from contract.units import unit_of
 Language = Literal["zh", "en"]
 LANGUAGES: tuple[Language, Language] = ("zh", "en")
 LOCALE = Path(__file__).parent / "locale"
+_EXACT = Context(prec=350)
+"""Any float, however large."""
 
 
 def load_catalogues(folder: Path = LOCALE) -> dict[Language, dict[str, str]]:
@@ -108,7 +111,8 @@ class Texts:
         if isinstance(value, str):
             return value if point is not None and point.text else self.word("state", value)
         places = decimals(point) if point is not None else 2
-        text = f"{value:.{places}f}"
+        # Halves go up, as the page's script rounds: a number does not change when its page is drawn anew.
+        text = str(Decimal(value).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP, _EXACT))
         return text.rstrip("0").rstrip(".") if point is None and "." in text else text
 
     def quality(self, quality: str) -> str:

@@ -122,7 +122,7 @@ def test_an_erased_person_is_a_number_and_the_record_stays_whole(staff: Staff) -
     assert found is not None
     assert (found["identity"], [each["kind"] for each in found["records"]]) == (None, ["roster"])
     assert [each["action"] for each in found["changes"]] == ["person.add", "person.leave", "person.erase"]
-    assert audit._verify(world.connection, None) is None
+    assert audit.verify_chain(world.connection, None) is None
     world.restart()
     assert world.state.registers.people.find(person) is None
     assert staff.add("next") > other  # a number is never given again

@@ -112,3 +112,11 @@ def test_the_reader_gets_their_language() -> None:
     assert choose_language("en", "zh-CN", "zh") == "en"
     assert choose_language(None, "en-GB,en;q=0.9,zh;q=0.8", "zh") == "en"
     assert choose_language("xx", "fr", "zh") == "zh"
+
+
+def test_a_number_is_the_same_when_the_script_or_the_page_writes_it() -> None:
+    """Halves go up, as in a browser; the largest number is written too."""
+    point = ProfileLibrary()["hydrant-municipal"].point("pressure_kpa")
+    texts = _texts("zh")
+    assert [texts.value(point, value) for value in (163.25, -163.25, 0.05)] == ["163.3", "-163.3", "0.1"]
+    assert len(texts.value(point, 1e300)) > 300
