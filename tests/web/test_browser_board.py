@@ -140,6 +140,7 @@ async def test_an_alarm_is_handled_from_the_board_with_keys_alone(screens: Scree
         await expect(row).to_contain_text("duty", timeout=WAIT_MS)
         await row.focus()
         await page.keyboard.press("s")
+        await expect(page.locator("dialog :focus")).to_have_attribute("name", "reason")
         await page.keyboard.type("tank is being cleaned")
         await page.keyboard.press("Tab")
         await page.keyboard.press("Enter")
