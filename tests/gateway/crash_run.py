@@ -161,6 +161,8 @@ async def _step(pipeline: Pipeline, step: Step, number: int, folder: Path) -> No
         assert pipeline.offer(step.message)
         await until(lambda: pipeline.status()["pending"] == 0)
     elif step.command is not None:
+        # A person acts on what has been decided by now, in a life that begins here as in one that was waiting.
+        await pipeline.ask(Ask(id=3, op="exported", actor="clock", args={"what": "nothing"}))
         actor = f"person-{number}"
         if not _was_done(folder, actor):
             try:
