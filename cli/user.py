@@ -21,7 +21,9 @@ def list_users(data_dir: Path) -> list[tuple[str, str, str, str]]:
 def _state(user: User) -> str:
     if user.disabled_ms is not None:
         return "off"
-    return "on" if user.one_time_until_ms is None else "one-time-password"
+    if user.one_time_until_ms is None:
+        return "on"
+    return "one-time-password" if user.one_time_used_ms is None else "one-time-password-used"
 
 
 async def enable_user(data_dir: Path, name: str) -> None:

@@ -6,13 +6,15 @@ Who may give one is judged by the pages (gateway/web/access.py); what would lock
 from __future__ import annotations
 
 import re
+import sqlite3
 from typing import Annotated, Any
 
 import msgspec
 
 from contract.grid import ONE_SITE
-from gateway.commands_form import Command, Form, refuse
+from gateway.commands_form import Command, Form, Load, refuse
 from gateway.ledger.alarm_rows import statement
+from gateway.ledger.records import User
 from gateway.turn import Turn
 from gateway.users import ONE_TIME_MS, ROLES
 
@@ -54,6 +56,10 @@ class _SetPassword(Form):
     password_hash: _PasswordHash
 
 
+class _UseOneTime(_SetPassword):
+    """password_hash: the one that was checked; a password given meanwhile is another one."""
+
+
 class _Rehash(_SetPassword):
     before: str
     """The hash it replaces; another one meanwhile stays."""
@@ -72,6 +78,7 @@ def _create(args: _Create, actor: str, turn: Turn, _: None) -> Any:
         raise refuse("conflict", f"users: got {len(users)}, want at most {MOST_USERS}.")
     check_rights(turn, args.role, args.area)
     users[args.name] = args.role
+    turn.state.unused.add(args.name)
     _keep_area(turn, args.name, args.area)
     columns = "name, role, password_hash, one_time_until_ms, created_ms, area, password_ms"
     query = f"INSERT INTO user ({columns}) VALUES (?,?,?,?,?,?,?)"  # noqa: S608 # columns are ours
@@ -102,11 +109,25 @@ def _set_area(args: _SetArea, actor: str, turn: Turn, _: None) -> Any:
 
 def _set_password(args: _SetPassword, actor: str, turn: Turn, _: None) -> Any:
     must_exist(turn, args.name)
-    query = "UPDATE user SET password_hash = ?, one_time_until_ms = NULL, password_ms = ? WHERE name = ?"
+    turn.state.unused.discard(args.name)
+    columns = "password_hash = ?, one_time_until_ms = NULL, one_time_used_ms = NULL, password_ms = ?"
+    query = f"UPDATE user SET {columns} WHERE name = ?"  # noqa: S608 # columns are ours
     turn.changes.steps.append(statement(query, args.password_hash, turn.now_ms, args.name))
     # Whoever held the old password is signed out; tokens are no passwords and stay until they are revoked.
     turn.changes.steps.append(statement("DELETE FROM session WHERE user = ? AND kind = 'browser'", args.name))
     turn.changes.add_audit(actor, "user.set_password", args.name)
+    return {}
+
+
+def _use_one_time(args: _UseOneTime, actor: str, turn: Turn, row: User | None) -> Any:
+    must_exist(turn, args.name)
+    # The set says what this turn's commands did, the row which password it is about.
+    if args.name not in turn.state.unused or row is None or row.password_hash != args.password_hash:
+        raise refuse("conflict", f"user {args.name!r}: this one-time password was used already. Ask for a new one.")
+    turn.state.unused.discard(args.name)
+    query = "UPDATE user SET one_time_used_ms = ? WHERE name = ?"
+    turn.changes.steps.append(statement(query, turn.now_ms, args.name))
+    turn.changes.add_audit(actor, "user.use_one_time", args.name)
     return {}
 
 
@@ -121,7 +142,8 @@ def _rehash(args: _Rehash, actor: str, turn: Turn, _: None) -> Any:
 def _reset_password(args: _SetPassword, actor: str, turn: Turn, _: None) -> Any:
     must_exist(turn, args.name)
     until_ms = turn.now_ms + ONE_TIME_MS
-    query = "UPDATE user SET password_hash = ?, one_time_until_ms = ? WHERE name = ?"
+    turn.state.unused.add(args.name)
+    query = "UPDATE user SET password_hash = ?, one_time_until_ms = ?, one_time_used_ms = NULL WHERE name = ?"
     turn.changes.steps.append(statement(query, args.password_hash, until_ms, args.name))
     end_all_of(turn, args.name)
     turn.changes.add_audit(actor, "user.reset", args.name)
@@ -150,6 +172,16 @@ def _enable(args: UserForm, actor: str, turn: Turn, _: None) -> Any:
     turn.changes.steps.append(statement("UPDATE user SET disabled_ms = NULL WHERE name = ?", args.name))
     turn.changes.add_audit(actor, "user.enable", args.name)
     return {}
+
+
+def _user_of(args: _UseOneTime) -> Load:
+    query = f"SELECT {', '.join(User._fields)} FROM user WHERE name = ?"  # noqa: S608 # columns are ours
+
+    def load(connection: sqlite3.Connection) -> User | None:
+        row = connection.execute(query, (args.name,)).fetchone()
+        return User(*row) if row else None
+
+    return load
 
 
 # --- checks ---------------------------------------------------------------------------------------------------------
@@ -207,6 +239,7 @@ COMMANDS = {
     "user.set_rights": Command(_Rights, _set_rights),
     "user.set_area": Command(_SetArea, _set_area),
     "user.set_password": Command(_SetPassword, _set_password),
+    "user.use_one_time": Command(_UseOneTime, _use_one_time, needs=_user_of),
     "user.rehash": Command(_Rehash, _rehash),
     "user.reset": Command(_SetPassword, _reset_password),
     "user.disable": Command(UserForm, _disable),

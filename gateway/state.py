@@ -55,6 +55,8 @@ class Saved(NamedTuple):
     """Users of one area of the grid only, and which."""
     disabled: set[str]
     """Users who may not sign in."""
+    unused: set[str]
+    """Users whose one-time password has let nobody in yet."""
     values: dict[str, tuple[int, int, Value, str]]
     damaged: list[int]
     notification: SavedNotification
@@ -102,6 +104,7 @@ def load(connection: sqlite3.Connection) -> Saved:
         dict(ask("SELECT name, role FROM user").fetchall()),
         dict(ask("SELECT name, area FROM user WHERE area <> ''").fetchall()),
         {row[0] for row in ask("SELECT name FROM user WHERE disabled_ms IS NOT NULL")},
+        {row[0] for row in ask("SELECT name FROM user WHERE one_time_until_ms > 0 AND one_time_used_ms IS NULL")},
         values,
         damaged,
         load_notification(connection),
@@ -165,6 +168,7 @@ class WorkingState:
         self.users = saved.users
         self.areas = saved.areas
         self.disabled = saved.disabled
+        self.unused = saved.unused
         self.owners = installation.owners(saved.approved)
         self.times: dict[tuple[str, str], AgentTime] = {}
         self.engine = installation.engine(saved.approved)

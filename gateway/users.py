@@ -69,7 +69,8 @@ def _count(connection: sqlite3.Connection) -> int:
 
 
 def _living(connection: sqlite3.Connection, now_ms: int) -> int:
-    return int(connection.execute("SELECT count(*) FROM user WHERE one_time_until_ms > ?", (now_ms,)).fetchone()[0])
+    query = "SELECT count(*) FROM user WHERE one_time_until_ms > ? AND one_time_used_ms IS NULL"
+    return int(connection.execute(query, (now_ms,)).fetchone()[0])
 
 
 def _insert(connection: sqlite3.Connection, rows: list[tuple[str, str, str, int, int]], now_ms: int) -> None:

@@ -42,7 +42,8 @@ device.approve {site, device, profile, title_zh, title_en};
 device.read {site, device} (asks the agent to read it now); device.check_duty {site, device, minutes} (passes a duty
 check to a transmitter); quarantine.dismiss {id};
 user.create {name, role, area, password_hash} (a one-time password); user.set_rights {name, role, area};
-user.set_password {name, password_hash} (ends a one-time password); user.rehash {name, before, password_hash};
+user.set_password {name, password_hash} (ends a one-time password); user.use_one_time {name, password_hash} (lets its
+person in, once); user.rehash {name, before, password_hash};
 user.reset {name, password_hash} (a one-time password for 24 h); user.disable {name}; user.enable {name};
 session.open {token_hash, user, expires_ms, agent, address}; session.close {token_hash}; session.end {id} (one's own, or
 any by an administrator); session.end_all {name}; session.used {used} (hash -> ms UTC);

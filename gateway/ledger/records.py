@@ -210,6 +210,8 @@ class User(NamedTuple):
     """When the password was chosen."""
     signed_in_ms: int | None = None
     """Latest sign-in."""
+    one_time_used_ms: int | None = None
+    """When the one-time password was used: it lets nobody in any more; None: it was not."""
 
 
 class Session(NamedTuple):

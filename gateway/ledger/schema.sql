@@ -220,14 +220,15 @@ CREATE TABLE approved_device (
     PRIMARY KEY (site, device)
 ) WITHOUT ROWID;
 
--- People. A one-time password dies at first use or at one_time_until_ms.
+-- People. A one-time password lets its person in once (one_time_used_ms), and until one_time_until_ms.
 CREATE TABLE user (
     name TEXT PRIMARY KEY, role TEXT NOT NULL,  -- duty | maintainer | inspector | administrator
     password_hash TEXT NOT NULL, one_time_until_ms INTEGER, created_ms INTEGER NOT NULL,
     area TEXT NOT NULL DEFAULT '',    -- sees and does what lies in this area of the grid; '': everything
     disabled_ms INTEGER,              -- since when nobody signs in as them; NULL: they may
     password_ms INTEGER NOT NULL DEFAULT 0, -- when the password was chosen
-    signed_in_ms INTEGER              -- latest sign-in
+    signed_in_ms INTEGER,             -- latest sign-in
+    one_time_used_ms INTEGER          -- when the one-time password was used; NULL: it was not
 ) WITHOUT ROWID;
 -- Whoever is let in without a password: a browser after its sign-in, a program with a token, a wall display; and the code
 -- that a wall display is to be given, until it is typed there.

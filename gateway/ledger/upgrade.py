@@ -19,7 +19,7 @@ from gateway.ledger.records import AuditEntry
 from gateway.ledger.secret import SECRET, make_secret
 
 SCHEMA = Path(__file__).with_name("schema.sql")
-VERSION = 4
+VERSION = 5
 """Version of the schema this code writes."""
 
 

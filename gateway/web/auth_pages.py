@@ -17,7 +17,7 @@ from gateway.web.access import Person, new_token, token_hash
 from gateway.web.brake import DEVICE_DAYS, device_cookie, known_device, make_device
 from gateway.web.context import LANGUAGE_COOKIE, THEME_COOKIE, Web, web_of
 from gateway.web.render import THEMES, drop_cookie, local_path, page, set_cookie
-from gateway.web.sign_in import PENDING_S
+from gateway.web.sign_in import PENDING_S, Outcome
 from gateway.web.texts import LANGUAGES, msgid
 
 router = APIRouter()
@@ -27,6 +27,13 @@ _YEAR_S = 365 * 86400
 _SAID = {
     "wrong": (401, msgid("Name or password is wrong.")),
     "expired": (403, msgid("This one-time password has expired. Ask an administrator for a new one.")),
+    "used": (
+        403,
+        msgid(
+            "This one-time password was used already; it lets you in once. Ask an administrator for a new one, or run "
+            "weizhan user reset NAME on the gateway's machine."
+        ),
+    ),
     "disabled": (403, msgid("This account is switched off. Ask an administrator.")),
     "braked": (429, msgid("Too many failed tries. Wait 15 minutes, or sign in where you signed in before.")),
     "busy": (503, msgid("Too many people are signing in just now. Try again in a moment.")),
@@ -61,23 +68,33 @@ async def sign_in(
             await web.link.ask("user.rehash", name, name=name, before=user.password_hash, password_hash=result.rehashed)
     if result.outcome == "ok" and result.user is not None:
         return await open_session(request, result.user, local_path(next))
-    if result.outcome == "first" and result.user is not None:
-        response = RedirectResponse("/first-password", 303)
-        set_cookie(web, response, web.cookies.pending, web.sign_in.pend(result.user), max_age=int(PENDING_S))
-        return response
-    if result.outcome in ("wrong", "expired", "disabled", "braked"):
+    outcome: Outcome = result.outcome
+    if outcome == "first" and result.user is not None:
+        if await _is_first_use(web, result.user):
+            response = RedirectResponse("/first-password", 303)
+            set_cookie(web, response, web.cookies.pending, web.sign_in.pend(result.user), max_age=int(PENDING_S))
+            return response
+        outcome = "used"
+    if outcome == "used" and user is not None:
+        token = request.cookies.get(web.cookies.pending)
+        if web.sign_in.pending(token) == name and web.sign_in.is_pending(token, user):
+            # The browser it let in a moment ago goes on where it was: it may have crashed, or been closed.
+            return RedirectResponse("/first-password", 303)
+    if outcome != "busy":
         await _note_failure(web, name, address)
-    status, said = _SAID[result.outcome]
+    status, said = _SAID[outcome]
     return page(request, "sign_in.html", status=status, said=said, name=name, onward=local_path(next))
 
 
 @router.get("/first-password")
 async def show_first_password(request: Request) -> Response:
     """The page for choosing a password in place of a one-time one."""
-    name = web_of(request).sign_in.pending(request.cookies.get(web_of(request).cookies.pending))
-    if name is None:
+    web = web_of(request)
+    name = web.sign_in.pending(request.cookies.get(web.cookies.pending))
+    user = await web.read(web.ledger.user, name) if name is not None else None
+    if user is None:
         return RedirectResponse("/sign-in", 303)
-    return page(request, "first_password.html", said=None, name=name)
+    return _first_password(request, user, None)
 
 
 @router.post("/first-password")
@@ -86,7 +103,7 @@ async def first_password(
     password: Annotated[str, Form(max_length=1024)] = "",
     again: Annotated[str, Form(max_length=1024)] = "",
 ) -> Response:
-    """Take the new password; the one-time password is dead from then on."""
+    """Take the new password in place of the one-time one, which let its person in and is dead."""
     web = web_of(request)
     token = request.cookies.get(web.cookies.pending)
     name = web.sign_in.pending(token)
@@ -99,7 +116,7 @@ async def first_password(
     if said is None and password != again:
         said = msgid("The two passwords differ.")
     if said is not None:
-        return page(request, "first_password.html", status=422, said=said, name=user.name)
+        return _first_password(request, user, said)
     password_hash = await web.sign_in.hash(password)
     await web.link.ask("user.set_password", user.name, name=user.name, password_hash=password_hash)
     web.sign_in.settle(user.name)
@@ -163,6 +180,25 @@ async def open_session(request: Request, user: User, onward: str) -> Response:
 def address_of(request: Request) -> str:
     """Where a request comes from."""
     return request.client.host[:200] if request.client else ""
+
+
+def _first_password(request: Request, user: User, said: str | None) -> Response:
+    is_one_time, status = user.one_time_until_ms is not None, 422 if said else 200
+    return page(request, "first_password.html", status=status, said=said, name=user.name, is_one_time=is_one_time)
+
+
+async def _is_first_use(web: Web, user: User) -> bool:
+    """Whether a password that was right may be exchanged for one of the person's own; a one-time one may once."""
+    if user.one_time_until_ms is None:  # one of their own that is too old
+        return True
+    args = {"name": user.name, "password_hash": user.password_hash}
+    try:
+        await web.link.ask("user.use_one_time", user.name, **args)
+    except ControlError as exc:
+        if exc.code == "conflict":
+            return False
+        raise
+    return True
 
 
 async def _note_failure(web: Web, name: str, address: str) -> None:

@@ -20,7 +20,8 @@ from gateway.web.texts import msgid
 
 MIN_LENGTH = 8
 MAX_LENGTH = 256
-PENDING_S = 10 * 60.0
+PENDING_S = 30 * 60.0
+"""How long somebody who was let in by a one-time password may take to choose one of their own."""
 DAY_MS = 86_400_000
 AT_ONCE = max(1, min(2, (os.cpu_count() or 1) - 1))
 """Verifications at once: each takes a core and 19 MiB for 40 ms, and one core is the gateway's."""
@@ -30,7 +31,7 @@ WAITING = 60
 COMMON = Path(__file__).with_name("common_passwords.yaml")
 """Passwords that are guessed first."""
 
-Outcome = Literal["ok", "first", "wrong", "expired", "disabled", "braked", "busy"]
+Outcome = Literal["ok", "first", "wrong", "expired", "used", "disabled", "braked", "busy"]
 
 
 class Result(NamedTuple):
@@ -88,6 +89,8 @@ class SignIn:
         if user.disabled_ms is not None:
             return Result("disabled", user)
         if user.one_time_until_ms is not None:
+            if user.one_time_used_ms is not None:
+                return Result("used", user)
             return Result("first" if user.one_time_until_ms > self._now_ms() else "expired", user)
         if self._hasher.check_needs_rehash(user.password_hash):
             return Result("first" if self.is_old(user) else "ok", user, await self.hash(password))
@@ -105,7 +108,7 @@ class SignIn:
         )
 
     def pend(self, user: User) -> str:
-        """A token that lets this person choose a password within ten minutes, and nothing else."""
+        """A token that lets this person choose a password within half an hour, and nothing else."""
         token = new_token()
         self._pending[token] = (user.name, _since(user), self._monotonic() + PENDING_S)
         while len(self._pending) > 100:

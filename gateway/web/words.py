@@ -228,7 +228,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "hazard_show": ("open", "overdue", "reported", "closed"),
     "report_state": ("received", "taken", "fixed", "done", "dismissed"),
     "role": ("duty", "maintainer", "inspector", "administrator", "wall"),
-    "account_state": ("on", "off", "first", "expired"),
+    "account_state": ("on", "off", "first", "expired", "used"),
     "import_want": get_args(Want),
     "roster_finding": get_args(FindingKind),
     "roster_problem": get_args(Code),

@@ -56,6 +56,23 @@ def test_an_account_is_made_once_with_a_one_time_password_and_stands_after_a_res
     assert rows == [("user.create", "administrator")]
 
 
+def test_a_one_time_password_lets_in_once_when_it_is_asked_for_twice_and_after_a_restart(world: World) -> None:
+    """Used is used, also after a restart and for whoever checked an earlier one; a new one may be used again."""
+    args = {"name": "duty", "password_hash": HASH}
+    newer = {"name": "duty", "password_hash": HASH + "y"}
+    world.ask("user.create", "local", name="duty", role="duty", area="", password_hash=HASH)
+    world.ask("user.use_one_time", "duty", **args)
+    assert refused(world, "user.use_one_time", "duty", **args) == "conflict"
+    world.restart()
+    assert refused(world, "user.use_one_time", "duty", **args) == "conflict"
+    world.ask("user.reset", "administrator", **newer)
+    assert refused(world, "user.use_one_time", "duty", **args) == "conflict"
+    world.restart()
+    world.ask("user.use_one_time", "duty", **newer)
+    world.ask("user.set_password", "duty", **newer)
+    assert refused(world, "user.use_one_time", "duty", **newer) == "conflict"
+
+
 def test_the_last_administrator_for_everything_stays_when_role_area_or_account_would_go(world: World) -> None:
     """Otherwise nobody could make accounts any more; with a second one it may be done."""
     for op, args in (

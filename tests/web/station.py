@@ -242,6 +242,10 @@ class Station:
         elif ask.op == "user.set_password":
             query = "UPDATE user SET password_hash = ?, one_time_until_ms = NULL WHERE name = ?"
             self.db.execute(query, (args["password_hash"], args["name"]))
+        elif ask.op == "user.use_one_time":
+            query = "UPDATE user SET one_time_used_ms = ? WHERE name = ? AND one_time_used_ms IS NULL"
+            if not self.db.execute(query, (now_ms(), args["name"])).rowcount:
+                return Answer(id=ask.id, ok=False, error=Problem("conflict", "used already."))
         elif ask.op == "device.approve":
             where = (args["site"], args["device"])
             row = self.db.execute("SELECT agent FROM unknown_device WHERE site = ? AND device = ?", where).fetchone()

@@ -80,17 +80,37 @@ async def test_a_one_time_password_opens_nothing_but_the_choice_of_a_new_one(sta
         assert (await browser.sign_in("duty", NEW)).status_code == 303
 
 
-async def test_a_second_holder_of_the_one_time_password_is_out_when_the_first_has_chosen(station: Station) -> None:
-    """Whoever stood at the choice page with the same one-time password cannot go on."""
+async def test_a_one_time_password_is_refused_with_what_to_do_when_it_was_used_before(station: Station) -> None:
+    """Of two who have it, one is let in and may choose a password; the other is told whom to ask, in their language."""
     station.user("duty", one_time_until_ms=now_ms() + HOUR_MS)
-    async with station.gateway(), serving(station) as address, Browser(address) as one, Browser(address) as two:
-        await one.sign_in("duty", ONE_TIME)
-        await two.sign_in("duty", ONE_TIME)
-        token = csrf_in((await two.get("/first-password")).text)
-        await one.submit("/first-password", "/first-password", password=NEW, again=NEW)
-        answer = await two.post("/first-password", data={"csrf": token, "password": PASSWORD, "again": PASSWORD})
-        assert answer.headers["location"] == "/sign-in"
-        assert (await one.get("/")).status_code == 200
+    async with station.gateway(), serving(station) as address, Browser(address) as one, Browser(address, "zh") as two:
+        answers = await asyncio.gather(one.sign_in("duty", ONE_TIME), two.sign_in("duty", ONE_TIME))
+        assert sorted(answer.status_code for answer in answers) == [303, 403]
+        first, second = (one, two) if answers[0].status_code == 303 else (two, one)
+        assert (await second.get("/first-password")).headers["location"] == "/sign-in"
+        for browser, said in ((Browser(address, "zh"), "一次性密码已经用过"), (Browser(address), "weizhan user reset")):
+            async with browser:
+                answer = await browser.sign_in("duty", ONE_TIME)
+                assert (answer.status_code, said in answer.text) == (403, True)
+        await first.submit("/first-password", "/first-password", password=NEW, again=NEW)
+        assert (await first.get("/")).status_code == 200
+
+
+async def test_a_browser_that_crashed_goes_on_choosing_when_it_was_let_in_by_the_one_time_password(
+    station: Station,
+) -> None:
+    """Who has it elsewhere is refused meanwhile; where the choice is lost, an administrator gives a new one."""
+    station.user("duty", one_time_until_ms=now_ms() + HOUR_MS)
+    async with station.gateway(), serving(station) as address, Browser(address) as browser, Browser(address) as other:
+        await browser.sign_in("duty", ONE_TIME)
+        assert (await other.sign_in("duty", ONE_TIME)).status_code == 403
+        assert (await browser.sign_in("duty", ONE_TIME)).headers["location"] == "/first-password"
+        browser.cookies.clear()
+        assert (await browser.sign_in("duty", ONE_TIME)).status_code == 403
+        station.user("duty", one_time_until_ms=now_ms() + 2 * HOUR_MS)
+        await browser.sign_in("duty", ONE_TIME)
+        answer = await browser.submit("/first-password", "/first-password", password=NEW, again=NEW)
+        assert answer.headers["location"] == "/"
 
 
 async def test_whoever_may_choose_a_password_is_out_when_an_administrator_gave_another(station: Station) -> None:

@@ -36,7 +36,8 @@ _LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 
 
 class AccountRow(NamedTuple):
-    """An account in words. state: on | off | first (has a one-time password) | expired (it was not used in time)."""
+    """An account in words. state: on | off | first (has a one-time password) | expired (it was not used in time) |
+    used (it was used, and no password was chosen)."""
 
     user: User
     area: str
@@ -142,6 +143,7 @@ def account_row(web: Web, user: User, held: list[Session], texts: Texts) -> Acco
         state = "off"
     elif user.one_time_until_ms is not None:
         state = "first" if user.one_time_until_ms > now_ms else "expired"
+        state = "used" if user.one_time_used_ms is not None else state
     return AccountRow(user, area_words(web, user.area, texts), state, mine.count("browser"), mine.count("token"))
 
 
@@ -233,7 +235,7 @@ class AccountAnswer(Answer):
     area: str = Field(examples=["shuiye-town"])
     """Area of the grid; empty: everything."""
     state: str = Field(examples=["on"])
-    """on | off | first (has a one-time password) | expired (it was not used in time)"""
+    """on | off | first (has a one-time password) | expired (it was not used in time) | used (and none was chosen)"""
     created_ms: int
     signed_in_ms: int | None
     """Latest sign-in."""
