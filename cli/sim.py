@@ -63,14 +63,19 @@ def score_stories(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write the table as Markdown (docs/detection.md).")] = None,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Runs at a time.")] = 2,
+    keep: Annotated[
+        Path | None,
+        typer.Option(help="Keep each judged run in this folder and do not run it again; go on after a break."),
+    ] = None,
 ) -> None:
     """Run stories with several seeds on several networks and add up recall, false alarms and delays of every rule."""
+    from cli.sim_keep import Kept
     from cli.sim_many import parse_seeds, score_all
     from cli.sim_report import print_score, write_report
     from cli.sim_score import to_data
 
     with errors():
-        score = score_all(names, parse_seeds(seeds), network, jobs, _err)
+        score = score_all(names, parse_seeds(seeds), network, jobs, _err, None if keep is None else Kept(keep))
         if report is not None:
             write_report(report, score, parse_seeds(seeds))
     if as_json:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import multiprocessing
 import re
-from collections.abc import Iterable
+import signal
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from cli.sim_keep import Job, Kept
 from cli.sim_run import run_fast, shipped_rules
 from cli.sim_score import Judged, Score, add_up, judge
 from contract.errors import ConfigError
 from simulators.hydraulics.mapping import load_mapping, shipped_networks
-from simulators.story import load_story, shipped
-
-Job = tuple[str, str, int]
-"""Story, network, seed."""
+from simulators.story import Story, load_story, shipped
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -41,32 +40,72 @@ def town_stories(names: Iterable[str] | None = None) -> list[str]:
 
 
 def score_all(
-    names: Iterable[str] | None, seeds: list[int], networks: list[str] | None, jobs: int, console: Console
+    names: Iterable[str] | None,
+    seeds: list[int],
+    networks: list[str] | None,
+    jobs: int,
+    console: Console,
+    kept: Kept | None = None,
 ) -> Score:
-    """Run everything and add it up.
+    """Run everything and add it up; what is kept is not run again, what is run is kept.
 
     Raises:
         ConfigError: a story or network is wrong.
+        StartError: a run cannot be kept.
+        KeyboardInterrupt: what was done by then is kept.
     """
     # The longest first, so that none is left over at the end.
-    stories = sorted(town_stories(names), key=lambda name: -load_story(name).length_s)
+    lengths = {name: _work(load_story(name)) for name in town_stories(names)}
     where = networks or shipped_networks()
     for network in where:
         load_mapping(network)
-    work: list[Job] = [(name, network, seed) for name in stories for network in where for seed in seeds]
-    judged: dict[Job, Judged] = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-               TimeRemainingColumn())  # fmt: skip
-    with (
-        Progress(*columns, console=console) as bar,
-        ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool,
-    ):
-        task = bar.add_task("stories", total=len(work))
+    work: list[Job] = [
+        (name, network, seed)
+        for name in sorted(lengths, key=lambda n: -lengths[n])
+        for network in where
+        for seed in seeds
+    ]
+    before = {} if kept is None else {job: kept.get(job) for job in work}
+    judged: dict[Job, Judged] = {job: found for job, found in before.items() if found is not None}
+    left = [job for job in work if job not in judged]
+    with _progress(console) as bar:
+        task = bar.add_task("stories", total=sum(lengths[job[0]] for job in left), runs=f"{len(judged)}/{len(work)}")
+        for job, found in _run_all(left, jobs):
+            judged[job] = found
+            if kept is not None:
+                kept.put(job, found)
+            runs = f"{len(judged)}/{len(work)}"
+            bar.update(task, advance=lengths[job[0]], description=job[0], runs=runs)
+            if not console.is_terminal:
+                left_s = bar.tasks[0].time_remaining
+                console.print(f"{runs} {' '.join(map(str, job))}" + (f", {left_s / 60:.0f} min left" if left_s else ""))
+    return add_up(judged[job] for job in work)
+
+
+def _run_all(work: list[Job], jobs: int) -> Iterator[tuple[Job, Judged]]:
+    """Each run as soon as it is done. Whoever stops asking stops the runs."""
+    pool = ProcessPoolExecutor(
+        jobs, mp_context=multiprocessing.get_context("spawn"), initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    try:
         waiting = {pool.submit(run_job, job): job for job in work}
         for done in as_completed(waiting):
-            judged[waiting[done]] = done.result()
-            bar.update(task, advance=1, description=waiting[done][0])
-    return add_up(judged[job] for job in work)
+            yield waiting[done], done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _work(story: Story) -> float:
+    """How much work a run is, beside others: what happens in its seconds, and each look at the water."""
+    return story.length_s + 20 * story.length_s / story.step_s
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[runs]}"), TimeElapsedColumn(),
+        TimeRemainingColumn(), console=console, speed_estimate_period=3600,
+    )  # fmt: skip
 
 
 def run_job(job: Job) -> Judged:

@@ -52,6 +52,11 @@ class Mapping(Section):
     _path: Path = PrivateAttr(default=Path())
 
     @property
+    def path(self) -> Path:
+        """The file it was read from."""
+        return self._path
+
+    @property
     def network_path(self) -> Path:
         """The EPANET file."""
         return self._path.parent / self.network

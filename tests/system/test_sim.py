@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from cli.sim_city import Options, run_city
-from cli.sim_many import parse_seeds, run_job
+from cli.sim_keep import Kept
+from cli.sim_many import parse_seeds, run_job, score_all
 from cli.sim_report import write_report
 from cli.sim_run import Outcome, run_fast, shipped_rules
-from cli.sim_score import Judged, add_up, judge, to_data
+from cli.sim_score import Judged, Score, add_up, judge, to_data
 from contract.errors import ConfigError
 from simulators.hydraulics.mapping import load_mapping
-from simulators.story import load_story
+from simulators.story import find_story, load_story
 from tests.system.test_start import weizhan
 
 pytestmark = pytest.mark.timeout(300)
@@ -35,8 +38,22 @@ REDUCED = (
     ("fire-while-the-link-is-cut", "valley", 1),
     ("fire-with-a-good-crew", "valley", 1),
     ("fire-with-the-crew-away", "district", 1),
+    ("drill", "district", 1),
+    ("burst-during-a-fire", "district", 1),
+    ("main-bursts-at-night", "valley", 2),
+    ("valve-left-closed", "district", 2),
+    ("riser-leaks-at-night", "valley", 2),
+    ("hydrant-leaks-at-night", "district", 1),
+    ("jockey-hunts", "valley", 1),
+    ("pumps", "district", 1),
+    ("extinguishers", "valley", 2),
+    ("sensors-fail", "district", 1),
+    ("a-bad-night", "valley", 1),
+    ("agent-and-link", "valley", 1),
+    ("gateway-in-need", "district", 1),
+    ("quiet-day-fine", "valley", 1),
 )
-"""What every run of the tests plays; the whole score is docs/detection.md."""
+"""What every run of the tests plays, about 45 s of one core; the whole score is docs/detection.md."""
 
 
 def run(name: str, network: str, seed: int) -> Outcome:
@@ -66,6 +83,13 @@ def test_every_fault_of_the_water_is_told_and_nothing_else_is(judged: list[Judge
     assert water.recall == 1.0, score.missed
     assert score.missed == []
     assert score.false == []
+
+
+def test_nothing_is_said_on_a_quiet_day(judged: list[Judged]) -> None:
+    """A day of normal life of a town is played, and nobody is called."""
+    score = add_up(judged)
+    assert score.quiet_device_months > 0.5
+    assert score.quiet_false == 0, score.false
 
 
 def test_two_runs_of_one_seed_are_equal_and_another_seed_differs() -> None:
@@ -110,6 +134,32 @@ def test_the_figures_stand_in_the_page_between_their_marks(tmp_path: Path, judge
     assert "old" not in text
     assert "| `panel-fire` |" in text
     assert json.dumps(to_data(add_up(judged)))
+
+
+def test_a_score_goes_on_where_it_was_interrupted_when_runs_are_kept(
+    tmp_path: Path,
+) -> None:
+    """What is kept is not run again and adds up to the same; a damaged file and another story are run."""
+    story = tmp_path / "mine.yaml"
+    story.write_text(find_story("panel-fire").read_text("utf-8"), "utf-8")
+    kept, quiet = Kept(tmp_path / "kept"), Console(file=io.StringIO())
+
+    def score() -> Score:
+        return score_all([str(story)], [11], ["valley", "district"], 1, quiet, kept)
+
+    first = score()
+    files = sorted((tmp_path / "kept").iterdir())
+    assert [file.name.rsplit("-", 1)[0] for file in files] == ["mine-district-11", "mine-valley-11"]
+    marks = [file.stat().st_mtime_ns for file in files]
+    assert score() == first
+    assert [file.stat().st_mtime_ns for file in files] == marks
+    files[0].write_text("{", "utf-8")
+    assert score() == first
+    assert files[0].stat().st_mtime_ns != marks[0]
+    assert files[1].stat().st_mtime_ns == marks[1]
+    story.write_text(story.read_text("utf-8") + "# another text\n", "utf-8")
+    assert score() == first
+    assert len(list((tmp_path / "kept").iterdir())) == 4
 
 
 def test_seeds_are_read_as_people_write_them() -> None:
