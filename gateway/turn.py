@@ -21,6 +21,7 @@ from gateway.control.protocol import AgentView, Event
 from gateway.ingest.clock import corrected, doubted
 from gateway.ingest.door import Accepted, Arrival, Refusal, Told
 from gateway.ingest.order import judge
+from gateway.ingest.resent import count_resent, day_of
 from gateway.installation import Installation
 from gateway.ledger.changes import Changes, encode_value
 from gateway.ledger.entries import Pen
@@ -106,6 +107,8 @@ class Turn:
             if verdict.kind == "hole":
                 receipt.rewind = True
                 self.holes.add(lane)
+            else:
+                self._count_again(batch, accepted.received_ms)
             return
         self.passed += 1
         self.state.watermarks[lane] = self.changes.watermarks[lane] = batch.seq
@@ -117,6 +120,12 @@ class Turn:
             self.changes.lost.append((*lane, lost))
         self._hear(batch, accepted.received_ms)
         self._apply(accepted, self.state.times[batch.site, batch.agent].place(batch, accepted.received_ms))
+
+    def _count_again(self, batch: Batch, received_ms: int) -> None:
+        site = self.state.installation.sites.get(batch.site)
+        if site is not None:
+            day = day_of(received_ms, site.time_zone)
+            self.changes.add_resent(count_resent(batch, day, self.state.engine.knows))
 
     def _apply(self, accepted: Accepted, correction_ms: int) -> None:
         """The inbox gets the agent's times and the correction; everything else the corrected times."""

@@ -19,6 +19,11 @@ class Period(NamedTuple):
     until_ms: int
 
     @property
+    def end(self) -> date:
+        """The first day after it."""
+        return _next(self.length, self.day)
+
+    @property
     def name(self) -> str:
         """2026-11, or the week as ISO 8601 names it: 2026-W47."""
         if self.length == "month":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from contract.messages import Value
 from gateway.control.protocol import AgentView, AlarmView
 from gateway.ingest.door import Refusal
 from gateway.ingest.order import Lost
+from gateway.ingest.resent import Resent
 from gateway.ledger import audit
 from gateway.ledger.records import AuditEntry
 from gateway.ledger.rows import write_rows
@@ -52,6 +53,8 @@ class Changes:
     inbox: list[tuple[str, str, str, str, int, int, bytes, int, int]] = field(default_factory=list)
     watermarks: dict[Lane, int] = field(default_factory=dict)
     lost: list[tuple[str, str, str, str, Lost]] = field(default_factory=list)
+    resent: dict[Resent, tuple[int, int]] = field(default_factory=dict)
+    """Batches and readings that came again, to be added to their counters."""
     agents: dict[tuple[str, str], AgentView] = field(default_factory=dict)
     rule_states: dict[tuple[str, str], RuleState] = field(default_factory=dict)
     alarms: dict[int, AlarmView] = field(default_factory=dict)
@@ -82,6 +85,12 @@ class Changes:
         """Add a batch's readings (JSON) with their checksum. correction_ms: to add to their times to get ours."""
         self.inbox.append((site, agent, epoch, lane, seq, received_ms, readings, zlib.crc32(readings), correction_ms))
 
+    def add_resent(self, found: Mapping[Resent, int]) -> None:
+        """Count a batch that came again: counter -> its readings of that counter."""
+        for key, readings in found.items():
+            known = self.resent.get(key, (0, 0))
+            self.resent[key] = (known[0] + 1, known[1] + readings)
+
     def add_audit(self, actor: str, action: str, subject: str, **detail: Any) -> None:
         """Add a row to the audit chain."""
         told = {**detail, "via": self.via} if self.via else detail
@@ -93,6 +102,7 @@ class Changes:
             self.inbox
             or self.watermarks
             or self.lost
+            or self.resent
             or self.agents
             or self.rule_states
             or self.alarms
@@ -123,6 +133,12 @@ class Changes:
                 "INSERT INTO gap (site, agent, epoch, lane, first_seq, seq, readings, first_ms, last_ms, reason, "
                 "recorded_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
                 [(*row[:4], *row[4], self.at_ms) for row in self.lost],
+            )
+        if self.resent:
+            many(
+                "INSERT INTO resent VALUES (?,?,?,?,?,?,?) ON CONFLICT DO UPDATE "
+                "SET batches = batches + excluded.batches, readings = readings + excluded.readings",
+                [(*key, *counts) for key, counts in self.resent.items()],
             )
         self._write_alarms(connection)
         self._write_strangers(connection)

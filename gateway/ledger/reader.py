@@ -293,6 +293,14 @@ class LedgerReader:
         )
         return [r.GapRow(*row) for row in self._all(query)]
 
+    def resent(self, site: str, agent: str, device: str, first_day: str, last_day: str) -> list[r.ResentRow]:
+        """What came again from a device (\"\": in the agent's batches as a whole) on these days, and was dropped."""
+        query = (
+            "SELECT site, agent, device, lane, day, batches, readings FROM resent "
+            "WHERE site = ? AND agent = ? AND device = ? AND day BETWEEN ? AND ? ORDER BY day, lane"
+        )
+        return [r.ResentRow(*row) for row in self._all(query, (site, agent, device, first_day, last_day))]
+
     # --- people --------------------------------------------------------------------------------------------------
 
     def user(self, name: str) -> r.User | None:

@@ -263,6 +263,18 @@ class GapRow(NamedTuple):
     recorded_ms: int
 
 
+class ResentRow(NamedTuple):
+    """What came again of an agent's lane on a day and was dropped. device: '' for the batches as a whole."""
+
+    site: str
+    agent: str
+    device: str
+    lane: str
+    day: str
+    batches: int
+    readings: int
+
+
 class AuditRow(NamedTuple):
     """One link of the audit chain; `detail` is JSON."""
 

@@ -28,6 +28,14 @@ CREATE TABLE gap (
     first_seq INTEGER NOT NULL        -- the gap covers first_seq..seq; first_ms NULL: how many readings is not known
 );
 
+-- What came again and was dropped: a batch is taken by its number, once. Counted in the transaction that answers it.
+-- device '': the batches as a whole; else those with readings of it. day: of the arrival, by the site's calendar.
+CREATE TABLE resent (
+    site TEXT NOT NULL, agent TEXT NOT NULL, device TEXT NOT NULL, lane TEXT NOT NULL, day TEXT NOT NULL,
+    batches INTEGER NOT NULL, readings INTEGER NOT NULL,
+    PRIMARY KEY (site, agent, device, lane, day)
+) WITHOUT ROWID;
+
 -- How far each mirror has drained the inbox.
 CREATE TABLE mirror (name TEXT PRIMARY KEY, inbox_id INTEGER NOT NULL) WITHOUT ROWID;
 

@@ -19,8 +19,10 @@ from gateway.ledger.records import AuditEntry
 from gateway.ledger.secret import SECRET, make_secret
 
 SCHEMA = Path(__file__).with_name("schema.sql")
-VERSION = 5
+VERSION = 6
 """Version of the schema this code writes."""
+RESENT_SINCE = "resent_since_ms"
+"""meta key: since when what comes again is counted; absent: since the ledger began."""
 
 
 def _move_duty_checks(connection: sqlite3.Connection) -> None:
@@ -49,7 +51,12 @@ def _date_passwords(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE user SET password_ms = created_ms")
 
 
-STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {3: _move_duty_checks, 4: _date_passwords}
+def _date_resent(connection: sqlite3.Connection) -> None:
+    """To version 6: what comes again is counted from here on; before, it was dropped and not counted."""
+    connection.execute("INSERT INTO meta SELECT ?, coalesce(max(at_ms), 0) FROM audit", (RESENT_SINCE,))
+
+
+STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {3: _move_duty_checks, 4: _date_passwords, 6: _date_resent}
 """What else is to be done to reach a version, within the same transaction."""
 
 

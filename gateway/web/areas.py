@@ -135,6 +135,9 @@ class AreaLedger(WebLedger):
     def device_versions(self, site: str, device: str, first_id: int) -> dict[int, str]:
         return super().device_versions(site, device, first_id) if site in self._sites else {}
 
+    def resent(self, site: str, agent: str, device: str, first_day: str, last_day: str) -> list[r.ResentRow]:
+        return self._mine(super().resent(site, agent, device, first_day, last_day))
+
     def shelves(self) -> list[r.Shelf]:
         return self._mine(super().shelves(), lambda row: row.subject.partition("/")[0])
 

@@ -73,6 +73,7 @@ async def test_old_ledger_is_used_as_it_was_when_the_gateway_is_newer(tmp_path: 
         )
         await until(lambda: [t.event for t in bench.reader.transitions(7)] == ["raise", "clear"])
         assert bench.reader.meta("schema") == str(upgrade.VERSION)
+        assert bench.reader.meta(upgrade.RESENT_SINCE) == str(START_MS)
     assert audit.verify(path) is None
 
 

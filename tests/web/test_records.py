@@ -120,6 +120,9 @@ async def test_a_certificate_adds_up_when_values_came_and_were_lost(station: Sta
     ]
     await station.remember(rows)
     page = f"/records/{HYDRANT}/completeness?month={month_of_values()}"
+    months = (f"{month_of_values()}-02", "2001-01-02")
+    came = [("shuiye", "edge1", "hydrant-01", "telemetry", day, 3, 17) for day in months]
+    station.db.executemany("INSERT INTO resent VALUES (?,?,?,?,?,?,?)", came)
     async with inspecting(station) as browser:
         text = (await browser.get(page)).text
         found = re.search(
@@ -135,6 +138,10 @@ async def test_a_certificate_adds_up_when_values_came_and_were_lost(station: Sta
         table = list(csv.reader(io.StringIO(file.content.decode("utf-8-sig"))))
         sums = {row[0]: int(row[1]) for row in table if len(row) == 2 and row[1].isdigit()}
         assert sums.pop("Due") == sum(sums.values())
+        assert ["shuiye/edge1", "telemetry", f"{month_of_values()}-02", "3", "17"] in table
+        assert "3 batches, 17 readings of it" in text
+        said = (await browser.get(f"/api/v1{page}")).json()["again"]
+        assert said == [{"day": f"{month_of_values()}-02", "lane": "telemetry", "batches": 3, "readings": 17}]
         station.db.execute("DROP TRIGGER audit_no_update")
         station.db.execute("UPDATE audit SET actor = 'mallory'")
         assert "does not fit" in (await browser.get(page)).text

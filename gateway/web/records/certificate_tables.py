@@ -6,10 +6,11 @@ from contract.units import unit_of
 from gateway.assessment.completeness import Count, added
 from gateway.assessment.periods import Period
 from gateway.exports.document import Column, Table
+from gateway.ingest.resent import WHOLE
 from gateway.web.access import Refused
 from gateway.web.context import Web
 from gateway.web.inventory import Device
-from gateway.web.records.proof import Certificate, certificate
+from gateway.web.records.proof import Again, Certificate, came_again, certificate
 from gateway.web.records.words import lost_word, percent
 from gateway.web.texts import Texts, msgid
 
@@ -55,6 +56,7 @@ async def certificate_tables(web: Web, texts: Texts, device: Device, month: Peri
                 for row in found.gaps
             ),
         ),
+        again_table(texts, found.again),
         Table(
             texts("Numbers taken so far"),
             (Column(texts("Life of the outbox")), Column(texts("Lane")), Column(texts("Highest number"), "number")),
@@ -77,12 +79,25 @@ async def site_tables(web: Web, texts: Texts, sites: tuple[str, ...], month: Per
         _sum_table(texts, total),
         Table(
             texts("Device by device"),
-            (Column(texts("Site")), Column(texts("Device")), *_count_columns(texts), Column(texts("Reasons"))),
             (
-                (d.site, f"{d.title.get(texts.language)} ({d.id})", *_counts(c.total), reasons(texts, c.total))
+                Column(texts("Site")),
+                Column(texts("Device")),
+                *_count_columns(texts),
+                Column(texts("Reasons")),
+                Column(texts("Readings that came again"), "number"),
+            ),
+            (
+                (
+                    d.site,
+                    f"{d.title.get(texts.language)} ({d.id})",
+                    *_counts(c.total),
+                    reasons(texts, c.total),
+                    c.again.readings,
+                )
                 for d, c in found
             ),
         ),
+        again_table(texts, await came_again(web, month, sorted({(d.site, d.agent, WHOLE) for d in devices}))),
     ]
     if not found:
         return [], [texts("No devices.")], tables
@@ -129,7 +144,29 @@ def facts_of(texts: Texts, found: Certificate, total: Count | None = None) -> li
                 ),
             )
         )
+        rows.append((texts("Came again and was dropped"), again_words(texts, found.again)))
     return rows
+
+
+def again_words(texts: Texts, again: Again) -> str:
+    """How much came again, in words."""
+    return texts("%(batches)s batches, %(readings)s readings of it", batches=again.batches, readings=again.readings)
+
+
+def again_table(texts: Texts, again: Again) -> Table:
+    """What came again, day by day and lane by lane."""
+    columns = (
+        Column(texts("Agent")),
+        Column(texts("Lane")),
+        Column(texts("Day of arrival")),
+        Column(texts("Batches"), "number"),
+        Column(texts("Readings"), "number"),
+    )
+    rows = (
+        (f"{row.site}/{row.agent}", texts.word("lane", row.lane), row.day, row.batches, row.readings)
+        for row in again.rows
+    )
+    return Table(texts("What came again and was dropped"), columns, rows)
 
 
 def notes_of(texts: Texts, found: Certificate) -> list[str]:
@@ -146,8 +183,8 @@ def notes_of(texts: Texts, found: Certificate) -> list[str]:
             "kept as long as the inbox; of what is older only the value is kept."
         ),
         texts(
-            "What an agent sends again has no effect: a batch is taken by its number, once. So a double reading can "
-            "only be one that was measured and sent twice."
+            "What an agent sends again has no effect: a batch is taken by its number, once. What came again is counted "
+            "apart, on the day it came; a double reading in the inbox is one that was measured and sent twice."
         ),
         texts(
             "To check the chain by hand: `weizhan audit verify` and `weizhan ledger verify` on the machine; `--head` "
@@ -155,6 +192,9 @@ def notes_of(texts: Texts, found: Certificate) -> list[str]:
             "`weizhan export verify`."
         ),
     ]
+    if found.again.since_ms is not None:
+        since = texts.stamp(found.again.since_ms)
+        notes.append(texts("What came again is counted since %(time)s; before, it was dropped uncounted.", time=since))
     if found.away:
         notes.insert(0, texts("The history could not be read. Nothing is said of values; ask again later."))
     return notes

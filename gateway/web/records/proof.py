@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from datetime import timedelta
 from typing import NamedTuple
 
 from contract.errors import RetryLater
@@ -13,7 +15,8 @@ from gateway.assessment.device_time import stops_of
 from gateway.assessment.evidence import Arrivals, evidence, outages, values_of
 from gateway.assessment.periods import Period
 from gateway.ledger.life_rows import AuditSpan
-from gateway.ledger.records import GapRow
+from gateway.ledger.records import GapRow, ResentRow
+from gateway.ledger.upgrade import RESENT_SINCE
 from gateway.web.context import Web
 from gateway.web.inventory import Device
 from gateway.web.records.search import STOP_MS, watched_of
@@ -26,10 +29,28 @@ class PointAccount(NamedTuple):
     count: Count  # type: ignore[assignment] # the field's own name
 
 
+class Again(NamedTuple):
+    """What came again in a month and was dropped. since_ms: counted since then; None: all of it was counted."""
+
+    rows: list[ResentRow]
+    since_ms: int | None
+
+    @property
+    def batches(self) -> int:
+        """Batches with something of it."""
+        return sum(row.batches for row in self.rows)
+
+    @property
+    def readings(self) -> int:
+        """Its readings in them."""
+        return sum(row.readings for row in self.rows)
+
+
 class Certificate(NamedTuple):
     """What is certified. from_ms, until_ms: the span that was looked at: of the month, what has passed and is recorded.
 
-    away: the history could not be read, so nothing is said of values. gaps: of its agent in the span.
+    away: the history could not be read, so nothing is said of values. gaps: of its agent in the span. again: of the
+    device.
     """
 
     over: Stretches
@@ -39,6 +60,7 @@ class Certificate(NamedTuple):
     total: Count
     arrivals: Arrivals
     gaps: list[GapRow]
+    again: Again
     watermarks: list[tuple[str, str, int]]
     audit: AuditSpan
     away: bool
@@ -80,9 +102,18 @@ async def certificate(web: Web, device: Device, month: Period, audit: AuditSpan 
     return Certificate(
         over, from_ms, until_ms, [] if away else points, added(each.count for each in points) if not away else Count(),
         came, [row for row in gaps if _touches(row, from_ms, until_ms)],
+        await came_again(web, month, [(device.site, device.agent, device.id)]),
         sorted(marks),
         chain, away,
     )  # fmt: skip
+
+
+async def came_again(web: Web, month: Period, of: Iterable[tuple[str, str, str]]) -> Again:
+    """What came again in a month. of: (site, agent, device); device '': the agent's batches as a whole."""
+    first, last = month.day.isoformat(), (month.end - timedelta(days=1)).isoformat()
+    rows = [row for each in of for row in await web.read(web.ledger.resent, *each, first, last)]
+    since = int(await web.read(web.all.ledger.meta, RESENT_SINCE) or 0)
+    return Again(rows, since if since > month.from_ms else None)
 
 
 def due_points(device: Device) -> list[Point]:

@@ -25,7 +25,7 @@ from gateway.web.context import Web, person_of, web_of
 from gateway.web.inventory import Device
 from gateway.web.pages import chart_limits, due_rows
 from gateway.web.records import documents
-from gateway.web.records.certificate_tables import arithmetic, notes_of
+from gateway.web.records.certificate_tables import again_words, arithmetic, notes_of
 from gateway.web.records.life import KINDS, MOST_ALARMS, life
 from gateway.web.records.proof import certificate
 from gateway.web.records.reports import (
@@ -177,6 +177,7 @@ async def completeness(request: Request, site: str, device: str, month: Month = 
         words={reason: lost_word(texts, reason) for each in found.points for reason in each.count.lost},
         percent=percent,
         notes=notes_of(texts, found),
+        again=again_words(texts, found.again),
         files=FILE_KINDS,
     )
 

@@ -75,6 +75,16 @@ class CountAnswer(Answer):
     lost: dict[str, int] = Field(description="Reason -> how many.")
 
 
+class AgainAnswer(Answer):
+    """What came again on a day (by the site's calendar) in a lane and was dropped: batches with something of the
+    device, and its readings in them."""
+
+    day: str
+    lane: str
+    batches: int
+    readings: int
+
+
 class CompletenessAnswer(Answer):
     """A certificate. `away`: the history could not be read, so nothing is said of values."""
 
@@ -86,6 +96,8 @@ class CompletenessAnswer(Answer):
     away: bool
     total: CountAnswer
     points: dict[str, CountAnswer]
+    again: list[AgainAnswer] = Field(description="Came again and was dropped; in none of the counts above.")
+    again_since_ms: int | None = Field(description="Counted since then only; null: over the whole month.")
     audit_rows: int
     audit_broken: int | None
     audit_head: str = Field(description="ID:HASH of the chain now.")
@@ -165,6 +177,11 @@ async def completeness(request: Request, site: str, device: str, month: Month = 
     return CompletenessAnswer(
         key=known.key, month=shown.name, from_ms=found.from_ms, until_ms=found.until_ms, step_ms=found.over.step_ms,
         away=found.away, total=count(found.total), points={each.point.name: count(each.count) for each in found.points},
+        again=[
+            AgainAnswer(day=row.day, lane=row.lane, batches=row.batches, readings=row.readings)
+            for row in found.again.rows
+        ],
+        again_since_ms=found.again.since_ms,
         audit_rows=found.audit.rows, audit_broken=found.audit.broken,
         audit_head=f"{found.audit.head.id}:{found.audit.head.hash}",
     )  # fmt: skip
