@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from contract import configfile
 from contract.errors import ConfigError
 from contract.grid import load_grid
 from contract.profile import ProfileLibrary
-from contract.site import Site, load_site
+from contract.site import MqttLine, Site, load_site
+from contract.site_check import places_in
 from rules.check import check_limits
 from rules.model import Rule
 
@@ -28,6 +30,9 @@ def check_text(
 ) -> Site:
     """The site that a text would be in the place of `path`, checked as a start checks it.
 
+    What comes through a page names no file outside the folder of the site file: it would be read as the gateway, or
+    sent by the agent to a broker of the sender's choice.
+
     Args:
         name: site it must be. sites: all that are in force, with their files. grid: the grid file.
 
@@ -41,6 +46,7 @@ def check_text(
         _surround(Path(folder), path)
         candidate.write_bytes(text)
         try:
+            _refuse_strange_files(candidate, path.parent)
             site = load_site(candidate, library)
             if site.site != name:
                 raise ConfigError(f"{candidate}: site: got {site.site!r}, want {name!r}. Each file keeps its site.")
@@ -51,6 +57,43 @@ def check_text(
         except ConfigError as exc:
             raise ConfigError(str(exc).replace(str(candidate), path.name).replace(f"{folder}/", "")) from exc
     return site
+
+
+def _refuse_strange_files(candidate: Path, folder: Path) -> None:
+    """Before any of them is opened. folder: where the file will stand. Raises ConfigError with every line."""
+    node = configfile.read_node(candidate)
+    site = configfile.validate(configfile.build(node, candidate), Site, candidate, node)
+    at = places_in(candidate, node)
+    wrong = [
+        f"{at(*place)}: got {str(name)[:200]!r}, want the name of a file in the folder of the site file: not absolute, "
+        "without `..`, and no link that leads out. Put the file there; other places are for whoever has the machine."
+        for place, name in _named_files(site)
+        if not _is_within(name, folder)
+    ]
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+
+
+def _named_files(site: Site) -> Iterator[tuple[tuple[str | int, ...], Path]]:
+    """Every file a site file names: where it stands, and the name."""
+    for a, agent in enumerate(site.agents):
+        for n, line in enumerate(agent.lines):
+            here = ("agents", a, "lines", n)
+            if isinstance(line, MqttLine):
+                keys = {"password_file": line.password_file, "ca_file": line.ca_file}
+                yield from (((*here, key), name) for key, name in keys.items() if name is not None)
+            for d, entry in enumerate(line.devices):
+                if entry.point_map is not None:
+                    yield (*here, "devices", d, "point_map"), Path(entry.point_map)
+
+
+def _is_within(name: Path, folder: Path) -> bool:
+    if name.is_absolute() or ".." in name.parts:
+        return False
+    try:
+        return (folder / name).resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL in it, links in a circle
+        return False
 
 
 def _surround(folder: Path, path: Path) -> None:

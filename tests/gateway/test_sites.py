@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from openpyxl import Workbook
 
+from contract.errors import ConfigError
 from contract.mqtt import MqttSettings
 from contract.profile import ProfileLibrary
 from contract.site import load_site
@@ -19,6 +20,7 @@ from gateway.history.settings import EmbeddedSettings
 from gateway.ledger.reader import LedgerReader
 from gateway.ledger.store import FILE
 from gateway.settings import GatewaySettings
+from gateway.sites.checking import check_text
 from gateway.sites.compare import compare_sites
 from gateway.sites.register import SITE_VERSION, sha256_of, version_path, write_whole
 from gateway.sites.table import COLUMNS, device_lines, take_devices
@@ -95,6 +97,46 @@ async def test_a_change_is_whole_when_the_gateway_is_killed_around_the_rename(tm
             assert [row.state for row in ledger.entries(SITE_VERSION)] == ["in_force" if written else "undone"]
         await _apply(settings, MORE.replace("unit_id: 3", "unit_id: 4"), MORE if written else SITE)
         assert "hydrant-02" in _devices(gateway)
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/hostname", "../secret.csv", "maps/../../secret.csv", "link.csv", "out/secret.csv"]
+)
+def test_an_uploaded_file_is_refused_when_it_names_a_file_outside_its_folder(tmp_path: Path, name: str) -> None:
+    """Absolute, upwards, by a link: each is told by line, and none is opened; one beside the site file is taken."""
+    folder = tmp_path / "sites"
+    folder.mkdir()
+    path = folder / "shuiye.yaml"
+    path.write_text(SITE, "utf-8")
+    (tmp_path / "secret.csv").write_text("address,place_zh\n1,秘密\n")
+    (folder / "link.csv").symlink_to(tmp_path / "secret.csv")
+    (folder / "out").symlink_to(tmp_path)
+    (folder / "map.csv").write_text("address,place_zh\nl001p001,一楼\n")
+
+    def check(point_map: str, line: str = "") -> Any:
+        text = SITE.replace("unit_id: 2, points: 16", f"unit_id: 2, points: 16, point_map: {point_map}")
+        text = text.replace("    lines:\n", f"    lines:\n{line}", 1)
+        return check_text(text.encode(), path, "shuiye", ProfileLibrary(), {}, {}, None)
+
+    assert check("map.csv").site == "shuiye"
+    with pytest.raises(ConfigError) as refused:
+        check(name)
+    told = str(refused.value)
+    assert told.startswith(f"shuiye.yaml:{1 + SITE[: SITE.index('unit_id: 2')].count(chr(10))}: agents[0].lines[")
+    assert f"point_map: got '{name}', want the name of a file in the folder of the site file" in told
+    sensors = f"""\
+      - id: sensors
+        kind: mqtt
+        host: 192.0.2.1
+        password_file: {name}
+        ca_file: {name}
+        devices: [{{id: leak-01, profile: hydrant-municipal, address: a1}}]
+"""
+    with pytest.raises(ConfigError) as refused:
+        check("map.csv", sensors)
+    assert [line.split(": ")[1] for line in str(refused.value).splitlines()] == [
+        "agents[0].lines[0].password_file", "agents[0].lines[0].ca_file",
+    ]  # fmt: skip
 
 
 async def test_readers_see_the_old_or_the_new_file_when_it_is_replaced(tmp_path: Path) -> None:

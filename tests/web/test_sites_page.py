@@ -30,6 +30,10 @@ async def test_a_site_file_is_checked_compared_confirmed_and_brought_back(tmp_pa
             (SITE.encode(), "nothing would change"),
             (b"\xff\xfe\x00", "UTF-8"),
             (b"a: [", "Mend the YAML"),
+            (
+                SITE.replace("profile: panel-modbus", "profile: panel-modbus\n      point_map: /etc/passwd").encode(),
+                "got",
+            ),
         ):
             answer = await _send(office, f"{here}/file", data)
             assert answer.status_code == 422
