@@ -26,19 +26,25 @@ FORM_S = 10.0
 """A form sent again later is meant."""
 KEY_S = 600.0
 MOST = 2000
-"""Answers remembered; the oldest go first."""
+"""Answers remembered of people who are signed in, and as many of nobody in particular; the oldest go first.
+
+Whoever floods a form that is open to all pushes out what others of them sent, never what a person did.
+"""
 _MARK = re.compile(rb'(?:(?:^|&)once=|name="once"\r\n\r\n)([A-Za-z0-9_-]{8,64})(?:&|\r\n|$)')
 _UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 @dataclass
 class _Act:
-    """Something that was asked. answer: its messages; None where it did not come to be and may be tried again."""
+    """Something that was asked.
 
-    until_s: float
+    answer: its messages; None where it did not come to be and may be tried again. until_s: it is remembered.
+    """
+
     answer: asyncio.Future[list[Message] | None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+    until_s: float = 0.0
 
 
 class Once:
@@ -47,7 +53,10 @@ class Once:
     def __init__(self, app: ASGIApp, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._app = app
         self._monotonic = monotonic
-        self._acts: OrderedDict[bytes, _Act] = OrderedDict()
+        self._running: dict[bytes, _Act] = {}
+        """Not answered yet; the server bounds how many requests there are at once."""
+        self._done: dict[bool, OrderedDict[bytes, _Act]] = {True: OrderedDict(), False: OrderedDict()}
+        """By whether a person who is signed in did it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] not in _UNSAFE:
@@ -72,15 +81,17 @@ class Once:
         await self._act(key, keep_s, scope, again, send)
 
     def _known(self, key: bytes) -> _Act | None:
-        act = self._acts.get(key)
-        if act is not None and act.answer.done() and act.until_s <= self._monotonic():
-            del self._acts[key]
-            return None
-        return act
+        if (act := self._running.get(key)) is not None:
+            return act
+        for done in self._done.values():
+            if (act := done.get(key)) is not None:
+                if act.until_s > self._monotonic():
+                    return act
+                del done[key]
+        return None
 
     async def _act(self, key: bytes, keep_s: float, scope: Scope, receive: Receive, send: Send) -> None:
-        act = self._acts[key] = _Act(self._monotonic() + keep_s)
-        self._forget()
+        act = self._running[key] = _Act()
         told: list[Message] = []
 
         async def tell(message: Message) -> None:
@@ -91,19 +102,18 @@ class Once:
             await self._app(scope, receive, tell)
         finally:
             is_done = bool(told) and told[0]["status"] < 400 and not told[-1].get("more_body")
-            act.until_s = self._monotonic() + keep_s
-            if not is_done:
-                self._acts.pop(key, None)
+            del self._running[key]
+            if is_done:
+                act.until_s = self._monotonic() + keep_s
+                done = self._done[scope.get("state", {}).get("person") is not None]
+                done[key] = act
+                self._forget(done)
             act.answer.set_result(told if is_done else None)
 
-    def _forget(self) -> None:
+    def _forget(self, done: OrderedDict[bytes, _Act]) -> None:
         """What nobody will send again: pages that were answered are not kept for longer than they may be asked for."""
-        while self._acts:
-            oldest = next(iter(self._acts.values()))
-            is_over = oldest.answer.done() and oldest.until_s <= self._monotonic()
-            if not is_over and len(self._acts) <= MOST:
-                return
-            self._acts.popitem(last=False)
+        while len(done) > MOST or (done and next(iter(done.values())).until_s <= self._monotonic()):
+            done.popitem(last=False)
 
 
 def _key_of(scope: Scope, head: bytes) -> tuple[bytes | None, float]:
