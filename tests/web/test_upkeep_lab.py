@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from gateway.history.settings import EmbeddedSettings
+from gateway.settings import GatewaySettings
 from gateway.web.upkeep.lab import changeable
+from gateway.web.upkeep.lab_desk import BROKEN_OFF, NOT_STARTED, LabDesk
 from rules.model import load_packs
 from tests.gateway.harness import until
 from tests.web.station import Browser
@@ -105,6 +109,26 @@ async def test_what_cannot_be_compared_is_told(house: House) -> None:
     html = await finished(browser, answer.headers["location"])
     assert "The comparison could not be made." in html
     assert "clear" in html
+
+
+@pytest.mark.parametrize(
+    ("python", "said"), [("/nowhere/python", NOT_STARTED), (shutil.which("false") or "", BROKEN_OFF)]
+)
+async def test_the_desk_is_free_again_and_says_why_when_a_process_cannot_run(
+    tmp_path: Path, python: str, said: str
+) -> None:
+    """One that cannot be started, and one that ends without a word, are failed; the next one may begin."""
+    desk = LabDesk(
+        GatewaySettings(sites=[tmp_path / "none.yaml"], data_dir=tmp_path), EmbeddedSettings(kind="embedded"), python
+    )
+    asked = {"rule": "hydrant-pressure-low", "from_ms": 0, "until_ms": 1000, "limits": {"below": 120.0}}
+    try:
+        for _ in range(2):
+            made = desk.start("li", None, 1000, **asked)
+            await until(lambda made=made: made.state != "running")
+            assert (made.state, made.error) == ("failed", said)
+    finally:
+        await desk.close()
 
 
 def test_every_rule_says_which_of_its_limits_may_be_changed() -> None:

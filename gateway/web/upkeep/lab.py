@@ -16,6 +16,7 @@ from gateway.web.context import Web, person_of, web_of
 from gateway.web.decision import subject_title
 from gateway.web.render import page
 from gateway.web.texts import Texts, msgid
+from gateway.web.upkeep.lab_desk import ERRORS
 from rules.model import Rule
 
 router = APIRouter()
@@ -119,6 +120,7 @@ async def comparison(request: Request, token: str) -> Response:
         "upkeep/lab_result.html",
         fragment="upkeep/_lab_result.html",
         found=found,
+        is_known_error=found.error in ERRORS,
         rule=known,
         title=known.title.get(texts.language) if known else found.job.pack_name,
         changed=[(name, now.get(name), value) for name, value in found.job.limits.items()],

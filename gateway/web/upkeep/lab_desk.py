@@ -22,11 +22,21 @@ KEPT = 8
 LINE_BYTES = 32 * 1024 * 1024
 LONGEST_S = 3600.0
 """A comparison that takes longer is ended."""
+NOT_STARTED = msgid(
+    "Its process could not be started; the machine may be short of memory or have too many processes. Try again later."
+)
+TOO_LONG = msgid("It took longer than an hour and was ended. Choose a shorter time or fewer sites.")
+BROKEN_OFF = msgid("Its process ended before it was done; the machine may be short of memory. Choose a shorter time.")
+ERRORS = frozenset({NOT_STARTED, TOO_LONG, BROKEN_OFF})
+"""Those that are msgids."""
 
 
 @dataclass
 class Comparison:
-    """One comparison. state: running | done | failed. reached_ms: how far the replay is, event time."""
+    """One comparison. state: running | done | failed. reached_ms: how far the replay is, event time.
+
+    error: why it failed, as a msgid or in the words of what refused.
+    """
 
     token: str
     who: str
@@ -51,9 +61,20 @@ class Comparison:
 
 
 class LabDesk:
-    """Runs comparisons. gateway, stored: what the installation runs on; None: no comparison can be made."""
+    """Runs comparisons.
 
-    def __init__(self, gateway: GatewaySettings | None = None, stored: HistorySettings | None = None) -> None:
+    Args:
+        gateway, stored: what the installation runs on; None: no comparison can be made.
+        python: what runs them.
+    """
+
+    def __init__(
+        self,
+        gateway: GatewaySettings | None = None,
+        stored: HistorySettings | None = None,
+        python: str = sys.executable,
+    ) -> None:
+        self._python = python
         self._gateway = gateway
         self._stored = stored
         self._kept: dict[str, Comparison] = {}
@@ -103,26 +124,34 @@ class LabDesk:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _run(self, made: Comparison) -> None:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway.web.upkeep.lab_job",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-            limit=LINE_BYTES,
-        )  # fmt: skip
+        """Until it is done, failed or ended: then, however it went, the next one may begin."""
+        process = None
         try:
+            process = await asyncio.create_subprocess_exec(
+                self._python, "-m", "gateway.web.upkeep.lab_job",
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+                limit=LINE_BYTES,
+            )  # fmt: skip
             async with asyncio.timeout(LONGEST_S):
                 await self._follow(made, process)
-        except (TimeoutError, ValueError, OSError) as exc:
-            made.error = made.error or f"{type(exc).__name__}: {exc}"
+        except TimeoutError:
+            made.error = TOO_LONG
+        except (OSError, ValueError, KeyError, msgspec.MsgspecError):
+            made.error = NOT_STARTED if process is None else BROKEN_OFF
         finally:
             if made.state == "running":
-                made.state = "failed"
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
-            # The pipe's transport closes once the loop has seen the end of it.
-            with contextlib.suppress(ValueError, OSError):
-                while process.stdout is not None and await process.stdout.read(65536):
-                    pass
+                made.state, made.error = "failed", made.error or BROKEN_OFF
+            if process is not None:
+                await self._end(process)
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        # The pipe's transport closes once the loop has seen the end of it.
+        with contextlib.suppress(ValueError, OSError):
+            while process.stdout is not None and await process.stdout.read(65536):
+                pass
 
     async def _follow(self, made: Comparison, process: asyncio.subprocess.Process) -> None:
         assert process.stdin is not None
