@@ -22,7 +22,7 @@ from pypdf.errors import PyPdfError
 from gateway.exports.csv_file import read_csv
 from gateway.exports.document import BadExport, Header, Spool, code_of, decode_header
 from gateway.exports.pdf_file import ATTACHED, write_pdf
-from gateway.exports.xlsx_file import read_xlsx
+from gateway.exports.xlsx_file import MOST_BYTES, read_xlsx
 
 KINDS = (".csv", ".xlsx", ".pdf")
 
@@ -41,15 +41,18 @@ class Checked(NamedTuple):
         return self.stated == self.found and not self.where
 
 
-def check_file(path: Path) -> Checked:
-    """Check a file. Raises BadExport when it is no export, or cannot be read as one."""
+def check_file(path: Path, *, most_unpacked: int = MOST_BYTES) -> Checked:
+    """Check a file. Raises BadExport when it is no export, or cannot be read as one.
+
+    most_unpacked: bytes of a workbook, unpacked.
+    """
     if path.suffix.lower() not in KINDS:
         raise BadExport(f"{path.name}: got this name, want one that ends in {', '.join(KINDS)}.")
     if not path.is_file():
         raise BadExport(f"{path}: got no such file.")
     if path.suffix.lower() == ".pdf":
         return _check_pdf(path)
-    return _check_lines(read_csv(path) if path.suffix.lower() == ".csv" else read_xlsx(path))
+    return _check_lines(read_csv(path) if path.suffix.lower() == ".csv" else read_xlsx(path, most_unpacked))
 
 
 def _check_lines(read: Iterator[bytes | str]) -> Checked:

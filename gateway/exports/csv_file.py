@@ -92,6 +92,8 @@ def _read(reader: Iterator[list[str]]) -> Iterator[bytes | str]:
     yield encode_line(header)
     for first in reader:
         if first[:1] == ["code"] and len(first) == 2:
+            # What was written below it belongs to no export: then the content has another code.
+            yield from (encode_line(further) for further in reader if further)
             yield first[1]
             return
         if first[:1] != ["table"] or len(first) not in (2, 3):

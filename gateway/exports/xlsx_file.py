@@ -79,13 +79,17 @@ def write_xlsx(spool: Spool, code: str, path: Path, told: Told) -> None:
     book.save(path)
 
 
-def read_xlsx(path: Path) -> Iterator[bytes | str]:
-    """The canonical lines (bytes), and at last the code that stands in the file (str). Raises BadExport."""
+def read_xlsx(path: Path, most: int = MOST_BYTES) -> Iterator[bytes | str]:
+    """The canonical lines (bytes), and at last the code that stands in the file (str). Raises BadExport.
+
+    What was put in beside (a cell, a row, a sheet) comes as a further line, so that the content has another code.
+    most: bytes, unpacked.
+    """
     try:
         with zipfile.ZipFile(path) as packed:
             size = sum(each.file_size for each in packed.infolist())
-        if size > MOST_BYTES:
-            raise BadExport(f"{path.name}: got {size} bytes unpacked, want at most {MOST_BYTES}.")
+        if size > most:
+            raise BadExport(f"{path.name}: got {size} bytes unpacked, want at most {most}.")
         book = load_workbook(path, read_only=True)
     except (zipfile.BadZipFile, InvalidFileException, KeyError, ValueError, ParseError) as exc:
         raise BadExport(f"{path.name}: {exc}. This is no workbook.") from exc
@@ -106,20 +110,33 @@ def _read(book: Any) -> Iterator[bytes | str]:
     header = read_preamble(iter(about[:at]))
     zone = ZoneInfo(header.zone)
     yield encode_line(header)
-    for row in about[at:]:
+    known = {ABOUT}
+    for n, row in enumerate(about[at:], at + 1):
         if row[0] == "code" and len(row) == 2:
+            yield from (encode_line(further) for further in about[n:])
+            yield from (encode_line([name]) for name in book.sheetnames if name not in known)
             yield row[1]
             return
         if row[0] != "table" or len(row) < 4 or row[2] not in book.sheetnames:
             raise BadExport(f"sheet {ABOUT}: got a line that begins with {row[0][:40]!r}.")
         chart = row[-1] if row[-1].startswith("{") else None
         types = row[3:-1] if chart else row[3:]
-        rows = book[row[2]].iter_rows(values_only=True, max_col=len(types))
+        known.add(row[2])
+        rows = (_wide(cells, len(types)) for cells in book[row[2]].iter_rows(values_only=True))
         titles = [_told(cell) if cell is not None else "" for cell in next(rows, ())]
         yield encode_line(table_of(row[1], types, titles, chart))
         for cells in rows:
-            yield encode_line([_back(cell, kind, zone) for cell, kind in zip(cells, types, strict=True)])
+            made = [_back(cell, kind, zone) for cell, kind in zip(cells, types, strict=False)]
+            yield encode_line(made + [str(cell) for cell in cells[len(types) :]])
     raise BadExport(f"sheet {ABOUT}: got no code, want one.")
+
+
+def _wide(cells: tuple[Any, ...], columns: int) -> tuple[Any, ...]:
+    """A row as wide as its table; wider only where something stands beside it."""
+    beside = cells[columns:]
+    while beside and beside[-1] is None:
+        beside = beside[:-1]
+    return cells[:columns] + (None,) * (columns - len(cells)) + beside
 
 
 def _told(cell: Any) -> str:

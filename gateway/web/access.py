@@ -321,6 +321,7 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/records/exports/{job_id}/file"): SIGNED_IN,
     ("POST", "/records/exports/{job_id}/drop"): SIGNED_IN,
     ("GET", "/records/check"): SIGNED_IN,
+    ("POST", "/records/check"): SIGNED_IN,
     ("GET", "/records/labels/{site}"): SIGNED_IN,
     ("POST", "/records/labels/{site}"): HANDLE,
     ("GET", "/records/{site}/{device}/label"): SIGNED_IN,

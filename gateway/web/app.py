@@ -63,7 +63,7 @@ from gateway.web.link import Link
 from gateway.web.once import Once
 from gateway.web.openapi import operation_id
 from gateway.web.picture import Picture
-from gateway.web.records import export_pages, label_pages, record_pages, records_api
+from gateway.web.records import check_pages, export_pages, label_pages, record_pages, records_api
 from gateway.web.registers import (
     assessment,
     equipment,
@@ -109,7 +109,7 @@ PAGES = (
     *upkeep.PAGES,
     hazards.router, report_form.router, grid.router, assessment.router,
     *admin.PAGES,
-    export_pages.router, label_pages.router,  # before /records/{site}/{device}
+    check_pages.router, export_pages.router, label_pages.router,  # before /records/{site}/{device}
     record_pages.router,
 )  # fmt: skip
 APIS = (

@@ -14,6 +14,7 @@ import jinja2
 from starlette.requests import Request
 
 from contract.errors import RetryLater
+from gateway.exports.checking_desk import CheckingDesk
 from gateway.exports.desk import Desk
 from gateway.history.base import History
 from gateway.ledger.records import Session, User
@@ -71,6 +72,7 @@ class Web:
     latency: Latency = field(default_factory=Latency)
     receipts: Brake = field(default_factory=Brake)
     lab: LabDesk = field(default_factory=LabDesk)
+    checking: CheckingDesk = field(default_factory=CheckingDesk)
     labels: Brake = field(default_factory=Brake)
     """How often an address may open labels of devices."""
     pairing: SignInBrake = field(default_factory=lambda: SignInBrake(time.monotonic))

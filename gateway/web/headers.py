@@ -84,8 +84,9 @@ UPLOADS = (
     "/upkeep/orders",
     "/upkeep/lines/",
     "/upkeep/lab",
+    "/records/check",
 )
-"""Beginnings of the paths that take photos or tables."""
+"""Beginnings of the paths that take photos, tables or other files."""
 
 
 async def _refusing() -> Message:

@@ -126,6 +126,31 @@ def test_a_changed_csv_or_workbook_is_found_out_when_checked(tmp_path: Path) -> 
     assert not check_file(path).is_whole
 
 
+@pytest.mark.parametrize("where", ["cell", "row", "sheet", "about"])
+def test_what_was_put_in_beside_is_found_out_when_a_workbook_is_checked(where: str, tmp_path: Path) -> None:
+    """Everything that was there is as it was; more is not."""
+    path, _ = written(document(), "xlsx", tmp_path)
+    book = load_workbook(path)
+    if where == "cell":
+        book["2 报警"]["H2"] = "checked, all well"
+    elif where == "row":
+        book["3 工单"].append([None, "repaired"])
+    elif where == "sheet":
+        book.create_sheet("4 x")["A1"] = "all well"
+    else:
+        book["weizhan"].append(["note", "all well"])
+    book.save(path)
+    assert not check_file(path).is_whole
+
+
+def test_what_was_written_below_the_code_is_found_out_when_a_csv_is_checked(tmp_path: Path) -> None:
+    """The code stands last."""
+    path, _ = written(document(), "csv", tmp_path)
+    with path.open("a", encoding="utf-8") as file:
+        file.write("note,all well\r\n")
+    assert not check_file(path).is_whole
+
+
 def test_a_changed_pdf_is_found_out_when_checked(tmp_path: Path) -> None:
     """Also where the attached content was left alone: what is printed has to be that content."""
     path, _ = written(document(), "pdf", tmp_path)

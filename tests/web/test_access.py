@@ -72,7 +72,12 @@ def test_a_role_may_change_what_its_work_is_and_an_inspector_nothing() -> None:
             assert found == {frozenset(roles)}, word
     changing = {path for (method, path), may in ROUTES.items() if method == "POST" and "inspector" in may}
     own = {path for path in changing if path.startswith("/account/")}  # what is their own
-    exports = {"/records/exports", "/records/exports/{job_id}/drop", "/api/v1/exports"}  # which change nothing
+    exports = {
+        "/records/check",
+        "/records/exports",
+        "/records/exports/{job_id}/drop",
+        "/api/v1/exports",
+    }  # which change nothing
     assert changing - own == {"/sign-out"} | exports
 
 

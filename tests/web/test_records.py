@@ -17,9 +17,12 @@ import pytest
 from pypdf import PdfReader
 
 from gateway.exports.checking import check_file
+from gateway.exports.checking_desk import CheckingDesk, TooMuch
+from gateway.exports.document import Spool, lines
 from gateway.history.base import Row
 from gateway.ledger import audit
 from gateway.ledger.records import AuditEntry
+from tests.exports import papers
 from tests.web.station import Browser, Station, now_ms, serving
 
 DAY_MS = 86_400_000
@@ -190,6 +193,57 @@ async def test_an_export_is_its_owners_alone_when_others_ask_for_it(station: Sta
             assert where not in (await stranger.get("/records/exports")).text
         assert (await browser.submit(where, f"{where}/drop")).status_code == 303
         assert (await browser.get(where)).status_code == 404
+
+
+async def check(browser: Browser, name: str, data: bytes) -> Any:
+    """Send a file to be checked."""
+    fields = {"csrf": await browser.csrf()}
+    return await browser.post("/records/check", data=fields, files={"file": (name, data, "application/octet-stream")})
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx", "pdf"])
+async def test_a_file_is_told_ours_strange_or_changed_when_it_is_sent_to_be_checked(
+    kind: str, station: Station, tmp_path: Path
+) -> None:
+    """As handed out: whole, by whom and when. Not in the chain: whole, but not ours. One digit else: changed. Whatever
+    it is called, and nothing of it stays."""
+    station.alarm("hydrant-pressure-low", f"{HYDRANT}/pressure_kpa", "critical", ago_s=60, value=90)
+    async with inspecting(station) as browser:
+        file = (await made(browser, kind="alarms", file=kind, site="shuiye")).content
+        path = tmp_path / f"x.{kind}"
+        path.write_bytes(file)
+        code = check_file(path).found
+        kept = sorted(p.name for p in station.folder.rglob("*") if p.is_file())
+        strange = await check(browser, f"x.{kind}", file)
+        assert (strange.status_code, "Whole, but not on record here" in strange.text) == (200, True)
+        assert "stands in the chain of this system" in strange.text
+        with station.db:
+            entry = AuditEntry(now_ms(), "inspector", "exported", f"export/{code}", {"range": "alarms: <b>x</b>"})
+            audit.append(station.db, [entry])
+        ours = (await check(browser, "<img src=x>.txt", file)).text
+        for told in ("Whole and unchanged", code, "inspector", "&lt;b&gt;x", "&lt;img src=x&gt;.txt", "Asia/Shanghai"):
+            assert told in ours, told
+        assert sorted(p.name for p in station.folder.rglob("*") if p.is_file()) == kept
+        document = Spool(tmp_path / "other.jsonl")
+        document.path.write_bytes(b"".join(lines(papers.document(["x"]))))
+        forged = tmp_path / f"forged.{kind}"
+        papers.WRITERS[kind](document, code, forged, lambda _: None)  # another content under a code that is ours
+        changed = (await check(browser, f"x.{kind}", forged.read_bytes())).text
+        assert "Changed after it was made" in changed
+        assert "What the audit chain says of the code in the file" in changed
+        torn = await check(browser, f"x.{kind}", file[: len(file) // 2])
+        assert (torn.status_code, "Could not be checked" in torn.text) == (422, True)
+
+
+async def test_a_check_is_given_up_when_a_file_takes_too_long(tmp_path: Path) -> None:
+    """The process ends, nothing is left, and the next file is checked."""
+    document = Spool(tmp_path / "x.jsonl")
+    document.path.write_bytes(b"".join(lines(papers.document(["x"]))))
+    papers.WRITERS["csv"](document, document.code(), tmp_path / "x.csv", lambda _: None)
+    data = (tmp_path / "x.csv").read_bytes()
+    with pytest.raises(TooMuch):
+        await CheckingDesk(0.001).check(data)
+    assert (await CheckingDesk().check(data)).is_whole
 
 
 async def test_a_code_is_known_only_when_the_chain_has_it(station: Station) -> None:

@@ -112,6 +112,7 @@ DOORS = {
     "floor plan": Door("/map/plans", "picture", {"site": "shuiye", "title": "1F"}),
     "line report": Door("/upkeep/lines/shuiye/field/reports", "report"),
     "rule pack": Door("/upkeep/lab", "pack"),
+    "export to be checked": Door("/records/check"),
     "API photo": Door("/api/v1/photos", ""),
     "API people": Door("/api/v1/people/import", ""),
     "API roster": Door("/api/v1/roster/import", ""),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Query
+from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
@@ -109,16 +109,6 @@ async def drop(request: Request, job_id: str) -> Response:
     web = web_of(request)
     web.desk.drop(find_job(web, person_of(request), job_id))
     return RedirectResponse("/records/exports", 303)
-
-
-@router.get("/records/check")
-async def check(request: Request, code: Annotated[str, Query(max_length=80)] = "") -> Response:
-    """Whether the audit chain knows an export with this code; where its QR code leads."""
-    web = web_of(request)
-    plain = "".join(code.split()).lower()
-    is_code = len(plain) == 64 and all(char in "0123456789abcdef" for char in plain)
-    rows = await web.read(web.ledger.export_rows, plain) if is_code else []
-    return page(request, "records_check.html", code=plain, is_code=is_code, rows=rows)
 
 
 def find_job(web: Web, me: Person, job_id: str) -> Job:
