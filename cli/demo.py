@@ -66,18 +66,18 @@ async def run_demo(options: DemoOptions) -> dict[str, Any] | None:
             folder.resolve() / "logs", on_change=lambda text: _console.print(f"[yellow]{text}[/]")
         ) as family:
             with _console.status("Starting equipment, broker, agent, gateway and pages …"):
-                up = await _unless(start_installation(family, folder.resolve(), options.plan), stop, family)
+                up = await unless_stopped(start_installation(family, folder.resolve(), options.plan), stop, family)
             if up is None:
                 return None
             await man_station(up.data_dir, up.site)
             await hang_plans(up.data_dir, up.site)
             work = _watch(up) if options.seconds is None else _measure(up, options.story)
-            outcome: dict[str, Any] | None = await _unless(work, stop, family)
+            outcome: dict[str, Any] | None = await unless_stopped(work, stop, family)
             return outcome
 
 
-async def _watch(up: Installation) -> None:
-    """Say where it is and tell the story, for ever."""
+def tell_address(up: Installation) -> None:
+    """Say where the pages are, who may sign in with which one-time password, and where the logs lie."""
     table = Table(
         title="一次性密码，首次登录后自设密码 · one-time passwords; choose your own at first sign-in",
         title_justify="left",
@@ -89,6 +89,11 @@ async def _watch(up: Installation) -> None:
     _console.print(f"\n[bold]微站 Weizhan[/]  {up.url}/\n")
     _console.print(table)
     _console.print(f"\n日志 logs: {up.folder / 'logs'}    Ctrl-C 结束 · ends it.\n")
+
+
+async def _watch(up: Installation) -> None:
+    """Say where it is and tell the story, for ever."""
+    tell_address(up)
     up.simulators.say("start")
     while True:
         await _tell(up.simulators)
@@ -112,11 +117,16 @@ async def _measure(up: Installation, story: str) -> dict[str, Any]:
 
 async def _tell(simulators: Child) -> None:
     async for step in tell_steps(simulators):
-        clock = datetime.fromtimestamp(step["at_ms"] / 1000).astimezone().strftime("%H:%M:%S")
-        _console.print(f"[dim]{clock}[/]  {step['zh']}  [dim]{step['en']}[/]")
+        tell_step(step)
 
 
-async def _unless(work: Coroutine[Any, Any, Any], stop: asyncio.Event, family: Family) -> Any:
+def tell_step(step: dict[str, Any]) -> None:
+    """Say that the story reached a step."""
+    clock = datetime.fromtimestamp(step["at_ms"] / 1000).astimezone().strftime("%H:%M:%S")
+    _console.print(f"[dim]{clock}[/]  {step['zh']}  [dim]{step['en']}[/]")
+
+
+async def unless_stopped(work: Coroutine[Any, Any, Any], stop: asyncio.Event, family: Family) -> Any:
     """The result of `work`, unless a person stops it (None) or a part needs a person (StartError)."""
     task = asyncio.ensure_future(work)
     others = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(family.failed.wait())]

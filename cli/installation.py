@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import json
 import secrets
-import socket
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +22,12 @@ from contract.errors import RetryLater, StartError
 from contract.profile import ONLINE, ProfileLibrary
 from contract.site import Site, load_site
 from rules.model import load_packs
+from simulators.ports import free_port
 
 READY_S = 60.0
 """Everything must be up within this."""
 GATEWAY, AGENT = "gateway", "shuiye-demo/edge-01"
-"""The broker's users: the gateway and the simulated station's agent."""
+"""The broker's users: the gateway and the agent of the demo's station."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,9 @@ class Broker:
 class Plan:
     """What to start.
 
-    story, seed: of the simulators. speed: story seconds a second; rules wait accordingly less.
+    story, seed: of the simulators; given: NAME=VALUE of the story's parameters; network: water of the town.
+    agent: its site and id. speed: story seconds a second; rules wait accordingly less.
+    overrides: durations and limits of rules; None: their delays by the speed.
     loop: the story begins anew when it ends. web_port: port of the pages; None: no pages.
     broker: a real one; None: the embedded one. history: the section `history` of the configuration.
     """
@@ -54,6 +56,10 @@ class Plan:
     web_port: int | None = 8080
     broker: Broker | None = None
     history: dict[str, Any] = field(default_factory=lambda: {"kind": "embedded"})
+    given: tuple[str, ...] = ()
+    network: str = "district"
+    agent: str = AGENT
+    overrides: dict[str, dict[str, float]] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,11 +91,12 @@ async def start_installation(family: Family, folder: Path, plan: Plan) -> Instal
         StartError: a part did not come up; the text has the end of its log.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    broker = plan.broker or await _start_embedded_broker(family, folder)
+    broker = plan.broker or await _start_embedded_broker(family, folder, plan.agent)
     simulators = await family.add(
         "simulators", "-m", "simulators", "--out", str(folder / "station"), "--story", plan.story,
         "--seed", str(plan.seed), "--speed", f"{plan.speed:.4f}", "--rule-speed", f"{plan.speed:.4f}",
-        "--broker-port", str(broker.port), *(["--loop"] if plan.loop else []), keep=False,
+        "--broker-port", str(broker.port), "--network", plan.network, *(["--loop"] if plan.loop else []),
+        *(part for text in plan.given for part in ("--set", text)), keep=False,
     )  # fmt: skip
     ready = json.loads(await simulators.next_line(READY_S))
     site_file = Path(ready["site"])
@@ -115,20 +122,6 @@ async def tell_steps(simulators: Child) -> AsyncIterator[dict[str, Any]]:
             yield told
 
 
-def free_port(wanted: int = 0) -> int:
-    """A free loopback port: the wanted one, or one the system chooses when it is taken."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            # As servers do: a port in TIME_WAIT is free.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise StartError("127.0.0.1: got no free port.")
-
-
 def story_length_s(story: str) -> float:
     """How long a story lasts at speed 1."""
     from simulators.story import load_story
@@ -137,9 +130,9 @@ def story_length_s(story: str) -> float:
     return float(loaded.length_s + loaded.tail_s)
 
 
-async def _start_embedded_broker(family: Family, folder: Path) -> Broker:
+async def _start_embedded_broker(family: Family, folder: Path, agent: str) -> Broker:
     """The embedded broker, with passwords made anew for this run; nothing has a default one."""
-    broker = Broker(free_port(), {user: secrets.token_urlsafe(18) for user in (GATEWAY, AGENT)})
+    broker = Broker(free_port(), {user: secrets.token_urlsafe(18) for user in (GATEWAY, agent)})
     users = folder / "users.json"
     _write_secret(users, json.dumps(broker.passwords))
     child = await family.add("broker", "-m", "cli.broker", str(broker.port), str(users))
@@ -156,15 +149,11 @@ def _write_configuration(
     folder: Path, plan: Plan, site: Site, site_file: Path, broker: Broker, agent_port: int, web_port: int
 ) -> None:
     """The files a site would have; a faster story gets rules that wait accordingly less."""
-    overrides = {}
-    if plan.speed > 1.0:
-        for rule in load_packs().values():
-            changes = {"for_s": rule.for_s / plan.speed, "clear_for_s": rule.clear_for_s / plan.speed}
-            overrides[rule.id] = {name: round(value, 3) for name, value in changes.items() if value}
-    for user, name in ((GATEWAY, "gateway"), (AGENT, "edge")):
+    overrides = _shorter_delays(plan.speed) if plan.overrides is None else plan.overrides
+    for user, name in ((GATEWAY, "gateway"), (plan.agent, "edge")):
         _write_secret(folder / f"{name}.secret", broker.passwords[user])
     agent = {
-        "mqtt": {"port": agent_port, "username": AGENT, "password_file": "edge.secret"},
+        "mqtt": {"port": agent_port, "username": plan.agent, "password_file": "edge.secret"},
         "agent": {
             "site_file": str(site_file), "agent_id": site.agents[0].id, "data_dir": "edge",
             "heartbeat_s": 2.0, "seal_ms": 200,
@@ -174,7 +163,7 @@ def _write_configuration(
         "mqtt": {"port": broker.port, "username": GATEWAY, "password_file": "gateway.secret"},
         "gateway": {
             "sites": [str(site_file)], "data_dir": "gateway",
-            "rule_overrides": {name: changes for name, changes in overrides.items() if changes},
+            "rule_overrides": overrides,
         },
         "history": plan.history,
         "notify": _notify(plan),
@@ -182,6 +171,16 @@ def _write_configuration(
     }  # fmt: skip
     for name, content in (("agent", agent), ("gateway", gateway)):
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False), "utf-8")
+
+
+def _shorter_delays(speed: float) -> dict[str, dict[str, float]]:
+    if speed == 1.0:
+        return {}
+    found = {}
+    for rule in load_packs().values():
+        delays = {"for_s": rule.for_s, "clear_for_s": rule.clear_for_s}
+        found[rule.id] = {name: round(delay_s / speed, 3) for name, delay_s in delays.items() if delay_s}
+    return {name: changes for name, changes in found.items() if changes}
 
 
 def _notify(plan: Plan) -> dict[str, Any]:

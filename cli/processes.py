@@ -153,6 +153,17 @@ class Family:
         self._tasks.append(asyncio.create_task(self._watch(child), name=f"watch {name}"))
         return child
 
+    async def halt(self, child: Child) -> None:
+        """End a child and leave it ended."""
+        child.keep = False
+        await child.stop()
+
+    async def resume(self, child: Child) -> None:
+        """Start a child that was halted, and keep it running."""
+        child.keep = True
+        await child.start()
+        self._tasks.append(asyncio.create_task(self._watch(child), name=f"watch {child.name}"))
+
     async def _watch(self, child: Child) -> None:
         pause_s = _FIRST_PAUSE_S
         while True:

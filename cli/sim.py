@@ -44,11 +44,22 @@ def run_story(
     seed: Annotated[int | None, typer.Option(help="Of every random choice; the story's own when absent.")] = None,
     given: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE of a parameter; repeat it.")] = None,
     network: Annotated[str, typer.Option(help="district, valley, or a mapping file of your own network.")] = "district",
+    speed: Annotated[
+        str, typer.Option(help="fast: in virtual time. real: on real parts with pages to watch; or 2 to 20 times that.")
+    ] = "fast",
+    port: Annotated[int, typer.Option(help="Port of the pages; the next free one when it is taken.")] = 8080,
+    folder: Annotated[
+        Path | None, typer.Option("--data", help="Folder for files of a run on real parts; a temporary one by default.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write what happened, as JSON.")] = None,
 ) -> None:
     """Run one story and say what ought to have spoken, what did, and when."""
     with errors():
-        data = _run_fast(story, seed, given, network)
+        pace = _pace(speed)
+        if pace is None:
+            data = _run_fast(story, seed, given, network)
+        else:
+            data = _run_real(story, seed, given, network, pace, port, folder)
     if out is not None:
         out.write_text(json.dumps(data, ensure_ascii=False, indent=2) + "\n", "utf-8")
     if data["missed"] or data["false"] or data["late"]:
@@ -121,29 +132,51 @@ def _run_fast(name: str, seed: int | None, given: list[str] | None, network: str
     return _tell(name, outcome, judge(name, outcome, shipped_rules()))
 
 
+def _run_real(
+    name: str, seed: int | None, given: list[str] | None, network: str, pace: float, port: int, folder: Path | None
+) -> dict[str, Any]:
+    import asyncio
+
+    from cli.sim_real import RealRun, run_real
+    from cli.sim_run import shipped_rules
+    from cli.sim_score import judge
+    from simulators.hydraulics.mapping import load_mapping
+
+    story = _load(name, seed, given)
+    used = story.seed if seed is None else seed
+    run = RealRun(name, story, load_mapping(network), network, used, pace, tuple(given or ()), port, folder)
+    outcome = asyncio.run(run_real(run))
+    if outcome is None:
+        _err.print(f"{name}: stopped before its end, not judged.")
+        raise typer.Exit(130)
+    return _tell(name, outcome, judge(name, outcome, shipped_rules()))
+
+
+def _pace(text: str) -> float | None:
+    """Story seconds a second; None: as fast as it goes."""
+    if text in ("fast", "real"):
+        return None if text == "fast" else 1.0
+    from cli.sim_real import FASTEST
+    from contract.errors import ConfigError
+
+    try:
+        pace = float(text)
+    except ValueError:
+        pace = 0.0
+    if not 1.0 <= pace <= FASTEST:
+        raise ConfigError(f"--speed {text}: got {text!r}, want fast, real, or a factor of 1 to {FASTEST:g}.")
+    return pace
+
+
 def _load(name: str, seed: int | None, given: list[str] | None) -> Any:
     from contract.errors import ConfigError
     from simulators.story import load_story
+    from simulators.story_values import parse_given
 
-    values: dict[str, Any] = {}
-    for text in given or []:
-        key, sign, value = text.partition("=")
-        if not sign:
-            raise ConfigError(f"--set {text}: got no value, want NAME=VALUE.")
-        values[key] = _value(value)
-    story = load_story(name, seed, values)
+    story = load_story(name, seed, parse_given(given or []))
     if story.station != "town":
         raise ConfigError(f"story {name}: plays at the demo's station. Run it with `weizhan demo --story {name}`.")
     return story
-
-
-def _value(text: str) -> float | int | bool | str:
-    for read in (int, float):
-        try:
-            return read(text)
-        except ValueError:
-            continue
-    return {"true": True, "false": False}.get(text, text)
 
 
 def _tell(name: str, outcome: Outcome, judged: Judged) -> dict[str, Any]:

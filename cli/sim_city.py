@@ -22,7 +22,6 @@ import aiomqtt
 import msgspec
 import yaml
 
-from cli.installation import free_port
 from cli.processes import Family
 from contract.errors import RetryLater, StartError
 from contract.messages import Reading, Receipt
@@ -30,6 +29,7 @@ from contract.topics import DEFAULT_ROOT
 from gateway.control.client import SOCKET, ControlClient
 from gateway.ledger.store import FILE
 from simulators.city import AGENT, City, Held, Sent, sum_up, write_sites
+from simulators.ports import free_port
 
 CONNECTIONS = 8
 READY_S = 240.0

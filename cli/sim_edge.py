@@ -21,7 +21,6 @@ from cli.sim_parts import ANSWER_MS, EdgeLine, PanelPart, PolledPart, SensorPart
 from contract.messages import Value
 from contract.site import Placed, Site
 from edge_agents.reporting import Reports
-from simulators import encoding
 from simulators.recorder import Recorder
 from simulators.station import DevicePlan
 from simulators.story_acts import LineAct, PanelAct
@@ -47,7 +46,6 @@ class FastEdge:
         self._parts: dict[str, PolledPart | SensorPart | PanelPart] = {}
         for placed in site.placed():
             self._parts[placed.entry.id] = self._part(placed, plan[placed.entry.id])
-        self._broken: dict[str, Value] = {}
         self._due: dict[str, int] = {}
         self._heap: list[tuple[int, int, str]] = []
         self._order = count()
@@ -114,16 +112,13 @@ class FastEdge:
         """A point of a device has another value."""
         device, _, point = name.partition("/")
         part = self._parts[device]
-        if name in self._broken:
-            self._broken[name] = value  # seen once the sensor is mended
-            return
         if isinstance(part, PolledPart):
             before = part.device.value(point)
             part.device.set(point, value)
             if part.device.value(point) == before:
                 return
         elif isinstance(part, SensorPart):
-            part.values[point] = value
+            part.sensor.values[point] = value
         self._wake(device)
 
     def set_broken(self, name: str, *, is_broken: bool) -> None:
@@ -131,16 +126,10 @@ class FastEdge:
         device, _, point = name.partition("/")
         part = self._parts[device]
         assert isinstance(part, PolledPart)
-        if not is_broken:
-            self.set_point(name, self._broken.pop(name))
+        if is_broken:
+            part.device.spoil(point)
         else:
-            self._broken[name] = part.device.value(point)[0]
-            found = next(each for each in part.device.points if each.name == point)
-            register = encoding.registers_of(found)[0]
-            for word in (0xFFFE, 0x7FFE, 0x8001):
-                part.device.set_raw(register, word)
-                if part.device.value(point)[1].startswith("bad:") and "missing" not in part.device.value(point)[1]:
-                    break
+            part.device.mend(point)
         self._wake(device)
 
     def set_silence(self, device: str, *, is_silent: bool) -> None:
@@ -148,6 +137,8 @@ class FastEdge:
         part = self._parts[device]
         if isinstance(part, PolledPart):
             part.device.silent = is_silent
+        elif isinstance(part, SensorPart):
+            part.sensor.silent = is_silent
         else:
             part.silent = is_silent
         self._wake(device)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import random
 import struct
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from contract.lines import ModbusRtuLine, ModbusRtuTcpLine
-from contract.messages import Value
 from contract.panel import EventClass, PanelEvent
-from contract.profile import Profile
 from contract.site import Placed
 from edge_agents.bus.presence import LinePresence
 from edge_agents.drivers.modbus import Block, ReadGroup, decode_group, plan_reads
@@ -22,8 +19,7 @@ from edge_agents.panels.receiver import Frame, Noise
 from edge_agents.panels.report import PanelEvents
 from edge_agents.reporting import DeviceReport, Observation, ReportRule, Reports
 from simulators.device import Device
-from simulators.json_sensor import JsonSensor
-from simulators.meokon import Terminal
+from simulators.sensors import Sensor
 from simulators.serial_line import character_s
 from simulators.station import DevicePlan
 from simulators.story_acts import LineAct, PanelAct
@@ -40,10 +36,6 @@ HEARTBEAT_MS = 60_000
 """A listened panel says that it is there."""
 SENDS_MS = 1_200_000
 """A sensor that sends by itself does so at least this often."""
-_METERS = {"pressure_kpa": "pressure_kpa", "low_limit_kpa": "low_kpa", "high_limit_kpa": "high_kpa"}
-_ALARM_BITS = {"battery_low": 2, "sensor_fault": 3, "hardware_fault": 4, "pressure_second_low": 5,
-               "pressure_second_high": 6, "third_alarm": 7, "impact": 5, "tilted": 6, "water_discharge": 7}  # fmt: skip
-_TILT_UNIT = 24
 
 Record = Callable[[Reports], None]
 
@@ -146,10 +138,8 @@ class SensorPart:
     """A sensor that sends by itself, and its reports."""
 
     def __init__(self, placed: Placed, plan: DevicePlan, edge: FastEdge) -> None:
-        self.silent = False
-        self.values: dict[str, Value] = dict(plan.start)
-        self._profile: Profile = placed.profile
         self._address = placed.entry.address or placed.entry.id
+        self.sensor = Sensor(placed.profile, self._address, plan.start)
         self._decode = decoder_of(placed.profile)
         self._report = ForeignReport(placed.entry.id, placed.profile, edge.now_ms)
         self._edge = edge
@@ -166,27 +156,11 @@ class SensorPart:
     def look(self, now_ms: int) -> int:
         if now_ms >= self._send_ms:
             self._send_ms = now_ms + SENDS_MS
-            if not self.silent:
-                message = self._decode(self._address, self._payload(now_ms))
+            if not self.sensor.silent:
+                message = self._decode(self._address, self.sensor.payload(now_ms))
                 self._edge.record(self._report.taken(message, now_ms + ANSWER_MS, is_retained=False).reports)
         self._edge.record(self._report.refresh(now_ms))
         return min(self._send_ms, now_ms + HEARTBEAT_MS)
-
-    def _payload(self, now_ms: int) -> bytes:
-        if self._profile.mqtt_json is not None:
-            sensor = JsonSensor(self._profile, self._address, self.values)
-            return json.dumps(sensor.document(now_ms)).encode()
-        settings = {field: float(self.values[name] or 0) for name, field in _METERS.items() if name in self.values}
-        bits = sum(1 << _ALARM_BITS[name] for name, on in self.values.items() if on is True and name in _ALARM_BITS)
-        terminal = Terminal(
-            self._address,
-            battery_pct=int(self.values.get("battery_pct") or 0),
-            rssi_dbm=int(self.values.get("signal_dbm") or 0),
-            extra_alarms=bits,
-            unit_code=_TILT_UNIT if "tilt" in self._profile.id else 1,
-            **settings,  # type: ignore[arg-type]  # mypy cannot see which fields these are
-        )
-        return terminal.payload(now_ms // 1000)
 
 
 class PanelPart:

@@ -7,8 +7,7 @@ the gateway and something a person does. So a week of a town takes seconds, and 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,7 +55,10 @@ Progress = Callable[[float], None]
 
 
 class Outcome(NamedTuple):
-    """What a run came to. raised: what the desk saw; labels: what was true; times are ms UTC, second 0 at start_ms."""
+    """What a run came to. raised: what the desk saw; labels: what was true; times are ms UTC, second 0 at start_ms.
+
+    In a run on real parts they are of the story as well: a second that the parts take is `speed` story seconds.
+    """
 
     story: Story
     network: str
@@ -71,14 +73,7 @@ class Outcome(NamedTuple):
     refused: list[str]
     """Commands of people that were refused, and why."""
     readings: int
-
-
-@dataclass
-class _Way:
-    """Between agent and gateway. waiting: what the agent holds until the way is open."""
-
-    is_open: bool = True
-    waiting: list[tuple[str, bytes]] | None = None
+    speed: float = 1.0
 
 
 def run_fast(
@@ -305,15 +300,22 @@ class _Run:
             self._last_id = found["id"]
 
     def _meant(self, value: Any) -> Any:
-        """`@alarm RULE`: number of its latest alarm; `@last`: of what the last command made; `@in 2h`: that moment."""
-        if not isinstance(value, str) or not value.startswith("@"):
-            return value
-        word, _, rest = value.partition(" ")
-        if word == "@in":
-            return self._desk.now_ms + round(parse_duration(rest) * 1000)
-        if word == "@last":
-            return self._last_id
-        return max((alarm.id for alarm in self._desk.state.book.open.values() if alarm.rule == rest), default=0)
+        alarms = self._desk.state.book.open.values
+        return meant(value, self._desk.now_ms, self._last_id, lambda rule: (a.id for a in alarms() if a.rule == rule))
+
+
+def meant(value: Any, now_ms: int, last_id: int, alarms_of: Callable[[str], Iterable[int]], speed: float = 1.0) -> Any:
+    """An argument of a command of a story, with the numbers and times that it stands for.
+
+    `@alarm RULE`: number of its latest alarm, 0 for none; `@last`: of what the last command made; `@in 2h`: that moment
+    of the story.
+    """
+    if not isinstance(value, str) or not value.startswith("@"):
+        return value
+    word, _, rest = value.partition(" ")
+    if word == "@in":
+        return now_ms + round(parse_duration(rest) * 1000 / speed)
+    return last_id if word == "@last" else max(alarms_of(rest), default=0)
 
 
 def _ports(plan: StationPlan) -> dict[str, int | str]:

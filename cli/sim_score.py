@@ -21,6 +21,9 @@ EARLY_MS = 2000
 """An alarm may be this much before its event in the story: both are rounded."""
 CONTACT_SLACK_S = 1.0
 """What a contact may take beyond its poll period."""
+REAL_SLACK_S = 3.0
+"""What real parts take (polls that are not as much faster as the story, transport, a busy machine), where a second is
+more than one of the story."""
 Kind = Literal["contact", "water", "other"]
 
 
@@ -61,22 +64,24 @@ class Judged(NamedTuple):
 
 def judge(name: str, outcome: Outcome, rules: Mapping[str, Rule]) -> Judged:
     """Compare what the desk saw with what was true."""
+    early = round(EARLY_MS * outcome.speed)
+    slack_s = REAL_SLACK_S * (outcome.speed - 1.0)
     verdicts: list[Verdict] = []
     allowed: set[int] = set()
     for label in outcome.labels:
         from_ms = outcome.start_ms + round(label.from_s * 1000)
-        early_ms = EARLY_MS if label.from_s > 0 else SETTLE_MS
+        early_ms = early if label.from_s > 0 else SETTLE_MS
         event = label.event
-        limit_s = _poll_s(event, outcome.polls) + CONTACT_SLACK_S
+        limit_s = _poll_s(event, outcome.polls) + CONTACT_SLACK_S * outcome.speed
         for speaks in wanted(event, outcome.story.must_speak_after_s):
-            until_ms = from_ms + round(speaks.within_s * 1000)
+            until_ms = from_ms + round((speaks.within_s + slack_s) * 1000)
             if until_ms > outcome.start_ms + outcome.length_s * 1000:
                 continue
             found = None
             for number, raised in enumerate(outcome.raised):
                 if from_ms - early_ms <= raised.shown_ms <= until_ms and speaks.fits(raised.rule, raised.subject):
-                    early = raised.shown_ms < from_ms + speaks.after_s * 1000 - early_ms
-                    if raised.held is None and not early:
+                    too_early = raised.shown_ms < from_ms + speaks.after_s * 1000 - early_ms
+                    if raised.held is None and not too_early:
                         found = found or raised
                         allowed.add(number)
             kind = _kind(event, speaks, rules)
@@ -109,7 +114,11 @@ def _why_false(raised: Raised, is_wanted: bool, outcome: Outcome) -> str | None:
     if raised.held is not None:
         return None
     at_s = (raised.shown_ms - outcome.start_ms) / 1000
-    near = [label.event for label in outcome.labels if label.from_s - 2 <= at_s <= label.to_s + label.event.settles_s]
+    near = [
+        label.event
+        for label in outcome.labels
+        if label.from_s - 2 * outcome.speed <= at_s <= label.to_s + label.event.settles_s
+    ]
     silent = next((e for e in near if _fits(e.silent, raised)), None)
     if silent is not None:
         return f"{silent.name} must not be told by it"

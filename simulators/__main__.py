@@ -11,6 +11,7 @@ from pathlib import Path
 from contract.errors import WeizhanError
 from simulators.process import Settings, read_commands, run, tell_stdout
 from simulators.story import load_story
+from simulators.story_values import parse_given
 
 
 def main() -> int:
@@ -22,15 +23,17 @@ def main() -> int:
     parser.add_argument("--rule-speed", type=float, default=1.0, help="the rules wait so many times shorter")
     parser.add_argument("--seed", type=int, default=None, help="of every random choice; the story's own when absent")
     parser.add_argument("--broker-port", type=int, default=None, help="put a link that can be cut before this broker")
+    parser.add_argument("--network", default="district", help="the town's water: district, valley or a mapping file")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="of a parameter; repeat it")
     parser.add_argument("--loop", action="store_true", help="repeat the story for ever")
     args = parser.parse_args()
     for name in ("speed", "rule_speed"):
         if not 0.01 <= getattr(args, name) <= 1000:
             parser.error(f"--{name.replace('_', '-')}: got {getattr(args, name):g}, want 0.01..1000.")
     try:
-        story = load_story(args.story).for_rules(args.rule_speed)
+        story = load_story(args.story, args.seed, parse_given(args.set)).for_rules(args.rule_speed)
         seed = story.seed if args.seed is None else args.seed
-        settings = Settings(args.out, story, seed, args.speed, args.broker_port, args.loop)
+        settings = Settings(args.out, story, seed, args.speed, args.broker_port, args.loop, args.network)
         asyncio.run(_run(settings))
     except WeizhanError as exc:
         sys.stderr.write(f"{exc}\n")

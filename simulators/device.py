@@ -14,6 +14,8 @@ from simulators.recorder import Level, Recorder
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3
 _HARMLESS = frozenset((1, 2, 3, 4, 7, 11, 12, 17, 20, 24, 43))
 """Functions that change nothing in a device. Every other request breaks monitor-only."""
+_MEANINGLESS = (0xFFFE, 0x7FFE, 0x8001)
+"""Words of broken sensors; at least one of them is out of range for any point."""
 _MOST = {1: 2000, 2: 2000, 3: 125, 4: 125}
 
 
@@ -53,6 +55,8 @@ class Device:
         self._served = encoding.served_registers(list(self._points.values()), profile.modbus.max_gap)
         self._image: dict[int, int] = dict.fromkeys(self._served, 0)
         self._levels: dict[str, Level] = {}
+        self._spoilt: dict[str, Value] = {}
+        """What broken sensors would show."""
         self._covered: dict[tuple[int, int], list[str]] = {}
         values = dict(start or {})
         for point in self._points.values():
@@ -72,8 +76,28 @@ class Device:
 
     def set(self, point: str, value: Value) -> None:
         """Give a point a value; None is its missing word. Raises KeyError or ValueError."""
+        if point in self._spoilt:
+            self._spoilt[point] = value
+            return
         self._put(self._points[point], value)
         self._record(self._sharing(encoding.registers_of(self._points[point])))
+
+    def spoil(self, point: str) -> None:
+        """A word that means nothing, as a broken sensor gives; what is set meanwhile is seen once it is mended."""
+        if point in self._spoilt:
+            return
+        self._spoilt[point] = self.value(point)[0]
+        register = encoding.registers_of(self._points[point])[0]
+        for word in _MEANINGLESS:
+            self.set_raw(register, word)
+            quality = self.value(point)[1]
+            if quality.startswith("bad:") and "missing" not in quality:
+                break
+
+    def mend(self, point: str) -> None:
+        """Its next value is a good one again."""
+        if point in self._spoilt:
+            self.set(point, self._spoilt.pop(point))
 
     def set_raw(self, register: int, word: int) -> None:
         """Put a word into the image, as a broken sensor does. Raises KeyError outside the map."""

@@ -13,6 +13,7 @@ from typing import Self
 from contract.errors import StartError
 from simulators.device import Device, note_violation
 from simulators.recorder import Recorder
+from simulators.serial_faults import LineFaults
 
 GATEWAY_TARGET_SILENT = 0x0B
 _HEADER = struct.Struct(">HHHB")
@@ -32,6 +33,8 @@ class ModbusTcpServer:
         self.units = units
         self.host = host
         self.port = port
+        self.faults = LineFaults()
+        """What the way to it does to answers: they are late, or nobody hears anybody."""
         self.connections: set[_Connection] = set()
         self._server: asyncio.Server | None = None
 
@@ -91,10 +94,13 @@ class _Connection(asyncio.Protocol):
             note_violation(self._server.recorder, device.name if device else f"unit {unit}", pdu)
         if device is None:
             self._send(transaction, unit, bytes((pdu[0] | 0x80, GATEWAY_TARGET_SILENT)))
-        elif not device.silent:
+        elif not device.silent and not self._server.faults.is_unplugged:
             answer = device.answer(pdu)
-            if device.late_s:
-                asyncio.get_running_loop().call_later(device.late_s, self._send, transaction, unit, answer)
+            late_s, said = self._server.faults.shape(b"", answer)
+            if said != answer:
+                return  # what is damaged behind a field gateway has a wrong CRC there, and goes no further
+            if late_s + device.late_s:
+                asyncio.get_running_loop().call_later(late_s + device.late_s, self._send, transaction, unit, answer)
             else:
                 self._send(transaction, unit, answer)
 

@@ -1,7 +1,8 @@
 """The simulators as a process: binds a station, writes its site file, plays a story on request.
 
-Talks in JSON lines: on stdout first `{"ready":true,...}`, then `{"step":...}` and `{"finished":true}`; takes the
-words `start` and `stop` on stdin. The end of stdin means stop.
+Talks in JSON lines: on stdout first `{"ready":true,...}`, then `{"began_ms":...}`, `{"step":...}` and
+`{"finished":true}`; takes the words `start` and `stop` on stdin. The end of stdin means stop. What only the parent can
+do it is told to do: `{"do":"agent","running":false}`, `{"do":"gateway","running":true}`, `{"do":"ask","op":...}`.
 """
 
 from __future__ import annotations
@@ -19,16 +20,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contract.errors import ConfigError
 from contract.profile import ProfileLibrary
+from simulators.hydraulics.mapping import load_mapping
 from simulators.link import Link, LinkMode
 from simulators.recorder import Recorder
 from simulators.shuiye import plan_shuiye
-from simulators.station import Station
+from simulators.station import Station, StationPlan
 from simulators.story import Story
 from simulators.timeline import (
     Action,
     AlarmDue,
+    Asked,
     PrintEvent,
+    SetAgent,
+    SetBroken,
+    SetGateway,
+    SetLine,
     SetLink,
     SetPoint,
     SetSilence,
@@ -36,6 +44,7 @@ from simulators.timeline import (
     Timeline,
     lay_out,
 )
+from simulators.town import lay_out_town, paced, plan_town, quickened
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -50,12 +59,15 @@ class Settings:
     speed: float = 1.0
     broker_port: int | None = None
     loop: bool = False
+    network: str = "district"
+    """The town's water, where the story is one of the town."""
 
 
 async def run(settings: Settings, commands: asyncio.Queue[str], tell: Tell) -> None:
     """Run until the command `stop`. Raises StartError or ConfigError before anything is told."""
     settings.out.mkdir(parents=True, exist_ok=True)
-    library, plan = ProfileLibrary(), plan_shuiye()
+    library = ProfileLibrary()
+    plan = _plan(settings)
     first = _lay_out(settings, settings.seed, library)
     async with AsyncExitStack() as stack:
         recorder = Recorder(settings.out / "truth.jsonl", _now_ms)
@@ -64,6 +76,8 @@ async def run(settings: Settings, commands: asyncio.Queue[str], tell: Tell) -> N
         link = None
         if settings.broker_port is not None:
             link = await stack.enter_async_context(Link(settings.broker_port))
+        if settings.story.station == "town":
+            _set_up(station, first)
         site = settings.out.absolute() / "site.yaml"
         station.write_site(site)
         tell(
@@ -108,21 +122,33 @@ class Player:
         await _sleep_until(start + timeline.length_s)
 
     def _do(self, action: Action) -> None:
+        station = self._station
         match action:
             case SetPoint(point, value):
-                device, _, name = point.partition("/")
-                self._station.devices[device].set(name, value)
+                station.set(point, value)
             case SetSilence(device, silent):
-                self._station.devices[device].silent = silent
+                station.set_silence(device, is_silent=silent)
+            case SetBroken(point, is_broken):
+                station.set_broken(point, is_broken=is_broken)
+            case SetLine(line, act):
+                station.set_line(line, act)
             case SetLink(mode):
                 self._set_link(mode)
             case PrintEvent(device, event, alarms):
-                self._station.panels[device].print_event(event, lambda heard: self._due(alarms if heard else ()))
+                station.panels[device].print_event(event, lambda heard: self._due(alarms if heard else ()))
             case AlarmDue():
                 self._due((action,))
             case StepTold(name, text):
                 at_ms = self._recorder.record_step(name, text.zh, text.en)
                 self._tell({"step": name, "at_ms": at_ms, "zh": text.zh, "en": text.en})
+            case SetAgent(agent):
+                self._tell({"do": "agent", "running": agent is None or not agent.stopped})
+            case SetGateway(is_running):
+                self._tell({"do": "gateway", "running": is_running})
+            case Asked(ask):
+                self._tell({"do": "ask", "op": ask.op, "by": ask.by, "args": ask.args})
+            case _:
+                raise ConfigError(f"story: {type(action).__name__} is played in fast runs only.")
 
     def _due(self, alarms: tuple[AlarmDue, ...]) -> None:
         for alarm in alarms:
@@ -143,6 +169,7 @@ class Player:
 
 
 async def _play(player: Player, settings: Settings, first: Timeline, library: ProfileLibrary, tell: Tell) -> None:
+    tell({"began_ms": _now_ms()})
     await player.play(first)
     seed = settings.seed
     while settings.loop:
@@ -151,15 +178,27 @@ async def _play(player: Player, settings: Settings, first: Timeline, library: Pr
     tell({"finished": True})
 
 
+def _plan(settings: Settings) -> StationPlan:
+    if settings.story.station != "town":
+        return plan_shuiye()
+    return quickened(plan_town(load_mapping(settings.network), settings.story), settings.speed)
+
+
 def _lay_out(settings: Settings, seed: int, library: ProfileLibrary) -> Timeline:
-    return lay_out(
-        settings.story,
-        plan_shuiye(),
-        library,
-        seed=seed,
-        speed=settings.speed,
-        link=settings.broker_port is not None,
-    )
+    story, speed = settings.story, settings.speed
+    if story.station == "town":
+        return paced(lay_out_town(story, load_mapping(settings.network), library, seed=seed), speed)
+    link = settings.broker_port is not None
+    return lay_out(story, plan_shuiye(), library, seed=seed, speed=speed, link=link)
+
+
+def _set_up(station: Station, timeline: Timeline) -> None:
+    """What holds at second 0 holds before the devices are met."""
+    for at_s, action in timeline.actions:
+        if at_s > 0:
+            return
+        if isinstance(action, SetPoint):
+            station.set(action.point, action.value)
 
 
 def _stop_on_failure(task: asyncio.Task[None], commands: asyncio.Queue[str]) -> None:

@@ -19,8 +19,12 @@ from simulators.device import Device
 from simulators.encoding import TransmitterSetting
 from simulators.modbus_rtu import ModbusRtuLine
 from simulators.modbus_tcp import ModbusTcpServer
+from simulators.panels.transmitter import Transmitter
+from simulators.ports import free_port
 from simulators.printer import PrinterPanel
 from simulators.recorder import Recorder
+from simulators.sensors import Sensor, SensorNet
+from simulators.story_acts import LineAct
 
 Pair = tuple[str, str]
 """A text in Chinese and English."""
@@ -55,7 +59,7 @@ class LinePlan:
 
     id: str
     kind: Literal["modbus_tcp", "modbus_rtu", "printer", "mqtt", "panel_tcp"]
-    """mqtt and panel_tcp: played in fast runs only, no endpoint is bound for them."""
+    """mqtt: sensors and the broker they send to. panel_tcp: a transmitter that connects to the agent."""
     devices: tuple[DevicePlan, ...]
     baud: int = 9600
     timeout_s: float = 0.5
@@ -111,6 +115,10 @@ class Station:
         self.plan = plan
         self.devices: dict[str, Device] = {}
         self.panels: dict[str, PrinterPanel] = {}
+        self.sensors: dict[str, Sensor] = {}
+        self.transmitters: dict[str, Transmitter] = {}
+        self._lines: dict[str, ModbusTcpServer | ModbusRtuLine | Transmitter] = {}
+        self._nets: dict[str, SensorNet] = {}
         self._folder = folder.absolute()
         self._recorder = recorder
         self._library = library
@@ -135,10 +143,54 @@ class Station:
         """Write the site file, whole or not at all, and beside it the point maps it names."""
         write_site(path, self.plan, self._ports)
 
+    # --- what happens ---------------------------------------------------------------------------------------------
+
+    def set(self, name: str, value: Value) -> None:
+        """Give a point, `device/point`, a value. Raises KeyError or ValueError."""
+        device, _, point = name.partition("/")
+        if device in self._nets:
+            self._nets[device].set(device, point, value)
+        else:
+            self.devices[device].set(point, value)
+
+    def set_broken(self, name: str, *, is_broken: bool) -> None:
+        """A sensor's word means nothing, or something again."""
+        device, _, point = name.partition("/")
+        if is_broken:
+            self.devices[device].spoil(point)
+        else:
+            self.devices[device].mend(point)
+
+    def set_silence(self, device: str, *, is_silent: bool) -> None:
+        """A device says nothing, or speaks again."""
+        found = self.devices.get(device) or self.sensors.get(device) or self.transmitters[device]
+        found.silent = is_silent
+
+    def set_line(self, line: str, act: LineAct | None) -> None:
+        """A line suffers from something, or not any more."""
+        found = self._lines[line]
+        if isinstance(found, Transmitter):
+            found.silent = act is not None
+        else:
+            found.faults.act = act
+
+    # --- its lines ------------------------------------------------------------------------------------------------
+
     async def _bind(self, line: LinePlan, stack: AsyncExitStack) -> None:
-        if line.kind in ("mqtt", "panel_tcp"):
-            return
         link = self._folder / line.id
+        if line.kind == "mqtt":
+            sensors = {plan.id: self._sensor(plan) for plan in line.devices}
+            net = await stack.enter_async_context(SensorNet(sensors))
+            self.sensors |= sensors
+            self._nets |= dict.fromkeys(sensors, net)
+            self._ports[line.id] = net.port
+            return
+        if line.kind == "panel_tcp":
+            (device,) = line.devices
+            self._ports[line.id] = port = free_port()
+            transmitter = await stack.enter_async_context(Transmitter(port))
+            self._lines[line.id] = self.transmitters[device.id] = transmitter
+            return
         if line.kind == "printer":
             (device,) = line.devices
             panel = PrinterPanel(device.id, link, self._recorder, baud=line.baud)
@@ -148,10 +200,14 @@ class Station:
         units = {device.unit_id: self._make(device) for device in line.devices if device.unit_id is not None}
         self.devices |= {device.name: device for device in units.values()}
         if line.kind == "modbus_tcp":
-            self._ports[line.id] = (await stack.enter_async_context(ModbusTcpServer(units, self._recorder))).port
+            server = await stack.enter_async_context(ModbusTcpServer(units, self._recorder))
+            self._lines[line.id], self._ports[line.id] = server, server.port
         else:
-            await stack.enter_async_context(ModbusRtuLine(units, link, self._recorder, baud=line.baud))
-            self._ports[line.id] = str(link)
+            serial = await stack.enter_async_context(ModbusRtuLine(units, link, self._recorder, baud=line.baud))
+            self._lines[line.id], self._ports[line.id] = serial, str(link)
+
+    def _sensor(self, plan: DevicePlan) -> Sensor:
+        return Sensor(self._library[plan.profile], plan.address or plan.id, plan.start)
 
     def _make(self, plan: DevicePlan) -> Device:
         profile = self._library[plan.profile]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -110,3 +110,23 @@ def _value(match: re.Match[str], values: Mapping[str, float | bool | str]) -> fl
 
 def _text(value: float | bool | str) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def parse_given(texts: Iterable[str]) -> dict[str, float | bool | str]:
+    """`NAME=VALUE` of the command line as values by parameter. Raises ConfigError."""
+    values: dict[str, float | bool | str] = {}
+    for text in texts:
+        key, sign, value = text.partition("=")
+        if not sign:
+            raise ConfigError(f"--set {text}: got no value, want NAME=VALUE.")
+        values[key] = _parsed(value)
+    return values
+
+
+def _parsed(value: str) -> float | bool | str:
+    for read in (int, float):
+        try:
+            return read(value)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(value, value)

@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from contract.errors import ConfigError
-from contract.profile import ProfileLibrary
+from contract.profile import ProfileLibrary, Text
 from simulators.encoding import TransmitterSetting
 from simulators.hydraulics.mapping import Mapping as Where
 from simulators.hydraulics.water import Seen, Span, Water
@@ -21,8 +21,10 @@ from simulators.shuiye import facility_patrol, station_section
 from simulators.station import DevicePlan, LinePlan, StationPlan
 from simulators.story import Event, Story
 from simulators.timeline import (
+    Action,
     Label,
     PointPlan,
+    StepTold,
     Timeline,
     actions_of,
     check_events,
@@ -33,6 +35,8 @@ from simulators.timeline import (
 SITE, AGENT = "town", "edge-01"
 ZONE = ZoneInfo("Asia/Shanghai")
 PANEL_POINTS = 16
+SHORTEST_POLL_S, FAST_BAUD = 0.5, 115_200
+"""Where story time is faster than ours."""
 _ROOM = ("地下一层消防泵房", "Basement pump room")
 _PLACES = ("一层门厅", "一层大厅", "一层走廊", "一层厨房", "一层配电间", "一层值班室", "二层走廊", "二层会议室",
            "二层档案室", "二层办公区", "三层走廊", "三层机房", "三层办公区", "三层资料室",
@@ -88,10 +92,7 @@ def lay_out_town(story: Story, where: Where, library: ProfileLibrary, *, seed: i
     """
     plan = plan_town(where, story)
     points = points_of(plan, library)
-    rng = random.Random(seed)  # noqa: S311  # a simulation that must repeat, not a secret
-    events = [*story.events, *exercise_events(story, points, rng)]
-    check_events(events, plan, points)
-    spans = sorted(((e.at_s, e.at_s + e.for_s, e) for e in events), key=lambda span: span[:2])
+    spans = _spans(story, plan, points, seed)
     numbers = [Seen(name, at.point, float(_start(at))) for name, at in points.items() if _is_made(at)]
     acts = [Span(a, b, act) for a, b, event in spans for act in (event.water, event.sensor) if act is not None]
     starts = local_start(story)
@@ -100,6 +101,53 @@ def lay_out_town(story: Story, where: Where, library: ProfileLibrary, *, seed: i
     moves = list(water.moves(story.length_s))
     actions = sorted(actions_of(spans, moves, points, plan, story), key=lambda pair: pair[0])
     return Timeline(actions, story.length_s + story.tail_s, [Label(*span) for span in spans])
+
+
+def labels_of(story: Story, where: Where, library: ProfileLibrary, *, seed: int) -> list[Label]:
+    """What is true of a story, as `lay_out_town` gives it, without the work of its water. Raises ConfigError."""
+    plan = plan_town(where, story)
+    return [Label(*span) for span in _spans(story, plan, points_of(plan, library), seed)]
+
+
+def _spans(
+    story: Story, plan: StationPlan, points: dict[str, PointPlan], seed: int
+) -> list[tuple[float, float, Event]]:
+    """Every event from..to, in order."""
+    rng = random.Random(seed)  # noqa: S311  # a simulation that must repeat, not a secret
+    events = [*story.events, *exercise_events(story, points, rng)]
+    check_events(events, plan, points)
+    return sorted(((e.at_s, e.at_s + e.for_s, e) for e in events), key=lambda span: span[:2])
+
+
+def quickened(plan: StationPlan, speed: float) -> StationPlan:
+    """The town for real parts on which a second is `speed` story seconds: looked at more often, serial lines faster."""
+    if speed == 1.0:
+        return plan
+
+    def faster(line: LinePlan) -> LinePlan:
+        devices = tuple(
+            dataclasses.replace(device, poll_s=max(SHORTEST_POLL_S, device.poll_s / speed)) if device.poll_s else device
+            for device in line.devices
+        )
+        return dataclasses.replace(line, devices=devices, baud=FAST_BAUD)
+
+    return dataclasses.replace(plan, lines=tuple(map(faster, plan.lines)))
+
+
+def paced(timeline: Timeline, speed: float) -> Timeline:
+    """A timeline of story seconds in real ones, each `speed` of them; events that tell nothing tell their name."""
+    told: list[tuple[float, Action]] = []
+    for from_s, to_s, event in timeline.labels:
+        for at_s, text, zh, en in ((from_s, event.say, "开始", "begins"), (to_s, event.back, "结束", "is over")):
+            if text is None:
+                name = event.name if at_s == from_s else f"{event.name}-over"
+                told.append((at_s, StepTold(name, Text(zh=f"{event.name} {zh}", en=f"{event.name} {en}"))))
+    actions = sorted([*told, *timeline.actions], key=lambda pair: pair[0])
+    return Timeline(
+        [(at_s / speed, action) for at_s, action in actions],
+        timeline.length_s / speed,
+        [Label(from_s / speed, to_s / speed, event) for from_s, to_s, event in timeline.labels],
+    )
 
 
 def local_start(story: Story) -> datetime:

@@ -91,6 +91,7 @@ def test_story_is_played_once_when_started(tmp_path: Path) -> None:
         ready = simulators.told()
         assert ready["story_s"] == pytest.approx(1.5)
         simulators.say("start")
+        assert list(simulators.told()) == ["began_ms"]
         step = simulators.told()
         assert (step["step"], step["zh"], step["en"]) == ("fire", "火警", "fire")
         assert simulators.told() == {"finished": True}
@@ -108,6 +109,7 @@ def test_open_segments_are_written_when_stopped_in_the_middle(tmp_path: Path, ho
     with _simulators(tmp_path, "--story", _story(tmp_path), "--speed", "0.1") as simulators:
         simulators.told()
         simulators.say("start")
+        simulators.told()
         assert simulators.told()["step"] == "fire"
         if how == "stop":
             simulators.say("stop")
@@ -129,6 +131,7 @@ def test_story_begins_again_when_it_loops(tmp_path: Path) -> None:
     with _simulators(tmp_path, "--story", _story(tmp_path), "--loop") as simulators:
         simulators.told()
         simulators.say("start")
+        simulators.told()
         assert [simulators.told()["step"] for _ in range(2)] == ["fire", "fire"]
 
 
