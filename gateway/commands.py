@@ -47,11 +47,11 @@ def execute(ask: Ask, turn: Turn, loaded: Any = None) -> Any:
     """
     command, args = _parse(ask)
     _check_area(ask, turn, loaded)
-    turn.changes.via = ask.via
+    turn.changes.via, turn.changes.mark = ask.via, ask.mark
     try:
         return command.act(args, ask.actor, turn, loaded)
     finally:
-        turn.changes.via = ""
+        turn.changes.via = turn.changes.mark = ""
 
 
 def needs(ask: Ask) -> Load | None:

@@ -19,6 +19,8 @@ from gateway.tasks import end_task
 
 SOCKET = "control.sock"
 """Name of the socket in the gateway's data folder."""
+QUESTIONS = frozenset({"status", "subscribe", "outcome"})
+"""What changes nothing, so that an answer that does not come leaves nothing unknown."""
 _LINE = 64 * 1024 * 1024
 _EVENTS = 4096
 _answer = msgspec.json.Decoder(Answer)
@@ -34,6 +36,18 @@ class ControlError(WeizhanError):
         self.code = problem.code
 
 
+class _Gone(Exception):
+    """The connection ended while an answer was awaited."""
+
+
+class NotKnownYet(RetryLater):
+    """A command went out and no answer came: it was done, is being done, or never will be. mark: to look it up by."""
+
+    def __init__(self, text: str, mark: str) -> None:
+        super().__init__(f"{text} Whether it was done is not known: look before you ask for it again.")
+        self.mark = mark
+
+
 class ControlClient:
     """A connection to the control socket.
 
@@ -42,7 +56,8 @@ class ControlClient:
             async for event in client.subscribe(): ...
 
     Raises:
-        RetryLater: nobody listens there, the connection broke, or no answer came in time.
+        RetryLater: nobody listens there.
+        NotKnownYet: the connection broke, or no answer came in time.
         ControlError: the gateway refused what was asked.
     """
 
@@ -75,21 +90,21 @@ class ControlClient:
         """Ask for one thing; gives its result once it is durable."""
         return await self.ask_through(op, actor, "", "", args)
 
-    async def ask_through(self, op: Op, actor: str, area: str, via: str, args: dict[str, Any]) -> Any:
-        """As `ask`, for an actor who acts through something (area, via: as in Ask)."""
+    async def ask_through(self, op: Op, actor: str, area: str, via: str, args: dict[str, Any], mark: str = "") -> Any:
+        """As `ask`, for an actor who acts through something (area, via, mark: as in Ask)."""
         if self._gone or self._writer is None:
             raise RetryLater(f"{self._path}: the connection is closed. Connect again.")
         self._next_id += 1
-        ask = Ask(id=self._next_id, op=op, actor=actor, args=args, area=area, via=via)
+        ask = Ask(id=self._next_id, op=op, actor=actor, args=args, area=area, via=via, mark=mark)
         future = self._waiting[ask.id] = asyncio.get_running_loop().create_future()
         try:
             self._writer.write(_encode(ask) + b"\n")
             await self._writer.drain()
             answer = await asyncio.wait_for(future, self._timeout_s)
         except TimeoutError as exc:
-            raise RetryLater(f"{self._path}: no answer to {op} within {self._timeout_s:g} s.") from exc
-        except OSError as exc:
-            raise RetryLater(f"{self._path}: {exc}. The gateway went away.") from exc
+            raise _unanswered(f"{self._path}: no answer to {op} within {self._timeout_s:g} s.", op, mark) from exc
+        except (OSError, _Gone) as exc:
+            raise _unanswered(f"{self._path}: the gateway went away. Connect again.", op, mark) from exc
         finally:
             self._waiting.pop(ask.id, None)
         if not answer.ok:
@@ -117,10 +132,13 @@ class ControlClient:
             pass  # a broken peer is a closed one: everybody waiting is told below
         finally:
             self._gone = True
-            gone = RetryLater(f"{self._path}: the gateway went away. Connect again.")
             for future in self._waiting.values():
                 if not future.done():
-                    future.set_exception(gone)
+                    future.set_exception(_Gone())
             while self._events.full():
                 self._events.get_nowait()
             self._events.put_nowait(None)
+
+
+def _unanswered(text: str, op: Op, mark: str) -> RetryLater:
+    return RetryLater(text) if op in QUESTIONS else NotKnownYet(text, mark)

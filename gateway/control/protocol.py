@@ -22,7 +22,7 @@ again and gets a new snapshot, so nothing it shows can be silently old.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -49,7 +49,8 @@ session.open {token_hash, user, expires_ms, agent, address}; session.close {toke
 any by an administrator); session.end_all {name}; session.used {used} (hash -> ms UTC);
 token.create {token_hash, name, role, area, read_only, expires_ms} (for the actor);
 wall.create {code_hash, name, area, until_ms}; wall.pair {code_hash, token_hash, expires_ms, agent, address};
-sign_in.failed {name, address}; exported {what, range} (an export was handed out).
+sign_in.failed {name, address}; exported {what, range} (an export was handed out);
+outcome {mark} (what became of one's own command: {state: running | done | refused | unknown, result, error}).
 Those of the registers stand with their forms in gateway/commands_*.py.
 """
 
@@ -62,6 +63,7 @@ class Ask(msgspec.Struct, kw_only=True):
 
     area: as far as the actor may go here, where that is less than what the person may (a token of one area).
     via: what the actor acts through, for the audit; '': a browser or a shell.
+    mark: names this one act, so that it is done once and its outcome can be asked for; '': nobody will ask.
     """
 
     id: int
@@ -70,6 +72,7 @@ class Ask(msgspec.Struct, kw_only=True):
     args: dict[str, Any] = {}
     area: str = ""
     via: str = ""
+    mark: Annotated[str, msgspec.Meta(max_length=100)] = ""
 
 
 class Problem(msgspec.Struct):

@@ -12,6 +12,7 @@ import msgspec
 
 from contract.errors import StartError
 from gateway.control.client import ControlError
+from gateway.control.deeds import Deeds
 from gateway.control.feed import Feed, Subscriber
 from gateway.control.protocol import LIMIT, Answer, Ask, Problem
 from gateway.pipeline import Pipeline
@@ -21,6 +22,8 @@ _decode = msgspec.json.Decoder(Ask).decode
 _encode = msgspec.json.Encoder().encode
 CONNECTIONS = 64
 """Connections at once; a further one is closed."""
+AT_ONCE = 64
+"""Requests of a connection under way; further ones are read once one is answered."""
 SEND_S = 10.0
 """A peer that takes nothing for this long is cut off."""
 
@@ -53,6 +56,8 @@ class ControlServer:
         self._change_site = change_site
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
+        self._answering: set[asyncio.Task[None]] = set()
+        self._deeds = Deeds()
 
     async def __aenter__(self) -> ControlServer:
         # A file left by a gateway that died is in the way; a live one cannot be there, the folder is locked by us.
@@ -80,7 +85,7 @@ class ControlServer:
         if self._server is not None:
             self._server.close()
         self._feed.end()
-        await asyncio.gather(*(end_task(task) for task in self._serving))
+        await asyncio.gather(*(end_task(task) for task in (*self._serving, *self._answering)))
         self._path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -90,10 +95,15 @@ class ControlServer:
         self._serving.add(task)
         subscriber = Subscriber()
         sender = asyncio.create_task(self._send(subscriber, writer), name="control-sender")
+        room = asyncio.Semaphore(AT_ONCE)
         try:
             if len(self._serving) <= CONNECTIONS:
                 while not subscriber.cut and (line := await reader.readline()):
-                    subscriber.put(_encode(await self._answer(line, subscriber)) + b"\n")
+                    # One that takes long holds up no other, and is done to its end if the one who asked goes away.
+                    await room.acquire()
+                    answering = asyncio.create_task(self._reply(line, subscriber, room), name="control-answer")
+                    self._answering.add(answering)
+                    answering.add_done_callback(self._answering.discard)
         except (OSError, ValueError, asyncio.CancelledError):
             pass  # gone, or a line beyond the limit: this connection ends, nothing else
         finally:
@@ -101,6 +111,14 @@ class ControlServer:
             await end_task(sender)
             writer.close()
             self._serving.discard(task)
+
+    async def _reply(self, line: bytes, subscriber: Subscriber, room: asyncio.Semaphore) -> None:
+        try:
+            subscriber.put(_encode(await self._answer(line, subscriber)) + b"\n")
+        except (OSError, ValueError):
+            subscriber.end()  # nothing that can be answered came of it
+        finally:
+            room.release()
 
     async def _send(self, subscriber: Subscriber, writer: asyncio.StreamWriter) -> None:
         try:
@@ -132,13 +150,18 @@ class ControlServer:
             if ask.op == "subscribe":
                 await self._pipeline.subscribe(subscriber)
                 return Answer(id=ask.id, ok=True, result={})
-            if ask.op == "rules.reload" and self._reload is not None:
-                return Answer(id=ask.id, ok=True, result=await self._reload(ask.actor))
-            if ask.op == "site.apply" and self._change_site is not None:
-                return Answer(id=ask.id, ok=True, result=await self._change_site(ask))
-            return Answer(id=ask.id, ok=True, result=await self._pipeline.ask(ask))
+            if ask.op == "outcome":
+                return Answer(id=ask.id, ok=True, result=self._deeds.outcome(str(ask.args.get("mark")), ask.actor))
+            return Answer(id=ask.id, ok=True, result=await self._deeds.do(ask, self._act))
         except ControlError as exc:
             return Answer(id=ask.id, ok=False, error=Problem(exc.code, str(exc)))
+
+    async def _act(self, ask: Ask) -> Any:
+        if ask.op == "rules.reload" and self._reload is not None:
+            return await self._reload(ask.actor)
+        if ask.op == "site.apply" and self._change_site is not None:
+            return await self._change_site(ask)
+        return await self._pipeline.ask(ask)
 
 
 def _fits(value: Any) -> bool:

@@ -70,6 +70,8 @@ class Changes:
     steps: list[Callable[[sqlite3.Connection], None]] = field(default_factory=list)
     via: str = ""
     """What the actor of the command at hand acts through, beside a browser: a token. Stands in its audit rows."""
+    mark: str = ""
+    """Of the command at hand (as in Ask). Stands in its audit rows, so that what became of it is known for ever."""
 
     def add_inbox(
         self,
@@ -93,7 +95,7 @@ class Changes:
 
     def add_audit(self, actor: str, action: str, subject: str, **detail: Any) -> None:
         """Add a row to the audit chain."""
-        told = {**detail, "via": self.via} if self.via else detail
+        told = detail | ({"via": self.via} if self.via else {}) | ({"mark": self.mark} if self.mark else {})
         self.audit.append(AuditEntry(self.at_ms, actor, action, subject, told))
 
     def __bool__(self) -> bool:

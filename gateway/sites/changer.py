@@ -59,10 +59,10 @@ class SiteChanger:
             raise ControlError(
                 Problem("unavailable", f"{path}: {exc.strerror}. The site file must be readable.")
             ) from exc
-        if sha256_of(old) != base:
-            raise ControlError(Problem("conflict", f"site {name}: its file changed since it was compared."))
         if old == text:
             return {"id": None}
+        if sha256_of(old) != base:
+            raise ControlError(Problem("conflict", f"site {name}: its file changed since it was compared."))
         devices = await self._check(path, name, text)
         try:
             for each in (old, text):

@@ -49,6 +49,8 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/sign-out"): SIGNED_IN,
     ("GET", "/pair"): ANYONE,
     ("POST", "/pair"): ANYONE,
+    ("GET", "/outcome/{mark}"): SIGNED_IN,
+    ("GET", "/api/v1/outcomes/{mark}"): SIGNED_IN,
     ("GET", "/account"): SIGNED_IN,
     ("POST", "/account/password"): SIGNED_IN,
     ("POST", "/account/tokens"): SIGNED_IN,

@@ -43,6 +43,7 @@ from gateway.web import (
     duty_pages,
     errors,
     health,
+    outcomes,
     pages,
     receipt_pages,
     report_pages,
@@ -59,7 +60,7 @@ from gateway.web.guard import Cookies, Guard
 from gateway.web.headers import BodyLimit, SecurityHeaders
 from gateway.web.inventory import Inventory
 from gateway.web.ledger import WebLedger
-from gateway.web.link import Link
+from gateway.web.link import WAIT_S, Link
 from gateway.web.once import Once
 from gateway.web.openapi import operation_id
 from gateway.web.picture import Picture
@@ -99,7 +100,8 @@ from rules.model import load_packs
 
 log = logging.getLogger(__name__)
 PAGES = (
-    health.router, api_page.router, auth_pages.router, account_pages.router, board_pages.router, map_pages.router,
+    health.router, outcomes.router, api_page.router, auth_pages.router, account_pages.router,
+    board_pages.router, map_pages.router,
     pages.router,
     alarm_pages.router, drill_pages.router,
     duty_pages.router, report_pages.router,
@@ -113,7 +115,7 @@ PAGES = (
     record_pages.router,
 )  # fmt: skip
 APIS = (
-    records_api.router,
+    outcomes.api, records_api.router,
     api.router, api_actions.router, chart_api.router, readiness_api.router,
     shifts_api.router, staff_api.router, incidents_api.router,
     patrols_api.router, hazards_api.router, *upkeep.APIS, grid.api, assessment.api,
@@ -143,6 +145,7 @@ def create_app(
     reload: Callable[[], Inventory] | None = None,
     now_ms: Callable[[], int] = wall_ms,
     monotonic: Callable[[], float] = time.monotonic,
+    wait_s: float = WAIT_S,
 ) -> FastAPI:
     """The application: routes, guard, and (while it runs) the link to the gateway.
 
@@ -152,6 +155,7 @@ def create_app(
         configured: what administrators are told of the configuration file.
         reload: reads sites and rules again, when the gateway says that they changed; raises ConfigError.
         now_ms: wall clock, ms UTC. monotonic: for durations, s.
+        wait_s: the gateway's answer to a command is awaited for so long.
     """
     hub = Hub(settings.stream_clients, now_ms)
     changed = asyncio.Event()
@@ -173,7 +177,7 @@ def create_app(
     hub.version = version_of(HERE)
     hub.changes = lambda: picture.changes
     cookies = Cookies.named(settings.secure)
-    link = Link(data_dir / SOCKET, picture)
+    link = Link(data_dir / SOCKET, picture, wait_s)
     web = Web(
         settings=settings,
         now_ms=now_ms,
@@ -314,11 +318,13 @@ async def run(
     configured: Configured | None = None,
     ready: Callable[[str], None] | None = None,
     stop: asyncio.Event | None = None,
+    wait_s: float = WAIT_S,
 ) -> None:
     """Serve the pages until SIGTERM or SIGINT (or until `stop` is set).
 
     Args:
         ready: told the address once pages are served, e.g. http://127.0.0.1:8080.
+        wait_s: as for create_app.
 
     Raises:
         StartError: the port is in use, or certificate or key cannot be used.
@@ -330,7 +336,9 @@ async def run(
         opened = open_history(history, gateway.data_dir, read_only=True)
         async with opened:
             reload = partial(load_inventory, gateway)
-            app = create_app(settings, inventory, gateway.data_dir, opened, configured=configured, reload=reload)
+            app = create_app(
+                settings, inventory, gateway.data_dir, opened, configured=configured, reload=reload, wait_s=wait_s
+            )
             app.state.web.lab = LabDesk(gateway, history)
             await _serve(app, settings, listening, ready, stop)
     finally:

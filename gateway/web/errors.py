@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from urllib.parse import quote, urlencode, urlsplit
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -11,12 +11,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from contract.errors import RetryLater
-from gateway.control.client import ControlError
+from gateway.control.client import ControlError, NotKnownYet
 from gateway.web.access import SAFE, Refused, SignInNeeded
 from gateway.web.context import web_of
+from gateway.web.outcomes import HEADER
 from gateway.web.problems import kind_of
 from gateway.web.refusals import in_words
-from gateway.web.render import page, wants_fragment
+from gateway.web.render import local_path, page, wants_fragment
 from gateway.web.texts import msgid
 
 _STATUS = {"not_found": 404, "conflict": 409, "invalid": 422, "unavailable": 503}
@@ -54,6 +55,12 @@ def install(app: FastAPI) -> None:
         return _tell(
             request, 503, msgid("The gateway is not answering, so nothing was changed. Try again in a moment.")
         )
+
+    @app.exception_handler(NotKnownYet)
+    async def _not_known(request: Request, exc: NotKnownYet) -> Response:
+        answer = _tell_unknown(request, exc.mark)
+        answer.headers[HEADER] = exc.mark
+        return answer
 
     @app.exception_handler(ControlError)
     async def _control(request: Request, exc: ControlError) -> Response:
@@ -102,6 +109,34 @@ def _tell(request: Request, status: int, text: str, **values: str) -> Response:
         return _problem(request, status, said)
     posted = request.method not in SAFE
     return page(request, "error.html", status=status, fragment="_error.html", code=status, said=said, posted=posted)
+
+
+def _tell_unknown(request: Request, mark: str) -> Response:
+    """It may have been done: somebody signed in is led to where that is looked up, the others are told."""
+    if getattr(request.state, "person", None) is None:
+        return _tell(
+            request,
+            504,
+            msgid(
+                "The gateway has not answered yet, so it is not known whether this was done. Look again in a moment "
+                "before you send it once more."
+            ),
+        )
+    if _is_api(request) or wants_fragment(request):
+        answer = _tell(
+            request,
+            504,
+            msgid(
+                "The gateway has not said yet what came of this; it may still do it. Look at the present state before "
+                "you do it again."
+            ),
+        )
+        if _is_api(request):
+            answer.headers["Location"] = f"/api/v1/outcomes/{mark}"
+        return answer
+    came_from = urlsplit(request.headers.get("referer", ""))
+    back = local_path(came_from.path) if came_from.netloc == request.headers.get("host") else "/"
+    return RedirectResponse(f"/outcome/{mark}?{urlencode({'back': back})}", 303)
 
 
 def _problem(request: Request, status: int, detail: str, errors: list[dict[str, str]] | None = None) -> Response:

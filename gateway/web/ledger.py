@@ -22,6 +22,10 @@ from gateway.work.dates import Done, load_work
 from gateway.work.public import PublicReport, find_receipt, find_report
 
 T = TypeVar("T")
+LOOK_BACK = 200_000
+"""Rows of the audit chain that are looked through for a command's mark."""
+CLOCK_MS = 60_000
+"""The clock may have been set back by so much between the command and its row."""
 
 
 class Message(NamedTuple):
@@ -80,6 +84,15 @@ class WebLedger(LedgerReader):
     def dossier(self, person_id: int) -> dict[str, Any] | None:
         """Everything that is kept of a person; None for a number nobody has."""
         return self._ask(lambda connection: make_dossier(connection, person_id))
+
+    def audit_of(self, actor: str, mark: str, at_ms: int) -> str | None:
+        """Subject of the last audit row that a command with this mark, given then, wrote; None: it wrote none."""
+        query = (
+            "SELECT subject FROM audit WHERE id > (SELECT max(id) FROM audit) - ? AND at_ms > ? AND actor = ? "
+            "AND instr(detail, ?) ORDER BY id DESC LIMIT 1"
+        )
+        rows = self._all(query, (LOOK_BACK, at_ms - CLOCK_MS, actor, f'"mark":"{mark}"'))
+        return rows[0][0] if rows else None
 
     def identities(self) -> dict[int, Identity]:
         """Who the people of the registers are, by number; those erased are not in it."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import secrets
 import time
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from typing import Any
 import msgspec
 
 from contract.errors import RetryLater
-from gateway.control.client import ControlClient
-from gateway.control.protocol import Op
+from gateway.control.client import QUESTIONS, ControlClient, ControlError, NotKnownYet
+from gateway.control.protocol import Op, Problem
 from gateway.web.picture import Picture
 
 log = logging.getLogger(__name__)
@@ -24,15 +25,20 @@ ANSWER_S = 2.5
 RETRY_S = (0.2, 1.0)
 GRACE_S = 5.0
 """At a start the gateway may come a moment later than the pages; until then its absence is no news."""
+WAIT_S = 10.0
 PATIENCE_S = 1.5
 """A command given while the gateway is being started again waits this long for it."""
 
 
 class Link:
-    """Keeps the picture fed. `async with Link(...)`: connects in the background, again and again until left."""
+    """Keeps the picture fed. `async with Link(...)`: connects in the background, again and again until left.
 
-    def __init__(self, path: Path, picture: Picture) -> None:
+    wait_s: an answer is awaited for so long; what became of the command is looked up from then on.
+    """
+
+    def __init__(self, path: Path, picture: Picture, wait_s: float = WAIT_S) -> None:
         self._path = path
+        self._wait_s = wait_s
         self._picture = picture
         self._client: ControlClient | None = None
         self._task: asyncio.Task[None] | None = None
@@ -57,25 +63,45 @@ class Link:
         """Send a command; gives the gateway's result once it is durable.
 
         Raises:
-            RetryLater: the gateway is away or did not answer in time.
+            RetryLater: the gateway is away, and nothing was asked of it.
+            NotKnownYet: it was asked and has not said what came of it; `mark` is what it can be looked up by.
             ControlError: the gateway refused it.
         """
         return await self.ask_through(op, actor, "", "", args)
 
     async def ask_through(self, op: Op, actor: str, area: str, via: str, args: dict[str, Any]) -> Any:
         """As `ask`, for an actor who acts through something (area, via: as in Ask)."""
+        client = await self._present()
+        try:
+            return await client.ask_through(op, actor, area, via, args, "" if op in QUESTIONS else make_mark())
+        except NotKnownYet as exc:
+            return await self._find_out(exc, actor)
+
+    async def _present(self) -> ControlClient:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._up.wait(), PATIENCE_S)
         if self._client is None:
             raise RetryLater(f"{self._path}: the gateway is not answering. Try again in a moment.")
-        return await self._client.ask_through(op, actor, area, via, args)
+        return self._client
+
+    async def _find_out(self, unknown: NotKnownYet, actor: str) -> Any:
+        """The answer that was lost, where the gateway can say it by now, perhaps over another connection."""
+        try:
+            told = await (await self._present()).ask("outcome", actor, mark=unknown.mark)
+        except RetryLater:
+            raise unknown from None
+        if told["state"] == "refused":
+            raise ControlError(Problem(**told["error"]))
+        if told["state"] == "done":
+            return told["result"]
+        raise unknown
 
     async def _run(self) -> None:
         pause_s, warned = RETRY_S[0], False
         quiet_until = time.monotonic() + GRACE_S
         while True:
             try:
-                async with ControlClient(self._path) as client:
+                async with ControlClient(self._path, timeout_s=self._wait_s) as client:
                     if warned:
                         log.info("gateway answers again at %s", self._path)
                     pause_s, warned = RETRY_S[0], False
@@ -122,6 +148,11 @@ class Link:
             if event.event == "snapshot":
                 self._client = client
                 self._up.set()
+
+
+def make_mark() -> str:
+    """A name for one act: when it was asked (ms UTC, hex), and 96 random bits."""
+    return f"{time.time_ns() // 1_000_000:x}.{secrets.token_urlsafe(12)}"
 
 
 class Through:

@@ -30,6 +30,8 @@ MOST = 2000
 
 Whoever floods a form that is open to all pushes out what others of them sent, never what a person did.
 """
+OPEN = b"x-weizhan-outcome"
+"""Header of an answer that does not know yet what came of the act: it may still be done and must not be sent again."""
 _MARK = re.compile(rb'(?:(?:^|&)once=|name="once"\r\n\r\n)([A-Za-z0-9_-]{8,64})(?:&|\r\n|$)')
 _UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
@@ -101,10 +103,12 @@ class Once:
         try:
             await self._app(scope, receive, tell)
         finally:
-            is_done = bool(told) and told[0]["status"] < 400 and not told[-1].get("more_body")
+            is_whole = bool(told) and not told[-1].get("more_body")
+            is_open = is_whole and any(name == OPEN for name, _ in told[0]["headers"])
+            is_done = is_whole and (is_open or told[0]["status"] < 400)
             del self._running[key]
             if is_done:
-                act.until_s = self._monotonic() + keep_s
+                act.until_s = self._monotonic() + (KEY_S if is_open else keep_s)
                 done = self._done[scope.get("state", {}).get("person") is not None]
                 done[key] = act
                 self._forget(done)

@@ -27,7 +27,10 @@ Times are milliseconds UTC. `null` is no value, never zero. Lists take `limit` a
 `next`. Errors are problem documents (RFC 9457) whose `type` is stable. GET answers carry an `ETag`; with
 `If-None-Match` an unchanged one is 304 without a body. Requests that change something answer once they are durable."""
 TAGS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "Stations": ("Sites, areas and how things stand.", ("session", "status", "sites", "grid", "users", "stream")),
+    "Stations": (
+        "Sites, areas and how things stand.",
+        ("session", "status", "sites", "grid", "users", "stream", "outcomes"),
+    ),
     "Devices": ("Devices, last values, history.", ("devices", "values", "history", "charts", "service", "metrics")),
     "Alarms": (
         "Alarms, what keeps them still, the rules behind them.",
@@ -146,6 +149,8 @@ def _possible(method: str, operation: dict[str, Any], open_to_all: bool) -> set[
         found -= {401}
     if method in SAFE:
         found -= {409, 413}
+    else:
+        found |= {504}
     if "requestBody" in operation:
         found |= {400, 415}
     return found

@@ -31,6 +31,9 @@ KINDS = (
     ProblemKind(422, "invalid", "Not acceptable", "A field is missing or out of range; `errors` says which."),
     ProblemKind(429, "too-many", "Too many requests", "Wait as long as `Retry-After` says, then try again."),
     ProblemKind(500, "internal", "Internal error", "A fault in the product. Report it with what was asked."),
+    ProblemKind(
+        504, "not-known-yet", "Not known yet", "Asked, and not answered yet. `Location` leads to what came of it."
+    ),
     ProblemKind(503, "unavailable", "Try again later", "The gateway does not answer; nothing was changed. Try again."),
 )
 _BY_STATUS = {kind.status: kind for kind in KINDS}

@@ -252,6 +252,7 @@ ANYWHERE = {
     "person": "nobody",
     "code": "0" * 32,
     "kind": "csv",
+    "mark": "19ad1f2c400.Jv3kQ0cW8sYb1_xZ",
     "post": "room",
     "profile_id": "water-level",
     "rule_id": "panel-fire",

@@ -21,6 +21,7 @@ from gateway.notify.settings import NotifySettings
 from gateway.settings import GatewaySettings
 from gateway.web.app import run
 from gateway.web.configured import Configured
+from gateway.web.link import WAIT_S
 from gateway.web.settings import WebSettings
 from tests.web.station import SITE, Browser
 
@@ -72,9 +73,9 @@ def prepare(folder: Path, notify: dict[str, Any] | None = None, **gateway: Any) 
 
 @asynccontextmanager
 async def open_office(
-    folder: Path, notify: dict[str, Any] | None = None, language: str = "en", **gateway: Any
+    folder: Path, notify: dict[str, Any] | None = None, language: str = "en", wait_s: float = WAIT_S, **gateway: Any
 ) -> AsyncIterator[Office]:
-    """Gateway and pages on a folder, and a browser of the administrator."""
+    """Gateway and pages on a folder, and a browser of the administrator. wait_s: the pages wait so long for it."""
     settings, configured = prepare(folder, notify, **gateway)
     async with (
         open_gateway(
@@ -84,7 +85,7 @@ async def open_office(
             notify=configured.notify,
             config_file=configured.file,
         ) as running,
-        serving_office(settings, configured) as address,
+        serving_office(settings, configured, wait_s) as address,
         Browser(address, language) as browser,
     ):
         await sign_in(browser, running)
@@ -101,12 +102,15 @@ async def sign_in(browser: Browser, running: Gateway, name: str = "administrator
 
 
 @asynccontextmanager
-async def serving_office(settings: GatewaySettings, configured: Configured) -> AsyncIterator[str]:
+async def serving_office(
+    settings: GatewaySettings, configured: Configured, wait_s: float = WAIT_S
+) -> AsyncIterator[str]:
     """The pages on a free port; gives the address."""
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
     history = EmbeddedSettings(kind="embedded")
-    work = run(WebSettings(port=0), settings, history, configured=configured, ready=ready.set_result, stop=stop)
+    ready_and_stop: dict[str, Any] = {"ready": ready.set_result, "stop": stop}
+    work = run(WebSettings(port=0), settings, history, configured=configured, wait_s=wait_s, **ready_and_stop)
     task = asyncio.create_task(work, name="web")
     try:
         await asyncio.wait({task, ready}, timeout=20, return_when=asyncio.FIRST_COMPLETED)

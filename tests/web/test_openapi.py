@@ -84,7 +84,7 @@ def test_types_of_problems_stay_as_they_are() -> None:
     assert {kind.status: kind.type.rpartition(":")[2] for kind in KINDS} == {
         400: "bad-request", 401: "sign-in-needed", 403: "not-allowed", 404: "not-found", 405: "method-not-allowed",
         409: "conflict", 413: "too-large", 415: "wrong-content", 422: "invalid", 429: "too-many", 500: "internal",
-        503: "unavailable",
+        503: "unavailable", 504: "not-known-yet",
     }  # fmt: skip
     assert (kind_of(418).name, kind_of(599).name) == ("bad-request", "internal")
 

@@ -32,7 +32,7 @@ VERBS = (
     "scanned", "set_area", "set_password", "set_pin", "shelve", "sign", "sign_off", "sign_on", "start", "stop",
     "suppress", "take", "take_out", "test", "tick", "undo", "unhold", "unknown", "unshelve", "verified", "verify",
     "withdraw", "write", "done", "file", "forget", "overdue", "see", "use", "window",
-    "place", "unplace", "untick", "remove", "listen",
+    "place", "unplace", "untick", "remove", "listen", "use_one_time", "rehash",
 )  # fmt: skip
 """What was done: the part behind it."""
 FIELDS = (
@@ -40,7 +40,7 @@ FIELDS = (
     "detail", "device", "devices", "event_ms", "expires_ms", "file", "finding", "from_ms", "hash", "head", "id",
     "item", "minutes", "note", "notice", "number", "people", "person", "profile", "range", "reason", "role", "row",
     "rules", "scope", "severity", "site", "state", "station", "subject", "title", "until_ms", "version", "why", "work",
-    "problem", "rows", "by",
+    "problem", "rows", "by", "via", "mark",
 )  # fmt: skip
 """Names of details that have a word; others stand as they are."""
 MOST_DETAILS = 200
