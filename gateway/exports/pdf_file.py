@@ -46,25 +46,24 @@ def write_pdf(spool: Spool, code: str, path: Path, told: Told, link: str = "") -
     """Write the file. link: what the QR code says before the code. Raises TooLong, StartError (no font)."""
     header = spool.header()
     words = WORDS.get(header.language, WORDS["en"])
-    paper = Paper(header.title, code, datetime.fromisoformat(header.made))
-    paper.add_page()
-    _first_page(paper, header, code, link, words)
-    done = 0
-    for head, rows in spool.tables():
-        if head.chart is not None:
-            drawn = list(islice(rows, MOST_CHART_ROWS))
-            draw_chart(
-                paper, head.table, head.chart.get("unit", ""), [tuple(x) for x in head.chart.get("limits", ())], drawn
-            )
-            continue
-        for _ in _table(paper, head, rows, words[3]):
-            done += 1
-            if done > MOST_PDF_ROWS:
-                raise TooLong(f"got more than {MOST_PDF_ROWS} rows, which is no PDF any more. Choose XLSX or CSV.")
-            if done % EVERY == 0:
-                told(done)
-    paper.embed_file(bytes=spool.path.read_bytes(), basename=ATTACHED, compress=True, mime_type="application/json")
-    paper.output(str(path))
+    with Paper(header.title, code, datetime.fromisoformat(header.made)) as paper:
+        paper.add_page()
+        _first_page(paper, header, code, link, words)
+        done = 0
+        for head, rows in spool.tables():
+            if head.chart is not None:
+                limits = [tuple(limit) for limit in head.chart.get("limits", ())]
+                drawn = list(islice(rows, MOST_CHART_ROWS))
+                draw_chart(paper, head.table, head.chart.get("unit", ""), limits, drawn)
+                continue
+            for _ in _table(paper, head, rows, words[3]):
+                done += 1
+                if done > MOST_PDF_ROWS:
+                    raise TooLong(f"got more than {MOST_PDF_ROWS} rows, which is no PDF any more. Choose XLSX or CSV.")
+                if done % EVERY == 0:
+                    told(done)
+        paper.embed_file(bytes=spool.path.read_bytes(), basename=ATTACHED, compress=True, mime_type="application/json")
+        paper.output(str(path))
 
 
 def _first_page(paper: Paper, header: Header, code: str, link: str, words: Sequence[str]) -> None:

@@ -10,9 +10,11 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
 import segno
 from fpdf import FPDF
+from fpdf.fonts import TTFFont
 
 from contract.errors import StartError
 from gateway.exports.document import Cell
@@ -68,6 +70,15 @@ class Paper(FPDF):
         self._widths: dict[str, float] = {}
         self.set_font(FAMILY, size=SMALL)
         self._head = self.printable(title)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # The library closes its font when the file is written; one that is given up would keep it open.
+        for font in self.fonts.values():
+            if isinstance(font, TTFFont):
+                font.close()
 
     @property
     def bottom(self) -> float:
