@@ -1,4 +1,4 @@
-"""Operators' commands, the same for pages and API. Each returns once what it did is durable.
+"""Operators' commands, the same for pages and API. Each returns once what it did is durable and the pages show it.
 
 Raises, all of them: RetryLater when the gateway is away; ControlError when it refuses (`not_found`, `conflict` when
 somebody was faster, `invalid`); Refused for what the role does not allow.
@@ -6,8 +6,7 @@ somebody was faster, `invalid`); Refused for what the role does not allow.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,8 +17,6 @@ from gateway.web.access import Person, Refused
 from gateway.web.context import Web
 from gateway.web.texts import msgid
 
-SEEN_S = 1.0
-"""How long the answer waits for the picture to show what was done; the stream brings it in any case."""
 HOUR_MS = 3_600_000
 DUTY_SHELF_MS = 8 * HOUR_MS
 """Longest shelf the duty desk may choose; longer is for those who maintain."""
@@ -32,19 +29,16 @@ DRILL_MS = 8 * HOUR_MS
 async def acknowledge(web: Web, person: str, alarm_id: int, note: str) -> None:
     """Acknowledge an alarm."""
     await web.link.ask("alarm.acknowledge", person, alarm_id=alarm_id, note=note.strip())
-    await _until(lambda: _is_acknowledged(web, alarm_id))
 
 
 async def acknowledge_all(web: Web, person: str, alarm_ids: Iterable[int]) -> None:
     """Acknowledge several alarms; what somebody acknowledged meanwhile is no error."""
-    ids = list(dict.fromkeys(alarm_ids))
-    for alarm_id in ids:
+    for alarm_id in dict.fromkeys(alarm_ids):
         try:
             await web.link.ask("alarm.acknowledge", person, alarm_id=alarm_id, note="")
         except ControlError as exc:
             if exc.code != "conflict":
                 raise
-    await _until(lambda: all(_is_acknowledged(web, alarm_id) for alarm_id in ids))
 
 
 async def shelve(web: Web, person: Person, alarm_id: int, until_ms: int, reason: str) -> None:
@@ -64,17 +58,13 @@ async def shelve(web: Web, person: Person, alarm_id: int, until_ms: int, reason:
 
 async def answer_duty(web: Web, who: Person, check_id: int, **proof: Any) -> dict[str, Any]:
     """Answer a duty check; gives its row. One whose time is over is answered late. proof: of who stands there."""
-    row: dict[str, Any] = await web.link.ask("duty.answer", who.name, id=check_id, **proof)
-    await _until(lambda: not web.all.picture.duty.waits(check_id))
-    return row
+    answered: dict[str, Any] = await web.link.ask("duty.answer", who.name, id=check_id, **proof)
+    return answered
 
 
 async def do(web: Web, who: Person, op: Op, /, **args: Any) -> Any:
     """Any other command; gives the gateway's result."""
-    changes = web.all.picture.changes
-    result = await web.link.ask(op, who.name, **args)
-    await _until(lambda: web.all.picture.changes != changes)
-    return result
+    return await web.link.ask(op, who.name, **args)
 
 
 def local_ms(text: str, zone: str) -> int:
@@ -83,14 +73,3 @@ def local_ms(text: str, zone: str) -> int:
         return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp() * 1000)
     except (ValueError, OverflowError) as exc:
         raise Refused(422, msgid("The date cannot be read.")) from exc
-
-
-def _is_acknowledged(web: Web, alarm_id: int) -> bool:
-    alarm = web.all.picture.alarms.get(alarm_id)
-    return alarm is None or alarm.acknowledged_ms is not None
-
-
-async def _until(seen: Callable[[], bool]) -> None:
-    deadline = asyncio.get_running_loop().time() + SEEN_S
-    while not seen() and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  # the picture offers no event
-        await asyncio.sleep(0.02)

@@ -74,10 +74,6 @@ class DutyScreen:
         """Whether somebody asks now."""
         return any(check.state == OPEN for check in self._shown(now_ms))
 
-    def waits(self, number: int) -> bool:
-        """Whether this check is known to be not answered."""
-        return number in self._checks and self._checks[number].state in (OPEN, UNANSWERED)
-
     def _shown(self, now_ms: int) -> list[CheckView]:
         # The gateway says nothing when a check leaves the screens: its time does.
         self._checks = {n: c for n, c in self._checks.items() if (gone := _gone_ms(c)) is None or now_ms < gone}

@@ -60,7 +60,8 @@ class Link:
         return Through(self, via, area)
 
     async def ask(self, op: Op, actor: str, **args: Any) -> Any:
-        """Send a command; gives the gateway's result once it is durable.
+        """Send a command; gives the gateway's result once it is durable and the picture shows it: what a command
+        changed comes before its answer on the one connection, and is applied as it comes.
 
         Raises:
             RetryLater: the gateway is away, and nothing was asked of it.

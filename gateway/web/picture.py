@@ -71,8 +71,8 @@ class Picture:
         self.snapshots = 0
         """How often the whole picture came: once a connection."""
         self.changes = now_ms()
-        """Counts what was applied beside readings, from a number no earlier process has reached: a command waits for
-        its own to be seen, a page draws itself anew when it missed one."""
+        """Counts what was applied beside readings, from a number no earlier process has reached: a page draws itself
+        anew when it missed one."""
         self.connected = False
         self.since_ms = now_ms()
         """When `connected` took its present value."""
