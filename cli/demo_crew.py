@@ -62,6 +62,7 @@ async def man_station(data_dir: Path, site: Site) -> None:
             await gateway.ask("shift.sign_on", "local", site=site.site, **who)
         for side, number in (("new", 1), ("old", 3)):
             await _sign(gateway, site.site, {"person": number, "proof": "pin", "side": side})
+        await gateway.ask("sound_check.listen", "local", site=site.site, heard=True)
 
 
 async def _sign(gateway: ControlClient, site: str, who: dict[str, Any]) -> None:

@@ -74,6 +74,8 @@ class Crew:
             self._at(self._desk.now_ms + MINUTE_MS, self._train)
         if habits.log:
             self._at(self._desk.now_ms + MINUTE_MS, self._write_log)
+        if habits.listens:
+            self._at(self._desk.now_ms + MINUTE_MS, self._listen)
 
     def next_ms(self) -> int:
         """When somebody does something next."""
@@ -102,6 +104,7 @@ class Crew:
                 self._ask("shift.sign_on", site=self._site.site, post=self._post, person=person, proof="pin")
             self._sign("new", CREWS[0][0])
             self._sign("old", CREWS[2][0])
+            self._listen()
         self._look_at_equipment()
         self._train()
         self._walk()
@@ -141,6 +144,7 @@ class Crew:
         self._sign("old", old[0])
         self._sign("new", new[0])
         self._on_duty = new
+        self._listen()
         self._look_at_equipment()
 
     def _sign(self, side: str, person: int) -> None:
@@ -157,6 +161,11 @@ class Crew:
         if self._habits.log:
             self._ask("log.write", site=self._site.site, text="巡视正常", person=self._on_duty[0], proof="pin")
             self._at(self._desk.now_ms + self._rng.randrange(70, 110) * MINUTE_MS, self._write_log)
+
+    def _listen(self) -> None:
+        """Turn the sound of the duty screen on, and hear it."""
+        if self._habits.listens:
+            self._ask("sound_check.listen", site=self._site.site, heard=True)
 
     def _look_at_equipment(self) -> None:
         if self._habits.ticks:

@@ -83,6 +83,7 @@ REGISTER_POINTS: tuple[Point, ...] = (
     _word("roster", "排班", "Roster", "ok", "gap", "double", "unqualified", "long"),
     _count("certificate_days", "证书剩余天数", "Days until a certificate expires", -36500),
     _word("log", "值班记录", "Control-room log", "ok", "overdue"),
+    _word("sound", "值班屏声音", "Sound of the duty desk", "ok", "untested", "not_heard"),
     _word("equipment", "站内装备", "Equipment of the station", "ok", "unchecked", "expired", "short"),
     _count("equipment_missing_count", "缺少装备", "Equipment missing"),
     _word("incident", "火情处置", "Incident", "none", "open"),
@@ -112,8 +113,12 @@ GATEWAY_POINTS: tuple[Point, ...] = (
     _health("certificate_days", "证书剩余天数", "Days until a certificate expires", 1.0, -36500, 36500),
     _word("notify_failing", "通知发送", "Sending of notifications", "ok", "failing"),
     _health("quarantine_count", "隔离的消息", "Messages put aside", 1.0, 0, 1e12),
+    _health("backup_age_h", "最近备份距今", "Age of the latest backup", 1.0, 0, 1e6),
+    _word("backup", "备份", "Backup", "ok", "failed", "damaged"),
     _health("stopped_s", "启动前停机", "Not running before this start", 1.0, 0, 1e10),
     _hop(),
 )
 """Points of the gateway, as the device `gateway` of the site `system`. The quarantine counts from its start of time,
-`certificate_days` is that of the first certificate to expire (absent without one), `path_hop` as of an agent."""
+`certificate_days` is that of the first certificate to expire (absent without one), `path_hop` as of an agent. Of
+backups something is said where daily ones are configured; `failed`: the latest was not made; `damaged`: so verifying
+found."""

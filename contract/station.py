@@ -66,6 +66,8 @@ class Station(Section):
     """Longest shift (GB 25201-2010: 8 h)."""
     handover_s: float = Field(default=900.0, ge=60, le=7200)
     """The handover must be signed by both sides within this time."""
+    sound_check: bool = True
+    """Each crew listens to the sounds of the duty screen when it takes over; false where no screen sounds."""
     log_h: float = Field(default=2.0, gt=0, le=24)
     """The control-room log wants an entry this often."""
     duty_checks: DutyChecks = DutyChecks()

@@ -171,6 +171,7 @@ async def open_gateway(
             lambda: mirror.away,
             lambda: mirror.lag_s,
             lambda: parts.ways.failing if parts.ways.all else None,
+            lambda: backups.facts(),
         )
         watched = [path for path in (mqtt.ca_file, *certificates) if path is not None]
         facts = OwnFacts(store.path, watched, live, now_ms)

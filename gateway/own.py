@@ -61,6 +61,8 @@ class Facts(NamedTuple):
     certificate_days: float | None = None
     notify_failing: bool | None = None
     quarantine_count: float | None = None
+    backup_age_h: float | None = None
+    backup: str | None = None
 
 
 class OwnReadings:

@@ -28,6 +28,8 @@ class Live(NamedTuple):
     history_away: Callable[[], bool]
     history_lag_s: Callable[[], float]
     notify_failing: Callable[[], bool | None]
+    backup: Callable[[], tuple[float | None, str | None]] = lambda: (None, None)
+    """Age of the latest backup (h) and a word on it."""
 
 
 class Seen(NamedTuple):
@@ -68,11 +70,14 @@ class OwnFacts:
     def facts(self) -> Facts:
         """As of now, and of the last look."""
         live = self._live
+        age_h, word = live.backup()
         return Facts(
             broker_connected=live.broker_connected(),
             history_away=live.history_away(),
             history_lag_s=round(live.history_lag_s(), 1),
             notify_failing=live.notify_failing(),
+            backup_age_h=None if age_h is None else round(age_h, 2),
+            backup=word,
             **self._seen._asdict(),
         )
 

@@ -77,7 +77,7 @@ class Registers:
         self.hazards = Hazards(saved)
         self.orders = Orders(saved, self.hazards, witness)
         self.line_reports = LineReports(saved)
-        self.board = DutyBoard(saved)
+        self.board = DutyBoard(saved, self.shifts)
         self.labels = DeviceLabels(saved)
         self.readiness = Readiness(saved, sight)
         self.backups = Backups(saved)

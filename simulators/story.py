@@ -36,7 +36,16 @@ from simulators.story_acts import (
 from simulators.story_values import Parameter, Seconds, draw_parameters, fill_in
 
 GOOD_HABITS = Habits(
-    begins=True, answers=True, relief=True, late_s=0.0, log=True, ticks=True, patrols=True, trains=True, responds=True
+    begins=True,
+    answers=True,
+    relief=True,
+    late_s=0.0,
+    listens=True,
+    log=True,
+    ticks=True,
+    patrols=True,
+    trains=True,
+    responds=True,
 )
 STORIES = Path(__file__).parent / "stories"
 Range = Annotated[tuple[float, float], Field(description="shortest and longest, s")]

@@ -116,6 +116,8 @@ class Habits(Section):
     """The next crew comes on time and signs."""
     late_s: Seconds | None = None
     """How late the next crew comes."""
+    listens: bool | None = None
+    """Each crew listens to the sounds of the duty screen when it takes over."""
     log: bool | None = None
     """The log is written every two hours."""
     ticks: bool | None = None

@@ -39,6 +39,8 @@ class Backups(Register):
 
     def __init__(self, saved: SavedEntries) -> None:
         self.sheet = Sheet(BACKUP, saved)
+        self._failed: bool | None = None
+        """Whether the latest attempt failed; None: none was made since this start."""
 
     def sheets(self) -> Iterable[Sheet[Any]]:
         return (self.sheet,)
@@ -53,6 +55,15 @@ class Backups(Register):
         """Those that are complete, oldest first."""
         return sorted((row for row in self.sheet.rows.values() if row.state == DONE), key=lambda row: row.id)
 
+    @property
+    def word(self) -> str | None:
+        """failed: the latest was not made; damaged: verifying found it so; ok; None: not known since this start."""
+        if self._failed:
+            return "failed"
+        if self.done and self.done[-1].problem:
+            return "damaged"
+        return None if self._failed is None and not (self.done and self.done[-1].verified_ms) else "ok"
+
     def ask(self, by: str, pen: Pen) -> Backup:
         """Have one made; the one that is being made already counts for everybody."""
         running = self.running
@@ -64,6 +75,7 @@ class Backups(Register):
     def settle(self, row: Backup, pen: Pen, **fields: Any) -> Backup:
         """It is complete, or given up (`why`)."""
         state = FAILED if fields.get("why") else DONE
+        self._failed = state == FAILED
         settled = replace(row, state=state, until_ms=pen.now_ms, **fields)
         return pen.write(self.sheet, settled, "failed" if state == FAILED else "finish")
 

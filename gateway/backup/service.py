@@ -26,6 +26,8 @@ from gateway.settings import GatewaySettings
 
 ACTOR = "gateway"
 LOOK_S = 0.5
+AGAIN_MS = 3_600_000
+"""A daily backup that failed is tried again after so long."""
 _log = logging.getLogger(__name__)
 
 
@@ -52,10 +54,23 @@ class BackupService:
         self._stop = threading.Event()
         self._done: tuple[int, int] = (0, 0)
         self._number: int | None = None
+        self._failed_ms: int | None = None
 
     def status(self) -> dict[str, Any]:
         """For `status`: {"id", "done", "total"} in bytes; id None while nothing is made."""
         return {"backup": {"id": self._number, "done": self._done[0], "total": self._done[1]}}
+
+    def facts(self) -> tuple[float | None, str | None]:
+        """Age of the latest backup (h) and a word on it, where daily ones are configured; must not wait.
+
+        Where none was made yet the age counts from this start. The word is None while nothing is known: what was said
+        before this start stands.
+        """
+        if self._settings.backup.daily_at is None:
+            return None, None
+        done = self._register.done
+        latest_ms = done[-1].from_ms if done else self._started_ms
+        return max(0, self._now_ms() - latest_ms) / 3_600_000, self._register.word
 
     async def run(self) -> None:
         """Until cancelled. Raises ControlError when the ledger cannot be written: begun again by the supervisor."""
@@ -65,7 +80,9 @@ class BackupService:
             await self._ask("backup.settle", id=left.id, why="the gateway was stopped before it was complete")
         try:
             while True:
-                if is_due(self._last_ms(), self._now_ms(), self._settings.backup.daily_at, self._zone()):
+                if self._is_time() and is_due(
+                    self._last_ms(), self._now_ms(), self._settings.backup.daily_at, self._zone()
+                ):
                     await self._ask("backup.make")
                 if (row := self._register.running) is not None:
                     await self._make(row)
@@ -81,6 +98,7 @@ class BackupService:
             made = await asyncio.to_thread(self._work, row, folder, self._stop)
         except WeizhanError as exc:
             _log.warning("backup %d was not made: %s", row.id, exc)
+            self._failed_ms = self._now_ms()
             await self._ask("backup.settle", id=row.id, why=str(exc)[:500])
         else:
             manifest = made.manifest
@@ -116,6 +134,10 @@ class BackupService:
     @property
     def _register(self) -> Backups:
         return self._pipeline.working.registers.backups
+
+    def _is_time(self) -> bool:
+        """Whether one that failed was not only just tried: a full disk must not fill the audit chain."""
+        return self._failed_ms is None or not 0 <= self._now_ms() - self._failed_ms < AGAIN_MS
 
     def _last_ms(self) -> int:
         rows = self._register.sheet.rows.values()

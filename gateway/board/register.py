@@ -9,19 +9,51 @@ from msgspec.structs import replace
 
 from gateway.board.rows import ADVICE, FLOOR_PLAN, SOUND_CHECK, Advice, Done, FloorPlan, Mark, SoundCheck
 from gateway.control.protocol import AlarmView
+from gateway.duty.shifts import Shifts
+from gateway.installation import Installation
 from gateway.ledger.entries import GATEWAY, Pen, Register, SavedEntries, Sheet
 
 
 class DutyBoard(Register):
-    """Plans that are shown, advice of open alarms, the last sound check of each site."""
+    """Plans that are shown, advice of open alarms, the last sound check of each site.
 
-    def __init__(self, saved: SavedEntries) -> None:
+    It says of each station whether this shift has listened to its screen: `ok`, `untested`, or `not_heard`.
+    """
+
+    def __init__(self, saved: SavedEntries, shifts: Shifts) -> None:
         self._plans = Sheet(FLOOR_PLAN, saved)
         self._advice = Sheet(ADVICE, saved)
         self._sounds = Sheet(SOUND_CHECK, saved)
+        self._shifts = shifts
+        self._unsaid: set[str] = set()
+        shifts.watch(self._unsaid.add)
 
     def sheets(self) -> Iterable[Sheet[Any]]:
         return (self._plans, self._advice, self._sounds)
+
+    def install(self, installation: Installation) -> None:
+        """Stations are to be listened to."""
+        self._unsaid.update(site.site for site in installation.sites.values() if site.station is not None)
+
+    def next_due_ms(self) -> int | None:
+        """At once where a shift or a sound check is another."""
+        return 0 if self._unsaid else None
+
+    def advance(self, pen: Pen) -> None:
+        """Say what is to be said of the sound."""
+        for site in sorted(self._unsaid):
+            if self._shifts.station(site) is not None:
+                pen.say(site, "sound", self._sound_word(site))
+        self._unsaid.clear()
+
+    def _sound_word(self, site: str) -> str:
+        station, shift = self._shifts.station(site), self._shifts.current(site)
+        if station is None or not station.sound_check or shift is None:
+            return "ok"  # nobody there is another rule's affair
+        last = next((row for row in self._sounds.rows.values() if row.site == site), None)
+        if last is None or not last.is_of_shift(shift.from_ms):
+            return "untested"
+        return "ok" if last.heard else "not_heard"
 
     def alarm_moved(self, alarm: AlarmView, event: str, pen: Pen) -> None:  # noqa: ARG002 # of the interface
         """The list of an alarm that is back to normal is over."""
@@ -104,5 +136,6 @@ class DutyBoard(Register):
         """Somebody listened; what was known of the site before is past."""
         for old in [row for row in self._sounds.rows.values() if row.site == check.site]:
             pen.write(self._sounds, replace(old, state="past", until_ms=pen.now_ms), "past", GATEWAY)
+        self._unsaid.add(check.site)
         row = replace(check, id=self._sounds.take_id(), state="heard" if check.heard else "not_heard")
         return pen.write(self._sounds, row, "listen", check.user)

@@ -60,6 +60,10 @@ class Advice(Entry, frozen=True, kw_only=True):
         return self.id
 
 
+EARLY_MS = 3_600_000
+"""A sound check up to so long before both sides have signed is one at the start of the shift."""
+
+
 class SoundCheck(Entry, frozen=True, kw_only=True):
     """Somebody listened to the test tone of a screen. state: heard | not_heard, the last of a site; past: an earlier.
 
@@ -71,6 +75,10 @@ class SoundCheck(Entry, frozen=True, kw_only=True):
     person: int | None = None
     screen: str = ""
     """What kind of screen, as its browser calls itself."""
+
+    def is_of_shift(self, begin_ms: int) -> bool:
+        """Whether it counts for the shift that began then."""
+        return self.from_ms >= begin_ms - EARLY_MS
 
 
 FLOOR_PLAN = Kind("floor_plan", FloorPlan, frozenset({"shown"}))

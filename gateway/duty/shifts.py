@@ -8,7 +8,7 @@ crew is on duty. Somebody may join a running shift, or leave it while others sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -79,11 +79,16 @@ class Shifts(Register):
         self._known: dict[str, Known] = {}
         self._due: dict[str, int] = {}
         self._due_ms: int | None = None
+        self._watchers: list[Callable[[str], None]] = []
         people.watch(self._person_changed)
 
     def sheets(self) -> tuple[Sheet[Shift], Sheet[Handover], Sheet[LogEntry]]:
         """Shifts, handovers, log."""
         return self._shifts, self._handovers, self._log
+
+    def watch(self, watcher: Callable[[str], None]) -> None:
+        """Tell of every shift that began or changed: the site."""
+        self._watchers.append(watcher)
 
     def install(self, installation: Installation) -> None:
         """These stations are manned."""
@@ -285,6 +290,8 @@ class Shifts(Register):
 
     def _keep_shift(self, pen: Pen, row: Shift, verb: str, actor: str) -> Shift:
         self._running[row.site] = pen.write(self._shifts, row, verb, actor)
+        for watcher in self._watchers:
+            watcher(row.site)
         self._settle(pen, row.site)
         return row
 

@@ -20,15 +20,17 @@ from contract.mqtt import MqttSettings
 from gateway.app import Gateway, open_gateway
 from gateway.backup.archive import CONFIGURATION, DATA, LEDGER, MANIFEST, Damaged, File, Limits, Manifest, is_safe
 from gateway.backup.make import Source, make_backup
-from gateway.backup.register import Backup
+from gateway.backup.register import BACKUP, Backup
 from gateway.backup.restore import check_backup, restore_backup
 from gateway.backup.sealing import load_key, seal, sign
 from gateway.backup.service import is_due
 from gateway.control.protocol import Ask
 from gateway.history.settings import EmbeddedSettings
+from gateway.ledger.reader import LedgerReader
 from gateway.ledger.store import FILE, Store
 from gateway.settings import GatewaySettings
-from tests.gateway.harness import PRESSURE, arrival, batch, until, write_site
+from tests.gateway.duty.station import HOUR_MS, MIDNIGHT_MS, MINUTE_MS
+from tests.gateway.harness import PRESSURE, Clock, arrival, batch, until, write_site
 
 KEY = bytes(range(32))
 CANARY = "canary-7f3a-never-in-a-backup"
@@ -304,3 +306,44 @@ def test_a_daily_backup_is_due_once_a_day_when_its_time_has_passed(last: str, no
     at = [int(datetime.fromisoformat(text).replace(tzinfo=zone).timestamp() * 1000) for text in (last, now)]
     assert is_due(at[0], at[1], "03:30", zone) is due
     assert is_due(at[0], at[1], None, zone) is False
+
+
+async def test_a_failed_backup_is_an_alarm_until_one_is_made_and_is_tried_again_only_after_an_hour(
+    tmp_path: Path,
+) -> None:
+    """The folder is no folder: one row a try, not one every look; an old one is said by its own rule."""
+    folder = tmp_path / "backups"
+    folder.write_text("in the way", "utf-8")
+    clock = Clock(MIDNIGHT_MS + 3 * HOUR_MS)
+    settings = GatewaySettings.model_validate({
+        "sites": [write_site(tmp_path)], "data_dir": tmp_path / "d", "backup": {"daily_at": "03:30", "folder": folder},
+    })  # fmt: skip
+    mqtt = MqttSettings(host="127.0.0.1", port=9)
+
+    def rows(state: str) -> int:
+        return sum(row.state == state for row in ledger.entries(BACKUP))
+
+    def open_rules() -> set[str]:
+        return {alarm.rule for alarm in ledger.open_alarms() if alarm.active and alarm.rule.startswith("backup-")}
+
+    async with open_gateway(settings, EmbeddedSettings(kind="embedded"), mqtt, now_ms=clock.now):
+        ledger = LedgerReader(tmp_path / "d" / FILE)
+        clock.now_ms += 31 * MINUTE_MS
+        await until(lambda: rows("failed") == 1)
+        await until(lambda: open_rules() == {"backup-failed"} or tick(clock))
+        assert rows("failed") == 1
+        clock.now_ms += 60 * MINUTE_MS
+        await until(lambda: rows("failed") == 2)
+        clock.now_ms += 26 * HOUR_MS
+        await until(lambda: open_rules() == {"backup-failed", "backup-old"} or tick(clock))
+        folder.unlink()
+        clock.now_ms += 61 * MINUTE_MS
+        await until(lambda: rows("done") == 1)
+        await until(lambda: open_rules() == set())
+        ledger.close()
+
+
+def tick(clock: Clock) -> bool:
+    """A little time passes."""
+    clock.now_ms += 1000
+    return False

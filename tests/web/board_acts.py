@@ -11,6 +11,8 @@ import msgspec
 from gateway.board.register import DutyBoard
 from gateway.board.rows import Done, Mark, SoundCheck
 from gateway.control.protocol import AlarmView
+from gateway.duty.people import People
+from gateway.duty.shifts import Shifts
 from gateway.ledger.changes import Changes
 from gateway.ledger.entries import Pen, SavedEntries
 
@@ -23,7 +25,8 @@ class BoardActs:
 
     def __init__(self, station: Station) -> None:
         self.station = station
-        self.board = DutyBoard(SavedEntries({}, {}))
+        saved = SavedEntries({}, {})
+        self.board = DutyBoard(saved, Shifts(saved, People(saved)))
 
     def do(self, op: str, actor: str, args: dict[str, Any]) -> Any:
         """Carry a command out; None where it is another's."""

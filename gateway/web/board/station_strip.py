@@ -110,12 +110,8 @@ def _line(
         ends_ms=running.ends_ms if running is not None else None,
         handover=handover is not None,
         sound=sound,
-        is_sound_old=running is not None and (sound is None or sound.from_ms < running.from_ms - _EARLY_MS),
+        is_sound_old=running is not None and (sound is None or not sound.is_of_shift(running.from_ms)),
     )
-
-
-_EARLY_MS = 3_600_000
-"""A check up to so long before both sides have signed is one at the start of the shift."""
 
 
 def _posts(web: Web, site: str, names: dict[int, str], texts: Texts) -> list[PostLine]:
