@@ -24,6 +24,10 @@ WEB: dict[str, tuple[str, dict[str, tuple[int, str]]]] = {
         "many open boards, some stalled: an alarm to each of them, memory",
         {"boards": (200, "streams"), "stalled": (50, "of them take nothing"), "alarms": (30, "alarms")},
     ),
+    "sign-in": (
+        "fifty sign-ins at once beside alarms; how long each way of being refused takes",
+        {"people": (50, "at once"), "rounds": (10, "with and without"), "tries": (120, "times each way")},
+    ),
     "charts": (
         "a year of ten-second data as a chart at the API",
         {"days": (365, "days of history"), "rounds": (100, "times each chart")},

@@ -51,7 +51,7 @@ async def measure(boards: int, stalled: int, alarms: int, say: Callable[[str], N
             before = web.memory_info().rss
             still = [_open(station.address, person, 4096) for _ in range(stalled)]
             stalled_s = time.monotonic()
-            live = [await _follow(station.address, person) for _ in range(boards - stalled)]
+            live = [await follow(station.address, person) for _ in range(boards - stalled)]
             reading = [asyncio.create_task(board.read(), name="bench-board") for board in live]
             try:
                 shown, dropped_s = await _play(station, live, watcher, boards, stalled, alarms, stalled_s)
@@ -125,7 +125,8 @@ def _open(address: str, person: SignedIn, receive_bytes: int) -> socket.socket:
     return made
 
 
-async def _follow(address: str, person: SignedIn) -> Board:
+async def follow(address: str, person: SignedIn) -> Board:
+    """An open stream that is listening."""
     host, port, head = _request(address, person)
     reader, writer = await asyncio.open_connection(host, port, limit=16 * 1024 * 1024)
     writer.write(head)

@@ -1,4 +1,4 @@
-"""The benchmarks of the web process as commands: `python -m bench pages | boards | charts | api-fuzz`."""
+"""The benchmarks of the web process as commands: `python -m bench pages | boards | sign-in | charts | api-fuzz`."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ def _measured(given: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
         found = asyncio.run(boards.measure(given.boards, given.stalled, given.alarms, _say))
         return found, boards.table(found)
+    if given.what == "sign-in":
+        from bench import sign_in
+
+        found = asyncio.run(sign_in.measure(given.people, given.rounds, given.tries, _say))
+        return found, sign_in.table(found)
     if given.what == "charts":
         from bench import charts
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import yaml
@@ -85,10 +85,10 @@ class WebStation:
     async def sign_in(self, role: str) -> SignedIn:
         """As a person does: the one-time password, then one of their own."""
         async with httpx.AsyncClient(base_url=self.address, timeout=60) as client:
-            token = _token(await client.get("/sign-in"))
+            token = token_in(await client.get("/sign-in"))
             await client.post("/sign-in", data={"name": role, "password": self.passwords[role], "csrf": token})
             own = secrets.token_urlsafe(15)
-            token = _token(await client.get("/first-password"))
+            token = token_in(await client.get("/first-password"))
             await client.post("/first-password", data={"password": own, "again": own, "csrf": token})
             session = (await client.get("/api/v1/session")).raise_for_status().json()
             return SignedIn(role, dict(client.cookies), session["csrf"])
@@ -98,14 +98,17 @@ def _normal(name: str) -> float | bool:
     return NORMAL[name][0] if name in NORMAL else False
 
 
-def _token(page: httpx.Response) -> str:
+def token_in(page: httpx.Response) -> str:
+    """The CSRF token of a page's form."""
     found = _CSRF.search(page.text)
     assert found is not None, f"{page.url}: {page.status_code} without a form"
     return found[1]
 
 
 @asynccontextmanager
-async def web_station(folder: Path, devices: int, agents: int = 5, streams: int = 250) -> AsyncIterator[WebStation]:
+async def web_station(
+    folder: Path, devices: int, agents: int = 5, streams: int = 250, web_settings: dict[str, Any] | None = None
+) -> AsyncIterator[WebStation]:
     """A station of that many devices in `folder`, its gateway and its web process, until left."""
     plan = plan_site(devices, agents)
     wanted = {
@@ -119,7 +122,7 @@ async def web_station(folder: Path, devices: int, agents: int = 5, streams: int 
     config = folder / "weizhan.yaml"
     record = {
         "gateway": {"sites": [str(site)], "data_dir": str(data_dir)},
-        "web": {"port": 0, "language": "en", "stream_clients": streams, "session_hours": 744},
+        "web": {"port": 0, "language": "en", "stream_clients": streams, "session_hours": 744, **(web_settings or {})},
     }
     config.write_text(yaml.safe_dump(record), "utf-8")
     async with open_gateway(settings, EmbeddedSettings(kind="embedded"), MqttSettings(port=1)) as gateway:
