@@ -127,6 +127,13 @@ class Texts:
         """A code word of the contract (state, quality, cause, severity...) for people; itself when it is new to us."""
         return self._catalogue.get(f"{family}.{word}", word)
 
+    def who(self, actor: str | None) -> str:
+        """Who did something, for people: the name they sign in with, or a word for the system's own; '' for nobody."""
+        number = (actor or "").removeprefix("person/")
+        if number != actor and number.isdigit():
+            return self("person %(n)s", n=number)
+        return self.word("audit_actor", actor) if actor else ""
+
     def family(self, family: str) -> dict[str, str]:
         """All known words of a family, for the page's script."""
         head = family + "."

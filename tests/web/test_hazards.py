@@ -217,8 +217,8 @@ async def test_a_flood_is_refused_and_what_was_accepted_is_kept(tmp_path: Path, 
         state = [(await anyone.get(a.headers["location"])).status_code for a in answers[:20]]
         assert state == [200] * 20
     with closing(WebLedger(tmp_path / "d" / FILE)) as ledger:
-        told = [json.loads(row.detail) for row in ledger.audit(limit=500) if row.action == "report.refused"]
-    assert told == [{"counts": {"total": 10, "address": 10}}]
+        told = [json.loads(row.detail)["counts"] for row in ledger.audit(limit=500) if row.action == "report.refused"]
+    assert told == [{"total": 10, "address": 10}]
 
 
 def test_a_printed_link_is_not_closed_by_a_flood_without_one() -> None:

@@ -19,6 +19,7 @@ WEB = Path(__file__).parents[2] / "gateway" / "web"
 KEYWORDS = {"_": None, "texts": None, "self": None, "msgid": None}
 ZONE = ZoneInfo("Asia/Shanghai")
 NOW = 1_763_776_800_000
+ACTORS = ("gateway", "rule", "local", "public", "person/7", "wang")
 
 
 def _used() -> set[str]:
@@ -120,3 +121,24 @@ def test_a_number_is_the_same_when_the_script_or_the_page_writes_it() -> None:
     texts = _texts("zh")
     assert [texts.value(point, value) for value in (163.25, -163.25, 0.05)] == ["163.3", "-163.3", "0.1"]
     assert len(texts.value(point, 1e300)) > 300
+
+
+def test_who_did_it_is_told_in_words_when_it_was_the_system_itself() -> None:
+    """A sign-in name stays as it is; the gateway, a rule, a shell and a number have words in both languages."""
+    told = {language: [_texts(language).who(each) for each in (*ACTORS, None)] for language in LANGUAGES}
+    assert told == {
+        "zh": ["网关", "规则", "本机操作", "公众", "7 号人员", "wang", ""],
+        "en": ["the gateway", "a rule", "at the machine", "the public", "person 7", "wang", ""],
+    }
+
+
+def test_every_page_says_who_did_something_through_the_one_word_for_it() -> None:
+    """A name that is drawn as it stands in the ledger would be `gateway` on a Chinese page."""
+    drawn = re.compile(r"\{\{[^}]*\.(?:by|actor|acknowledged_by|answered_by|closed_by|leader)\b[^}]*\}\}")
+    raw = [
+        f"{path.name}: {found}"
+        for path in sorted(WEB.rglob("*.html"))
+        for found in drawn.findall(path.read_text("utf-8")) or ()
+        if "t.who(" not in found
+    ]
+    assert raw == ["_admin_audit.html: {{ line.actor }}"]  # worded where it is made

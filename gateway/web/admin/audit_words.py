@@ -66,15 +66,10 @@ def audit_line(row: AuditRow, web: Web, texts: Texts) -> AuditLine:
     """The row in words."""
     details = msgspec.json.decode(row.detail) if row.detail else {}
     return AuditLine(
-        row.id, row.at_ms, actor_word(row.actor, texts), action_words(row.action, texts),
+        row.id, row.at_ms, texts.who(row.actor), action_words(row.action, texts),
         _about(row, details, web, texts), row.action, row.subject,
         list(_unfold(details, texts)), row.hash, row.previous,
     )  # fmt: skip
-
-
-def actor_word(actor: str, texts: Texts) -> str:
-    """Who did it: a person's sign-in name, or one of the system's own."""
-    return texts.word("audit_actor", actor)
 
 
 def action_words(action: str, texts: Texts) -> str:

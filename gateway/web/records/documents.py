@@ -134,7 +134,7 @@ async def _life(web: Web, texts: Texts, wanted: Wanted) -> Made:
             texts.word("life", e.kind),
             texts.word("severity", e.severity) if e.severity else None,
             e.title,
-            e.who,
+            texts.who(e.who),
             "\n".join(e.lines),
         )
         for e in whole.events
@@ -258,7 +258,7 @@ async def _alarms(web: Web, texts: Texts, wanted: Wanted) -> Made:
                     alarm.subject,
                     texts.word("alarm_state", alarm.state),
                     alarm.acknowledged_ms,
-                    alarm.acknowledged_by,
+                    texts.who(alarm.acknowledged_by) or None,
                     texts.word("finding", alarm.finding) if alarm.finding else None,
                     alarm.count,
                     alarm.rule,
@@ -310,7 +310,7 @@ async def _duty(web: Web, texts: Texts, wanted: Wanted) -> Made:
                     origin_text(row.origin, texts),
                     texts.word("check", row.state),
                     row.answered_ms,
-                    name(row.person) or row.answered_by,
+                    name(row.person) or texts.who(row.answered_by),
                     texts.word("proof", row.proof) if row.proof else None,
                 )
                 for row in reversed(checks)
@@ -332,7 +332,7 @@ async def _duty(web: Web, texts: Texts, wanted: Wanted) -> Made:
                     row.from_ms,
                     texts.word("topic", row.topic),
                     row.text,
-                    name(row.person) or row.by,
+                    name(row.person) or texts.who(row.by),
                     row.corrects,
                 )
                 for row in reversed(log)

@@ -215,9 +215,9 @@ async def _register_events(web: Web, texts: Texts, device: Device) -> list[Event
                 )
             )
         if row.fix is not None:
-            lines.append(f"{texts.stamp(row.fix.at_ms)} · {row.fix.by} · {row.fix.note}")
+            lines.append(f"{texts.stamp(row.fix.at_ms)} · {texts.who(row.fix.by)} · {row.fix.note}")
         if row.confirmed_ms is not None:
-            who = texts("the data") if row.confirmed_by == "data" else row.confirmed_by
+            who = texts("the data") if row.confirmed_by == "data" else texts.who(row.confirmed_by)
             lines.append(texts("%(time)s confirmed by %(who)s", time=texts.stamp(row.confirmed_ms), who=who))
         title = row.text or decision.subject_title(row.subject, web.inventory, texts)
         found.append(
@@ -234,7 +234,9 @@ async def _register_events(web: Web, texts: Texts, device: Device) -> list[Event
     for order in await web.read(web.ledger.entries, ORDER, sites=(device.site,), limit=MOST_ROWS):
         if not is_mine(order.subject):
             continue
-        done = (f"{texts.stamp(order.done.at_ms)} · {order.done.by} · {order.done.note}",) if order.done else ()
+        done = (
+            (f"{texts.stamp(order.done.at_ms)} · {texts.who(order.done.by)} · {order.done.note}",) if order.done else ()
+        )
         title = order.title or decision.subject_title(order.subject, web.inventory, texts)
         found.append(Event(order.from_ms, "order", title, until_ms=order.until_ms, who=order.by, lines=done))
     return found

@@ -221,7 +221,7 @@ async def hazard_table(web: Web, texts: Texts, sites: tuple[str, ...], month: Pe
                 h.due_ms if h.order is None else h.order.deadline_ms,
                 h.order.measure if h.order else None,
                 h.fix.at_ms if h.fix else None,
-                h.fix.by if h.fix else None,
+                texts.who(h.fix.by) if h.fix else None,
                 h.confirmed_ms,
                 h.until_ms,
                 h.reopened,
