@@ -213,16 +213,17 @@ class _Play:
                     async for event in gateway.subscribe():
                         self.readings += len(event.data) if event.event == "reading" else 0
                         rows = event.data["alarms"] if event.event == "snapshot" else [event.data]
-                        for row in rows if event.event in ("snapshot", "alarm") else ():
-                            self._note(row)
+                        is_snapshot = event.event == "snapshot"
+                        for row in rows if is_snapshot or event.event == "alarm" else ():
+                            self._note(row, row["recorded_ms"] if is_snapshot else wall_ms())
             await asyncio.sleep(0.2)
 
-    def _note(self, row: dict[str, Any]) -> None:
+    def _note(self, row: dict[str, Any], shown_ms: int) -> None:
         if row["id"] not in self.alarms:
             self.alarms[row["id"]] = row["rule"]
             subject = row["subject"].removeprefix(f"{SITE}/")
             self.raised.append(
-                Raised(row["rule"], subject, row["severity"], wall_ms(), row["raised_ms"], row.get("hold"))
+                Raised(row["rule"], subject, row["severity"], shown_ms, row["raised_ms"], row.get("hold"))
             )
 
     def _outcome(self, end_ms: int) -> Outcome:
