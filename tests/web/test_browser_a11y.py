@@ -40,6 +40,16 @@ RULES_OF_LOOKS = {
 PARTS = 4
 LONG = frozenset({"/api"})
 """Looked at once: long, and of the same parts all over."""
+WIDE = """() => {
+    const wide = document.scrollingElement.scrollWidth;
+    if (wide <= innerWidth) return [];
+    const inScroller = (one) => { for (let p = one.parentElement; p && p !== document.body; p = p.parentElement)
+        if (getComputedStyle(p).overflowX !== "visible") return true; return false; };
+    const beyond = [...document.querySelectorAll("main *, header *")].filter(
+        (one) => one.getBoundingClientRect().right > innerWidth + 0.5 && !inScroller(one));
+    return [wide, ...beyond.slice(0, 3).map((one) => one.outerHTML.slice(0, 120))];
+}"""
+"""Sideways a phone scrolls tables and drawings within the page, never the page."""
 FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
 REACH = """() => {
     const all = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']";
@@ -81,6 +91,12 @@ async def eyes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Eyes]:
         yield made
 
 
+async def width(page: Page) -> list[Any]:
+    """How wide a page is where that is more than its window, and what reaches beyond it."""
+    found: list[Any] = await page.evaluate(WIDE)
+    return found
+
+
 async def barriers(page: Page, rules: dict[str, Any] = RULES) -> list[tuple[Any, ...]]:
     """What axe-core finds: rule, impact, where, why."""
     found = await page.evaluate("(rules) => axe.run(document, rules)", rules)
@@ -92,7 +108,8 @@ async def barriers(page: Page, rules: dict[str, Any] = RULES) -> list[tuple[Any,
 
 
 async def look(eyes: Eyes, page: Page, places: dict[str, str], *, dark_too: bool) -> list[tuple[Any, ...]]:
-    """Barriers of these pages, as they are and then as a phone in the dark."""
+    """Barriers of these pages, as they are and then as a phone in the dark; on a phone none is too wide, in English
+    neither."""
     wrong: list[tuple[Any, ...]] = []
     for path, at in places.items():
         await shown(page, eyes.address + at)
@@ -102,6 +119,13 @@ async def look(eyes: Eyes, page: Page, places: dict[str, str], *, dark_too: bool
             await page.set_viewport_size(PHONE)  # type: ignore[arg-type] # a size
             await page.evaluate(FRAMES)
             wrong += [(path, "phone, dark", *each) for each in await barriers(page, RULES_OF_LOOKS)]
+        if dark_too:
+            await page.set_viewport_size(PHONE)  # type: ignore[arg-type] # a size
+            for language in ("zh", "en"):
+                if language == "en" or path in LONG:
+                    await shown(page, f"{eyes.address}{at}{'&' if '?' in at else '?'}language={language}")
+                if too_wide := await width(page):
+                    wrong.append((path, f"phone, {language}: too wide", too_wide))
             await page.emulate_media(color_scheme="light", reduced_motion="reduce")
             await page.set_viewport_size(DESK)  # type: ignore[arg-type] # a size
     return wrong
