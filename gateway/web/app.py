@@ -51,7 +51,7 @@ from gateway.web import (
 from gateway.web.access import SAFE, STREAMS
 from gateway.web.admin import routes as admin
 from gateway.web.admin.jobs import Jobs
-from gateway.web.board import map_pages
+from gateway.web.board import board_api, map_pages
 from gateway.web.board import pages as board_pages
 from gateway.web.configured import Configured
 from gateway.web.context import Web, web_of
@@ -116,7 +116,7 @@ PAGES = (
 )  # fmt: skip
 APIS = (
     outcomes.api, records_api.router,
-    api.router, api_actions.router, chart_api.router, readiness_api.router,
+    api.router, api_actions.router, board_api.router, chart_api.router, readiness_api.router,
     shifts_api.router, staff_api.router, incidents_api.router,
     patrols_api.router, hazards_api.router, *upkeep.APIS, grid.api, assessment.api,
     *admin.APIS,
