@@ -289,20 +289,19 @@ _ALARM = {"note": ""}
 _STEP = {"step": "confirm"}
 _FIX = {"step": "fix", "note": "done"}
 _OUT = {"subject": "{site}/panel-01", "reason": "broken"}
+_ACTS = (("note", {"note": "seen"}), ("assign", {"person": "duty"}), ("find", {"finding": "real"}))
+_SPOTS = (("place", {"at": "panel-01", "x": 5000, "y": 5000}), ("unplace", {"at": "panel-01"}))
 _PERSON = {"site": "{site}", "name": "Somebody"}
 
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/devices/approve"): {"site": "{site}", "device": "new-01", "profile": "water-level", "title_zh": "新",
                                    "title_en": "New"},
     ("POST", "/alarms/acknowledge"): {"alarm_id": "{alarm_id}"},
-    ("POST", "/alarms/{alarm_id}/note"): {"note": "seen"},
-    ("POST", "/alarms/{alarm_id}/assign"): {"person": "duty"},
-    ("POST", "/alarms/{alarm_id}/find"): {"finding": "real"},
+    **{("POST", f"{at}/alarms/{{alarm_id}}/{act}"): body for at in ("", "/api/v1") for act, body in _ACTS},
     ("POST", "/alarms/{alarm_id}/advice"): {"step": "0", "done": "true"},
     ("POST", "/map/plans"): {"site": "{site}", "title": "floor"},
     ("POST", "/map/plans/{plan_id}"): {"title": "floor"},
-    ("POST", "/map/plans/{plan_id}/place"): {"at": "panel-01", "x": "5000", "y": "5000"},
-    ("POST", "/map/plans/{plan_id}/unplace"): {"at": "panel-01"},
+    **{("POST", f"/map/plans/{{plan_id}}/{act}"): spot for act, spot in _SPOTS},
     ("POST", "/sound-check"): {"site": "{site}", "heard": "true"},
     ("POST", "/alarms/{alarm_id}/shelve"): {"reason": "dust", "minutes": "30"},
     ("POST", "/service/take-out"): _OUT,
@@ -348,12 +347,8 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/people/{person_id}/pin"): {"pin": ""},
     ("POST", "/roster"): {"site": "{site}"},
     ("POST", "/api/v1/alarms/{alarm_id}/acknowledge"): _ALARM,
-    ("POST", "/api/v1/alarms/{alarm_id}/assign"): {"person": "duty"},
-    ("POST", "/api/v1/alarms/{alarm_id}/note"): {"note": "seen"},
-    ("POST", "/api/v1/alarms/{alarm_id}/find"): {"finding": "real"},
+    **{("POST", f"/api/v1/floor-plans/{{plan_id}}/{act}"): spot for act, spot in _SPOTS},
     ("POST", "/api/v1/alarms/{alarm_id}/advice"): {"step": 0},
-    ("POST", "/api/v1/floor-plans/{plan_id}/place"): {"at": "panel-01", "x": 5000, "y": 5000},
-    ("POST", "/api/v1/floor-plans/{plan_id}/unplace"): {"at": "panel-01"},
     ("POST", "/api/v1/alarms/{alarm_id}/shelve"): {"until_ms": "#{later}", "reason": "dust"},
     ("POST", "/api/v1/alarms/{alarm_id}/unshelve"): _ALARM,
     ("POST", "/api/v1/service/take-out"): _OUT,
