@@ -46,12 +46,19 @@ class _Line(Section):
     """What hangs on it."""
 
 
+AskWho = Literal["idle", "gaps", "never"]
+
+
 class PolledLine(_Line):
     retries: int = Field(default=1, ge=0, le=5)
     """How often a damaged answer is asked for again at once. After a missing one the device waits for its turn."""
     dead_share: float = Field(default=0.1, ge=0.01, le=0.5)
     """Largest share of the line's time that silent devices may take; 0.1 is one tenth. Less keeps the others steadier,
     more notices sooner that a device is back."""
+    ask_who: AskWho = "idle"
+    """When devices are asked which firmware they run: `idle`, only where nothing else is due for a second, so that even
+    one that is slow to refuse disturbs nothing; `gaps`, in shorter gaps of a full line as well, where such a device may
+    cost one read when it reconnects; `never`, for devices that cannot stand the question."""
 
 
 class ModbusTcpLine(PolledLine):

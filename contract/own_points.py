@@ -47,7 +47,23 @@ HEALTH_POINTS: tuple[Point, ...] = (
 """Points every polled device has beside those of its profile: how its line sees it. `response_ms` is the 95th
 percentile since the last report; the errors count from the agent's start, `errors` by kind (`no_answer 3, bad_crc 1`).
 Telemetry lane, at most one a minute."""
-BUILT_IN = {point.name: point for point in (ONLINE_POINT, *HEALTH_POINTS)}
+
+
+def _told(name: str, zh: str, en: str) -> Point:
+    return Point.model_validate({"name": name, "title": {"zh": zh, "en": en}, "text": True})
+
+
+IDENTITY_POINTS: tuple[Point, ...] = (
+    _told("vendor", "制造商", "Maker"),
+    _told("product", "产品型号", "Product code"),
+    _told("revision", "固件版本", "Firmware revision"),
+)
+"""What a polled device tells of itself (Modbus Read Device Identification, basic objects 0, 1, 2 in this order), said
+when it changes. Bytes that are no printable UTF-8 are shown as `\\xNN`, a backslash too, so that nothing is lost;
+padding (NUL, blanks) at the end is not. Without a value: `unknown:refused` (it does not have the function),
+`unknown:not_told` (it leaves this object out), `unknown:no_answer`, `unknown:bad_answer`, `unknown:hung_up` (it
+closes the connection), `unknown:line_busy` (the line is never idle for as long as it takes to ask)."""
+BUILT_IN = {point.name: point for point in (ONLINE_POINT, *HEALTH_POINTS, *IDENTITY_POINTS)}
 """Points the agent makes itself, by name."""
 LINE_POINTS: tuple[Point, ...] = (
     _health("busy_pct", "线路占用率", "Share of line time used", 5.0),

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import aiomqtt
 
-from edge_agents.bus.modbus import FrameCounters, ModbusPort, PolledLine, Port
+from edge_agents.bus.modbus import ModbusPort
+from edge_agents.bus.port import FrameCounters, PolledLine, Port
 from edge_agents.site_watch import LOOK_S
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from contract.messages import Value
 from contract.profile import Point, Profile
-from simulators import encoding
+from simulators import encoding, identity
 from simulators.encoding import TransmitterSetting
+from simulators.identity import Identity
 from simulators.recorder import Level, Recorder
 
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3
-_HARMLESS = frozenset((1, 2, 3, 4, 7, 11, 12, 17, 20, 24, 43))
-"""Functions that change nothing in a device. Every other request breaks monitor-only."""
+_HARMLESS = frozenset((1, 2, 3, 4, 7, 11, 12, 17, 20, 24))
+"""Functions that change nothing in a device. Every other request breaks monitor-only, but function 43 with type 14."""
 _MEANINGLESS = (0xFFFE, 0x7FFE, 0x8001)
 """Words of broken sensors; at least one of them is out of range for any point."""
 _MOST = {1: 2000, 2: 2000, 3: 125, 4: 125}
@@ -29,6 +31,7 @@ class Device:
         start: first values by point; healthy defaults for the rest.
         points: size of a device with repeated points.
         setting: unit, decimals and offset of a transmitter; its test vector's when absent.
+        identity: who it says it is; None: it refuses to say. One made from its profile when absent.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Device:
         start: Mapping[str, Value] | None = None,
         points: int | None = None,
         setting: TransmitterSetting | None = None,
+        identity: Identity | Literal["own"] | None = "own",
     ) -> None:
         assert profile.modbus is not None
         self.name = name
@@ -47,6 +51,8 @@ class Device:
         """While true the device answers nobody."""
         self.late_s = 0.0
         """Answers come this much later than they should."""
+        self.identity = own_identity(profile) if identity == "own" else identity
+        """Who it says it is from now on; None: it refuses to say."""
         self._modbus = profile.modbus
         self._profile = profile
         self._setting = setting
@@ -110,6 +116,8 @@ class Device:
         """The answer to a request (function code and what follows, no address, no CRC)."""
         function = pdu[0]
         note_violation(self._recorder, self.name, pdu)
+        if function == identity.FUNCTION:
+            return identity.answer_identity(self.identity, pdu)
         if function != self._modbus.function:
             return bytes((function | 0x80, ILLEGAL_FUNCTION))
         if len(pdu) != 5:
@@ -156,9 +164,14 @@ class Device:
             self._levels[name].note_served(now)
 
 
+def own_identity(profile: Profile) -> Identity:
+    """Who a simulated device of a profile is when nobody says otherwise."""
+    return Identity(b"Weizhan simulators", profile.id.encode(), b"V1.0")
+
+
 def note_violation(recorder: Recorder, where: str, pdu: bytes) -> None:
     """Put a request on record that could change something, whether or not anybody answers it."""
-    if pdu[0] not in _HARMLESS:
+    if pdu[0] not in _HARMLESS and pdu[:2] != bytes((identity.FUNCTION, identity.MEI_TYPE)):
         recorder.record_violation(where, pdu[0], pdu)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from simulators.device import Device, note_violation
+from simulators.identity import FUNCTION, MEI_TYPE
 from simulators.recorder import Recorder
 from simulators.serial_faults import LineFaults
 from simulators.serial_line import SerialPort, character_s
@@ -144,6 +145,8 @@ def _request_length(buffer: bytearray) -> int:
         return 0
     if buffer[1] in (1, 2, 3, 4, 5, 6, 8):
         return 8
+    if buffer[1] == FUNCTION and len(buffer) > 2 and buffer[2] == MEI_TYPE:
+        return 7
     if buffer[1] in (15, 16):
         return 9 + buffer[6] if len(buffer) > 6 else 0
     return 0

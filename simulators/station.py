@@ -17,6 +17,7 @@ from contract.point_map import MappedPoint
 from contract.profile import ProfileLibrary, Text
 from simulators.device import Device
 from simulators.encoding import TransmitterSetting
+from simulators.identity import Identity
 from simulators.modbus_rtu import ModbusRtuLine
 from simulators.modbus_tcp import ModbusTcpServer
 from simulators.panels.transmitter import Transmitter
@@ -51,6 +52,8 @@ class DevicePlan:
     """Of a sensor that sends on a broker by itself: its id there."""
     asset: Mapping[str, Any] = field(default_factory=dict)
     """Dates of its life, as a site file has them."""
+    identity: Identity | Literal["own"] | None = "own"
+    """Who a Modbus device says it is; None: it refuses to say; "own": what its profile makes of it."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +215,8 @@ class Station:
     def _make(self, plan: DevicePlan) -> Device:
         profile = self._library[plan.profile]
         return Device(
-            plan.id, profile, self._recorder, start=plan.start, points=plan.points, setting=plan.setting
+            plan.id, profile, self._recorder, start=plan.start, points=plan.points, setting=plan.setting,
+            identity=plan.identity,
         )  # fmt: skip
 
 

@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 REQUEST_BYTES = 8
+WHO_FUNCTION, WHO_TYPE, WHO_BYTES = 0x2B, 0x0E, 7
+"""Read Device Identification: its function, MEI type and the bytes of its request."""
 TURNAROUND_S = 0.005
 """What a small node needs between question and answer."""
 
 
 class Question(NamedTuple):
-    """A read request as it came over the wire."""
+    """A request as it came over the wire; of function 43 (who are you) `address` is the first object and `size` 0."""
 
     unit: int
     function: int
@@ -80,6 +82,8 @@ class Bus:
     fault: Fault = right
     alive: set[int] = field(default_factory=lambda: set(range(1, 248)))
     turnaround_s: float = TURNAROUND_S
+    who: Callable[[int], bytes] | None = None
+    """Objects that a unit tells of itself (number of objects, then id, length, bytes of each); None: all refuse."""
     in_order: bool = True
     """Whether a unit works one request after the other, as real ones do."""
     asked: list[tuple[float, Question]] = field(default_factory=list)
@@ -99,10 +103,18 @@ class Bus:
     def take(self, data: bytes, send: Callable[[bytes], None]) -> None:
         """Bytes of the master; answers go to `send` when their last byte would be over."""
         self._buffer += data
-        while len(self._buffer) >= REQUEST_BYTES:
-            request, self._buffer = self._buffer[:REQUEST_BYTES], self._buffer[REQUEST_BYTES:]
-            assert crc(request[:6]) == request[6:], request.hex()
-            question = Question(request[0], request[1], *(int.from_bytes(request[n : n + 2], "big") for n in (2, 4)))
+        while len(self._buffer) >= WHO_BYTES:
+            length = WHO_BYTES if self._buffer[1] == WHO_FUNCTION else REQUEST_BYTES
+            if len(self._buffer) < length:
+                return
+            request, self._buffer = self._buffer[:length], self._buffer[length:]
+            assert crc(request[:-2]) == request[-2:], request.hex()
+            if request[1] == WHO_FUNCTION:
+                assert request[2:4] == bytes((WHO_TYPE, 1)), request.hex()
+                question = Question(request[0], request[1], request[4], 0)
+            else:
+                numbers = (int.from_bytes(request[n : n + 2], "big") for n in (2, 4))
+                question = Question(request[0], request[1], *numbers)
             self._answer(question, send)
 
     def _answer(self, question: Question, send: Callable[[bytes], None]) -> None:
@@ -113,8 +125,7 @@ class Bus:
             self.asked.append((now_s, question))
         if question.unit not in self.alive:
             return
-        words = [self.words(question.unit, question.address + n) for n in range(question.size)]
-        answer = frame(question.unit, question.function, b"".join(word.to_bytes(2, "big") for word in words))
+        answer = self._right_answer(question)
         ready_s = now_s + REQUEST_BYTES * self.char_s + self.turnaround_s
         for sent in self.fault(question, answer):
             begin_s = ready_s + sent.after_s
@@ -123,6 +134,17 @@ class Bus:
             end_s = begin_s + len(sent.data) * self.char_s
             self._busy_until_s[question.unit] = end_s
             loop.call_at(end_s, self._deliver, end_s, sent.data, send)
+
+    def _right_answer(self, question: Question) -> bytes:
+        if question.function != WHO_FUNCTION:
+            words = [self.words(question.unit, question.address + n) for n in range(question.size)]
+            return frame(question.unit, question.function, b"".join(word.to_bytes(2, "big") for word in words))
+        head = bytes((question.unit, WHO_FUNCTION))
+        if self.who is None:
+            body = bytes((question.unit, WHO_FUNCTION | 0x80, 1))
+        else:
+            body = head + bytes((WHO_TYPE, 1, 1, 0, 0)) + self.who(question.unit)
+        return body + crc(body)
 
     def _deliver(self, due_s: float, data: bytes, send: Callable[[bytes], None]) -> None:
         self.late_s.append(asyncio.get_running_loop().time() - due_s)

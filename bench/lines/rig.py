@@ -7,11 +7,13 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from contract.lines import AskWho
 from contract.messages import Reading
 from contract.profile import Profile, ProfileLibrary
 from contract.site import DeviceEntry, ModbusRtuLine, ModbusRtuTcpLine
 from edge_agents.bus.line import LineRules, ModbusLine, PolledDevice
-from edge_agents.bus.modbus import FrameCounters, ModbusPort
+from edge_agents.bus.modbus import ModbusPort
+from edge_agents.bus.port import FrameCounters
 from edge_agents.drivers.modbus import plan_reads
 from edge_agents.reporting import DeviceReport, ReportRule, Reports
 
@@ -67,7 +69,7 @@ def library_profile(profile_id: str) -> Profile:
 
 @contextlib.asynccontextmanager
 async def polling(
-    line: ModbusRtuTcpLine | ModbusRtuLine, profile: Profile, units: int, period_s: float
+    line: ModbusRtuTcpLine | ModbusRtuLine, profile: Profile, units: int, period_s: float, *, ask_who: AskWho = "idle"
 ) -> AsyncIterator[tuple[ModbusLine, list[Reading]]]:
     """Poll so many units; gives the line and the list that its alarm readings and states go to."""
     loop = asyncio.get_running_loop()
@@ -86,8 +88,9 @@ async def polling(
         readings.extend(reports.telemetry)
 
     polled = ModbusLine(
-        "rtu", devices, lambda: new_port(line, frames), record, now_ms, loop.time, rules=LineRules(), frames=frames
-    )
+        "rtu", devices, lambda: new_port(line, frames), record, now_ms, loop.time,
+        rules=LineRules(ask_who=ask_who), frames=frames,
+    )  # fmt: skip
     task = asyncio.create_task(polled.run(), name="line under test")
     try:
         yield polled, readings

@@ -9,7 +9,8 @@ from typing import Any
 from bench.lines.bus import Bus, BusServer, Question, Sent, crc, frame, noise, word_at
 from bench.lines.rig import new_port, polling, profile_of, server_line
 from contract.errors import DeviceError
-from edge_agents.bus.modbus import FrameCounters, ModbusPort
+from edge_agents.bus.modbus import ModbusPort
+from edge_agents.bus.port import FrameCounters
 from edge_agents.drivers.modbus import Block
 
 TIMEOUT_S = 0.3

@@ -13,7 +13,7 @@ from contract import quality as q
 from contract.messages import Reading
 from contract.profile import HEALTH_POINTS, LINE_POINTS, LINE_PROFILE, Point
 from contract.site import line_device
-from edge_agents.bus.modbus import FrameCounters
+from edge_agents.bus.port import FrameCounters
 from edge_agents.reporting import Reported, next_observed_ms
 
 REPORT_S = 60.0
@@ -63,6 +63,11 @@ class DeviceHealth:
         else:  # the oldest makes place
             self._times_s[self._next] = took_s
             self._next = (self._next + 1) % SAMPLES
+
+    @property
+    def usual_s(self) -> float:
+        """Its longest answer time of late, seconds; 0 while it has not answered."""
+        return max(self._times_s, default=(self.p95_ms or 0.0) / 1000)
 
     def fail(self, cause: str) -> None:
         """It did not answer as it should."""

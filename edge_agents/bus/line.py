@@ -16,8 +16,10 @@ from dataclasses import dataclass
 
 from contract import quality as q
 from contract.errors import DeviceError, RetryLater
+from contract.lines import AskWho
 from edge_agents.bus.health import DeviceHealth, HealthReport, LineCounters
-from edge_agents.bus.modbus import FrameCounters, Port
+from edge_agents.bus.identity import Identities
+from edge_agents.bus.port import FrameCounters, Port
 from edge_agents.bus.presence import LinePresence
 from edge_agents.drivers.modbus import Block, ReadGroup, ReadPlan, decode_group
 from edge_agents.reporting import DeviceReport, Observation, Reports
@@ -64,6 +66,7 @@ class LineRules:
     dead_share: float = 0.1
     misses: int = 3
     """Periods without an answer after which a device has no data."""
+    ask_who: AskWho = "idle"
 
 
 class ModbusLine:
@@ -122,6 +125,7 @@ class ModbusLine:
         self._short_until_s = start_s
         self.health = [DeviceHealth() for _ in devices]
         self._health_report = HealthReport(line_id, [device.id for device in devices], start_s)
+        self._identities = Identities([device.id for device in devices], record, now_ms, monotonic, self._rules.ask_who)
         self.presence = LinePresence(line_id, record, now_ms)
         """Whether the line can be reached."""
         self._unanswered: set[int] = set()
@@ -220,6 +224,7 @@ class ModbusLine:
         now_s = self._monotonic()
         self._start_over(now_s)
         self._unheard_since_s, self._unheard = now_s, 0
+        self._identities.watch.opened()
         while port.is_open:
             now_s = self._monotonic()
             self._take_change()
@@ -229,6 +234,8 @@ class ModbusLine:
                 return True
             job, wake_s = self._schedule.next_job(now_s)
             if job is None:
+                if await self._identities.use_idle(port, self._unit_of, self._usual_s, wake_s):
+                    continue
                 self._wake.clear()
                 wait_s = min(wake_s - now_s, 0.5)
                 timer = asyncio.get_running_loop().call_later(max(0.0, wait_s), self._wake.set)
@@ -240,6 +247,12 @@ class ModbusLine:
             self.counters.worst_drift_s = max(self.counters.worst_drift_s, 0.0 if job.is_probe else job.late_s)
             await self._do(port, job)
         return False
+
+    def _unit_of(self, number: int) -> int:
+        return self._devices[number].unit_id
+
+    def _usual_s(self, number: int) -> float:
+        return self.health[number].usual_s
 
     def _take_change(self) -> None:
         """Between two reads: other devices, the connection and the others' turns as they are."""
@@ -267,6 +280,7 @@ class ModbusLine:
         self.health = [DeviceHealth() if n is None else self.health[n] for n in stays]
         self._unanswered.clear()
         self._health_report.follow([device.id for device in devices])
+        self._identities.watch.follow([device.id for device in devices], stays)
         self._devices = devices
 
     def _overdue_after_s(self, device: PolledDevice) -> float:
@@ -319,6 +333,7 @@ class ModbusLine:
         self._group_misses[job.device][job.group] = 0
         self._unanswered.clear()
         self.presence.say(True)
+        self._identities.watch.answered(job.device, now_s, was_silent=device.report.is_silent)
         self._record(device.report.answered(seen, now_ms))
         self._schedule.answered(job, now_s)
         if again:
@@ -337,6 +352,7 @@ class ModbusLine:
         if self._unheard == 0:
             self._unheard_since_s = now_s
         self._schedule.missed(job, now_s, now_s - began_s)
+        self._identities.watch.missed(job.device)
         if (ready_s := port.ready_s(device.unit_id)) > now_s:
             self._schedule.hold(job.device, ready_s)
         misses = self._group_misses[job.device]

@@ -1,6 +1,7 @@
 """The one module that knows pymodbus. A `ModbusPort` is one connection: opened once, never reopened.
 
-Read only: functions 1 to 4. Every answer is checked for unit, function and count before anyone sees it; Modbus TCP also
+Read only: functions 1 to 4 and Read Device Identification, looked at again on the last step before the wire
+(`bus/allowed.py`). Every answer is checked for unit, function and count before anyone sees it; Modbus TCP also
 for its transaction id. On RTU lines, over a serial port or through a serial server, two guards stand between the line
 and pymodbus: only the bytes of the one frame that was asked for reach it (`bus/rtu.py`), and a unit that owes an answer
 is believed again only when its answers can be told apart (`bus/owed.py`).
@@ -11,21 +12,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
 
 from pymodbus import FramerType
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
+from pymodbus.pdu.mei_message import ReadDeviceInformationRequest
 
 from contract.errors import DeviceError, RetryLater
-from contract.site import ModbusRtuLine, ModbusRtuTcpLine, ModbusTcpLine
+from contract.site import ModbusRtuLine, ModbusTcpLine
+from edge_agents.bus.allowed import check_request
 from edge_agents.bus.owed import OwedAnswers
+from edge_agents.bus.port import FrameCounters, PolledLine
 from edge_agents.bus.rtu import FRAME_BYTES, REQUEST_BYTES, Asked, sift
+from edge_agents.drivers.identity import BASIC, IdentityPart, decode_identity
 from edge_agents.drivers.modbus import Block
 
-PolledLine = ModbusTcpLine | ModbusRtuLine | ModbusRtuTcpLine
 HORIZON_S = 1.5
 """After an unanswered request its length is not asked for again for so long (or three timeouts, where that is more)."""
 QUIET_S = 0.03
@@ -34,48 +36,14 @@ NETWORK_QUIET_S = 0.2
 """The same behind a serial server, which may part a frame over several packets."""
 PROBE_SLACK_S = 0.02
 """What a silent unit is given on top of its worst answer time and the time of the frames."""
+IDENTITY_BYTES = 80
+"""A usual identification with its request; who tells more is heard out where the line has the time."""
+IDENTITY_SLACK_S = 0.03
+REFUSAL_S = 1.0
+"""Longest that a unit is known to take until it refuses a function, doubled."""
+_TCP_HEAD = 7
 _BUSY = {5: "busy", 6: "busy", 10: "no_answer", 11: "no_answer"}
 """Exception codes that say "not now" rather than "never"; 10 and 11 are a gateway's unit not answering."""
-
-
-class Port(Protocol):
-    """What a line needs of its connection."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether requests can be sent."""
-
-    async def open(self) -> None:
-        """Connect. Raises RetryLater when the line cannot be opened."""
-
-    async def read(self, unit_id: int, block: Block, answer_s: float, *, is_probe: bool = False) -> list[int]:
-        """The words (or bits as 0/1) of a block. Raises DeviceError."""
-
-    def ready_s(self, unit_id: int) -> float:
-        """Monotonic time before which the unit is not asked."""
-
-    def close(self) -> None:
-        """Close; may be called again."""
-
-
-@dataclass(slots=True)
-class FrameCounters:
-    """What was heard on a line since the start, over all its connections."""
-
-    requests: int = 0
-    timeouts: int = 0
-    damaged: int = 0
-    """Answers with a wrong CRC, wrong length or wrong transaction."""
-    foreign: int = 0
-    """Sound frames that nobody asked for: another master, another unit."""
-    late: int = 0
-    """Answers thrown away because they came after their timeout."""
-    echoed: int = 0
-    """Requests that came back: the adapter hears itself."""
-    waited_s: float = 0.0
-    """Time between sending and answer or giving up, summed."""
-    lost_s: float = 0.0
-    """The part of it that gave no answer."""
 
 
 class _DamagedError(ModbusException):
@@ -109,6 +77,7 @@ class ModbusPort:
         self._heard_s = -1e9
         self._heard = b""
         self._asked: Asked | None = None
+        self._identity: tuple[int, asyncio.Future[bytes]] | None = None
         self._patient_until_s = 0.0
         self._giving_up: asyncio.TimerHandle | None = None
         self._owed = OwedAnswers(max(HORIZON_S, 3 * line.timeout_s))
@@ -297,7 +266,7 @@ class ModbusPort:
 
     def _count_others(self) -> None:
         """Count what was heard beside the answer."""
-        if self._asked is None or len(self._heard) == FRAME_BYTES + self._asked.data_bytes:
+        if self._asked is None or len(self._heard) == FRAME_BYTES + self._asked.third_byte:
             return  # the usual case: exactly the answer
         found = sift(self._heard, self._asked)
         self.counters.late += found.late
@@ -337,13 +306,80 @@ class ModbusPort:
         assert self._client is not None
         return self._client.ctx.request_transaction_id
 
+    # --- who it is ---------------------------------------------------------------------------------------------------
+
+    def identity_s(self, usual_s: float) -> tuple[float, float]:
+        """For a unit whose answers usually take so long: how long an identification takes, and how long a unit that is
+        slow to refuse may take the line, seconds.
+
+        Twice its usual time, because it is a function it seldom works at; the frame; a moment to see that it is over.
+        A slave on libmodbus hears nothing for half a second before it refuses; a gateway behind a Modbus TCP endpoint
+        serves nobody while it waits for a silent unit.
+        """
+        least_s = 2 * usual_s + IDENTITY_BYTES * self._char_s + self._gap_s + IDENTITY_SLACK_S + QUIET_S
+        return least_s, max(least_s, REFUSAL_S, 0.0 if self._is_rtu else self._line.timeout_s)
+
+    async def identify(self, unit_id: int, first_object: int, wait_s: float) -> IdentityPart:
+        """What the unit tells of itself, from this object on (Read Device Identification, basic).
+
+        Not a word of it goes through pymodbus, which gives a connection up over an answer it cannot decode. Nothing of
+        it counts as an error of the line or the unit, and a late answer can be taken for nothing else.
+
+        Args:
+            wait_s: give up after so long.
+
+        Raises:
+            DeviceError: `refused`, `busy`, `no_answer`, `bad_answer` or `line` (the connection was lost).
+        """
+        client = self._client
+        if client is None or not client.connected:
+            raise DeviceError("line", f"line {self._line.id}: got no connection")
+        await self._sleep_until(self._heard_s + self._gap_s)
+        asked_s, self._heard = self._monotonic(), b""
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._identity = unit_id, answer
+        self.counters.requests += 1
+        try:
+            await client.execute(True, ReadDeviceInformationRequest(BASIC, first_object, dev_id=unit_id))
+            async with asyncio.timeout(wait_s - QUIET_S):
+                return decode_identity(await answer, first_object)
+        except (TimeoutError, ModbusException, OSError) as exc:
+            if not client.connected:
+                raise DeviceError("line", f"unit {unit_id}: asked who it is, got the connection closed") from exc
+            if not self._heard:
+                raise DeviceError("no_answer", f"unit {unit_id}: asked who it is, got nothing") from exc
+            await self._drain(self._monotonic())
+            raise DeviceError("bad_answer", f"unit {unit_id}: got {self._heard[:16].hex(' ')}") from exc
+        finally:
+            self._identity = None
+            if not self._is_rtu:
+                client.ctx.request_transaction_id = -1  # pymodbus passes over what belongs to no request it waits for
+            self.counters.waited_s += self._monotonic() - asked_s
+
+    def _hear_identity(self, unit_id: int, answer: asyncio.Future[bytes]) -> None:
+        """Look for the identification in what has been heard since it was asked for."""
+        if answer.done():
+            return
+        if self._is_rtu:
+            frame = sift(self._heard, Asked.identity(unit_id)).answer
+            pdu = None if frame is None else frame[1:-2]
+        else:
+            pdu = _tcp_answer(self._heard, self._transaction(), unit_id)
+        if pdu is not None:
+            answer.set_result(pdu)
+
     # --- what pymodbus is let hear ----------------------------------------------------------------------------------
 
     def _trace(self, sending: bool, data: bytes) -> bytes:
         """Called by pymodbus with everything it sends and has heard since; what comes back is what it works on."""
         if sending:
+            check_request(data[1:-2] if self._is_rtu else data[_TCP_HEAD:])
             return data
         since_s, self._heard_s = self._heard_s, self._monotonic()
+        if self._identity is not None:
+            self._heard = data
+            self._hear_identity(*self._identity)
+            return b""
         if not self._is_rtu:
             self._heard = data
             return data
@@ -377,3 +413,20 @@ class ModbusPort:
 
 def _where(line: PolledLine) -> str:
     return line.port if isinstance(line, ModbusRtuLine) else f"{line.host}:{line.port}"
+
+
+def _tcp_answer(heard: bytes, transaction: int, unit_id: int) -> bytes | None:
+    """The answer of this transaction and unit without its header; None while there is none.
+
+    0-1 transaction  2-3 protocol (0)  4-5 length of the rest  6 unit  7.. function and data
+    """
+    at = 0
+    while at + _TCP_HEAD < len(heard):
+        length = int.from_bytes(heard[at + 4 : at + 6], "big")
+        if heard[at + 2 : at + 4] != b"\0\0" or length < 2:
+            return None
+        end = at + 6 + length
+        if end <= len(heard) and int.from_bytes(heard[at : at + 2], "big") == transaction and heard[at + 6] == unit_id:
+            return heard[at + _TCP_HEAD : end]
+        at = end
+    return None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from contract.errors import DeviceError
 from contract.site import DeviceEntry, ModbusRtuLine
-from edge_agents.bus.modbus import Port
+from edge_agents.bus.port import Port
 from edge_agents.drivers.modbus import Block
 from edge_agents.field.capacity import Speed
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from contract.errors import DeviceError
 from contract.profile import Point, Profile
-from edge_agents.bus.modbus import Port
+from edge_agents.bus.port import Port
 from edge_agents.drivers.modbus import Block, Decoded, decode_group, plan_reads, spans_of
 from edge_agents.field.capacity import Speed
 from edge_agents.field.capture import read_block

@@ -15,8 +15,10 @@ from gateway.web import api_models as m
 from gateway.web import charts, views
 from gateway.web.access import Refused
 from gateway.web.alarm_cards import SEVERITIES
+from gateway.web.api_firmware import OneDeviceAnswer, firmware_answer
 from gateway.web.commands import acknowledge
 from gateway.web.context import Web, person_of, web_of
+from gateway.web.firmware import firmware_of
 from gateway.web.inventory import Device
 from gateway.web.listing import Page, Turned, cut, cut_ordered, newest
 from gateway.web.openapi import described
@@ -117,11 +119,14 @@ async def devices(request: Request, turn: Turned, site: str | None = None) -> Pa
 
 
 @router.get("/api/v1/devices/{site}/{device}", **_API)
-async def device(request: Request, site: str, device: str) -> m.DeviceAnswer:
-    """One device with its last values."""
+async def device(request: Request, site: str, device: str) -> OneDeviceAnswer:
+    """One device with its last values, and who it says it is: maker, product, firmware."""
     web = web_of(request)
     await web.refresh_approvals()
-    return _device(web.texts(request), web, _known(web, f"{site}/{device}"))
+    known = _known(web, f"{site}/{device}")
+    firmware = await firmware_of(known, web)
+    told = None if firmware is None else firmware_answer(firmware)
+    return OneDeviceAnswer(**dict(_device(web.texts(request), web, known)), firmware=told)
 
 
 @router.get("/api/v1/values", **_API)

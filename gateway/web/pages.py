@@ -19,6 +19,7 @@ from gateway.web.alarm_cards import alarm_card
 from gateway.web.context import Web, person_of, web_of
 from gateway.web.device_facts import HOURS, dated_rows, line_strip, standing_alarms, watched_since, worst_point
 from gateway.web.device_list import By, list_devices
+from gateway.web.firmware import firmware_of
 from gateway.web.inventory import Device
 from gateway.web.panel_events import latest_events
 from gateway.web.render import page
@@ -133,6 +134,7 @@ async def device_page(request: Request, site: str, device: str, point: str = "")
         is_equipment=known.key in web.inventory.devices,
         work=work,
         works=WORKS,
+        firmware=await firmware_of(known, web),
         dated=dated_rows(known, work, web, texts),
         since_first_ms=await watched_since(known, web),
         strip=await line_strip(known, web, texts),

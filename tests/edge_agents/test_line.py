@@ -13,6 +13,7 @@ from contract.profile import ProfileLibrary
 from contract.site import DeviceEntry, PrinterLine
 from edge_agents.bus.line import ModbusLine, PolledDevice
 from edge_agents.bus.printer import ListeningLine
+from edge_agents.drivers.identity import IdentityPart
 from edge_agents.drivers.modbus import Block, plan_reads
 from edge_agents.drivers.printer import PrinterDecoder
 from edge_agents.panel_report import PanelReport
@@ -42,6 +43,14 @@ class TellingPort:
     def ready_s(self, unit_id: int) -> float:
         """At once."""
         return 0.0
+
+    def identity_s(self, usual_s: float) -> tuple[float, float]:
+        """Longer than this line is ever idle."""
+        return usual_s + 60, usual_s + 60
+
+    async def identify(self, unit_id: int, first_object: int, wait_s: float) -> IdentityPart:
+        """Nobody asks."""
+        raise AssertionError((unit_id, first_object, wait_s))
 
     async def read(self, unit_id: int, block: Block, answer_s: float, *, is_probe: bool = False) -> list[int]:
         """The next answer."""

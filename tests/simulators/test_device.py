@@ -8,6 +8,7 @@ import pytest
 
 from contract.profile import Profile
 from simulators.device import Device
+from simulators.identity import Identity
 from simulators.recorder import Recorder
 from simulators.truth import Segment, read_truth
 from tests.simulators.clients import read_pdu, words_of
@@ -37,14 +38,33 @@ def test_registers_are_those_of_the_vector_when_read(profile_id: str, recorder: 
         (read_pdu(3, 0, 33), b"\x83\x03"),
         (b"\x03\x00\x00", b"\x83\x03"),
         (read_pdu(4, 0, 1), b"\x84\x01"),
-        (b"\x2b\x0e\x01\x00", b"\xab\x01"),
+        (b"\x2b\x0e\x05\x00", b"\xab\x03"),
+        (b"\x2b\x0e\x04\x03", b"\xab\x02"),
+        (b"\x2b\x0e\x01", b"\xab\x03"),
     ],
-    ids=["outside", "half outside", "none", "more than a block", "short", "other function", "identification"],
+    ids=["outside", "half outside", "none", "more than a block", "short", "function", "code", "object", "short who"],
 )
 def test_exception_is_answered_when_the_read_does_not_fit(pdu: bytes, answer: bytes, recorder: Recorder) -> None:
     """A wrong read gets its exception and is no violation."""
     assert device_of_vector("hydrant-municipal", recorder).answer(pdu) == answer
     assert recorder.violations == 0
+
+
+def test_identity_is_told_in_parts_when_it_does_not_fit_an_answer(recorder: Recorder) -> None:
+    """Each answer says whether more follows and from where on; a device without one refuses."""
+    device = Device("dev", LIBRARY["hydrant-municipal"], recorder, identity=Identity(b"Acme", b"HX-1", b"V1.2", 12))
+    assert device.answer(b"\x2b\x0e\x01\x00") == b"\x2b\x0e\x01\x81\xff\x02\x02\x00\x04Acme\x01\x04HX-1"
+    assert device.answer(b"\x2b\x0e\x01\x02") == b"\x2b\x0e\x01\x81\x00\x00\x01\x02\x04V1.2"
+    assert device.answer(b"\x2b\x0e\x04\x01") == b"\x2b\x0e\x04\x81\x00\x00\x01\x01\x04HX-1"
+    device.identity = None
+    assert device.answer(b"\x2b\x0e\x01\x00") == b"\xab\x01"
+    assert recorder.violations == 0
+
+
+def test_another_encapsulated_interface_is_a_violation_when_asked_for(recorder: Recorder) -> None:
+    """MEI type 13 carries CANopen services, which write."""
+    assert device_of_vector("hydrant-municipal", recorder).answer(b"\x2b\x0d\x00\x00") == b"\xab\x01"
+    assert recorder.violations == 1
 
 
 @pytest.mark.parametrize("function", [5, 6, 8, 15, 16, 22, 23])

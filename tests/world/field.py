@@ -15,6 +15,7 @@ from random import Random
 from contract.errors import DeviceError, RetryLater
 from contract.messages import Value
 from contract.profile import Profile
+from edge_agents.drivers.identity import IdentityPart
 from edge_agents.drivers.modbus import Block
 from tests.world.loop import ProcessLoop, Timeline
 
@@ -137,6 +138,21 @@ class SerialPort:
                 return [random.choice((word, random.randint(0, 9))) for word in words]  # what looks like a state
             raise DeviceError("bad_answer", unit.name)
         return words
+
+    def identity_s(self, usual_s: float) -> tuple[float, float]:
+        return 2 * usual_s + 0.15, 2 * usual_s + 0.15
+
+    async def identify(self, unit_id: int, first_object: int, wait_s: float) -> IdentityPart:
+        """The units are of the plain kind that does not know the question."""
+        line = self._line
+        if not self.is_open or self._loop.dead:
+            raise DeviceError("line", "the port is gone")
+        unit = line.units[unit_id]
+        if unit.name in line.weather.silent:
+            await asyncio.sleep(wait_s)
+            raise DeviceError("no_answer", unit.name)
+        await asyncio.sleep(0.02)
+        raise DeviceError("refused", unit.name)
 
     def ready_s(self, unit_id: int) -> float:
         return 0.0

@@ -11,7 +11,7 @@ from typing import Any
 from contract.messages import Receipt
 from contract.mqtt import MqttSettings
 from edge_agents.agent import Agent
-from edge_agents.bus.modbus import FrameCounters, PolledLine, Port
+from edge_agents.bus.port import FrameCounters, PolledLine, Port
 from edge_agents.clock import AgentClock
 from edge_agents.outside import Outside
 from edge_agents.settings import AgentSettings

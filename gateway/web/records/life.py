@@ -17,6 +17,7 @@ from gateway.sites.register import SITE_VERSION
 from gateway.web import decision
 from gateway.web.alarm_cards import alarm_card
 from gateway.web.context import Web
+from gateway.web.firmware import firmware_changes
 from gateway.web.inventory import Device
 from gateway.web.records.site_changes import changes_of, read_texts
 from gateway.web.registers.staff import people_names
@@ -67,7 +68,7 @@ async def life(web: Web, texts: Texts, device: Device) -> Life:
         *await _rule_events(web, texts, device),
         *await _identity_events(web, texts, device),
     ]
-    first_ms = await web.read(web.all.ledger.first_ms)
+    first_ms = min(await web.read(web.all.ledger.first_ms), web.now_ms())
     return Life(sorted(events, key=lambda event: -event.at_ms), first_ms, more)
 
 
@@ -279,6 +280,14 @@ async def _identity_events(web: Web, texts: Texts, device: Device) -> list[Event
         )
         for change in changes_of(device.id, kept)
     ]
+    for told in await firmware_changes(device, web):
+        words = [
+            f"{point.title.get(texts.language)}: {text if before is None else f'{before} → {text}'}"
+            for point, before, text in told.told
+        ]
+        is_first = all(before is None for _, before, _ in told.told)
+        title = texts("Told who it is") if is_first else texts("Firmware or device changed")
+        found.append(Event(told.at_ms, "identity", title, f"/devices/{device.key}#firmware", lines=tuple(words)))
     tested: Any = (await web.read(web.ledger.tested)).get(device.key)
     if tested is not None:
         found.append(Event(tested.at_ms, "work", texts("Seen to work in a test"), who=tested.by))
