@@ -47,6 +47,13 @@ class Firmware(NamedTuple):
     answers: bool
 
     @property
+    def only_why(self) -> Told | None:
+        """Where nothing is known, nor ever was, and for one reason: any of the three, which says it for all."""
+        first = self.told[0]
+        same = all((each.text, each.before, each.quality) == (None, None, first.quality) for each in self.told)
+        return first if same else None
+
+    @property
     def is_known(self) -> bool:
         """Whether anything of it is known now."""
         return any(each.text is not None for each in self.told)

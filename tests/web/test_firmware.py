@@ -81,8 +81,8 @@ async def test_the_page_says_why_when_nothing_is_known(station: Station, quality
     if quality is not None:
         await tell(station, now_ms() - 1000, None, None, None, quality=quality)
     block = part_of(await shown(station), "panel facts firmware")
-    assert block.count(words) == 3
-    assert block.count("icon-unknown") >= 3
+    assert block.count(words) == 1
+    assert "icon-unknown" in block
     assert "icon-good" not in block
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contract.profile import IDENTITY_POINTS
 from gateway.web.context import Web
 from gateway.web.inventory import Device
 from gateway.web.records.search import area_title, unit_title
@@ -30,6 +31,11 @@ def identity(web: Web, texts: Texts, device: Device) -> list[tuple[str, str]]:
         (texts("Last new battery (registered)"), day(asset.battery if asset else None)),
         (texts("Last inspection (registered)"), day(asset.inspected if asset else None)),
     ]
+    if device.profile.modbus is not None:
+        for point in IDENTITY_POINTS:
+            told = web.picture.values.get(f"{device.key}/{point.name}")
+            value = unknown if told is None else texts.quality(told.quality) or str(told.value)
+            rows.append((point.title.get(language), value))
     if asset is not None and asset.extinguisher is not None:
         rows.append((texts("Extinguishing agent"), texts.word("extinguisher", asset.extinguisher)))
     return rows
