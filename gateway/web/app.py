@@ -60,7 +60,7 @@ from gateway.web.guard import Cookies, Guard
 from gateway.web.headers import BodyLimit, SecurityHeaders
 from gateway.web.inventory import Inventory
 from gateway.web.ledger import WebLedger
-from gateway.web.link import WAIT_S, Link
+from gateway.web.link import WAIT_S, Link, has_done
 from gateway.web.once import Once
 from gateway.web.openapi import operation_id
 from gateway.web.picture import Picture
@@ -235,6 +235,7 @@ def create_app(
 
 async def _guard(request: Request) -> AsyncIterator[None]:
     """Runs around every route: who may, before it; what was uploaded is let go of, after it, however it ended."""
+    has_done.set(False)
     try:
         await _admit(request)
         yield

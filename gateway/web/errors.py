@@ -14,6 +14,7 @@ from contract.errors import RetryLater
 from gateway.control.client import ControlError, NotKnownYet
 from gateway.web.access import SAFE, Refused, SignInNeeded
 from gateway.web.context import web_of
+from gateway.web.link import has_done
 from gateway.web.outcomes import HEADER
 from gateway.web.problems import kind_of
 from gateway.web.refusals import in_words
@@ -52,9 +53,16 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RetryLater)
     async def _later(request: Request, _: RetryLater) -> Response:
-        return _tell(
-            request, 503, msgid("The gateway is not answering, so nothing was changed. Try again in a moment.")
-        )
+        if has_done.get():
+            return _tell(
+                request,
+                409,
+                msgid(
+                    "The gateway stopped answering when a part of this was done. Look at the present state before you "
+                    "send it again."
+                ),
+            )
+        return _tell(request, 503, _SAID["unavailable"])
 
     @app.exception_handler(NotKnownYet)
     async def _not_known(request: Request, exc: NotKnownYet) -> Response:
@@ -136,7 +144,8 @@ def _tell_unknown(request: Request, mark: str) -> Response:
         return answer
     came_from = urlsplit(request.headers.get("referer", ""))
     back = local_path(came_from.path) if came_from.netloc == request.headers.get("host") else "/"
-    return RedirectResponse(f"/outcome/{mark}?{urlencode({'back': back})}", 303)
+    part = {"part": "1"} if has_done.get() else {}
+    return RedirectResponse(f"/outcome/{mark}?{urlencode({'back': back, **part})}", 303)
 
 
 def _problem(request: Request, status: int, detail: str, errors: list[dict[str, str]] | None = None) -> Response:

@@ -8,6 +8,7 @@ import logging
 import random
 import secrets
 import time
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,12 @@ GRACE_S = 5.0
 WAIT_S = 10.0
 PATIENCE_S = 1.5
 """A command given while the gateway is being started again waits this long for it."""
+
+
+NOTES = frozenset({"sign_in.failed", "session.used", "personal.seen", "exported", "user.rehash"})
+"""What pages note of themselves, on the way to what somebody asked for."""
+has_done: ContextVar[bool] = ContextVar("has_done", default=False)
+"""Whether a command of the request at hand was done: then what goes wrong afterwards leaves something changed."""
 
 
 class Link:
@@ -74,9 +81,12 @@ class Link:
         """As `ask`, for an actor who acts through something (area, via: as in Ask)."""
         client = await self._present()
         try:
-            return await client.ask_through(op, actor, area, via, args, "" if op in QUESTIONS else make_mark())
+            result = await client.ask_through(op, actor, area, via, args, "" if op in QUESTIONS else make_mark())
         except NotKnownYet as exc:
-            return await self._find_out(exc, actor)
+            result = await self._find_out(exc, actor)
+        if op not in QUESTIONS and op not in NOTES:
+            has_done.set(True)
+        return result
 
     async def _present(self) -> ControlClient:
         with contextlib.suppress(TimeoutError):

@@ -78,12 +78,25 @@ async def _kept(web: Web, who: Person, mark: str, at_ms: int) -> State:
 
 
 @router.get("/outcome/{mark}")
-async def outcome_page(request: Request, mark: str, back: Annotated[str, Query(max_length=500)] = "/") -> Response:
-    """What became of what this person asked for, until it is known."""
+async def outcome_page(
+    request: Request,
+    mark: str,
+    back: Annotated[str, Query(max_length=500)] = "/",
+    part: Annotated[str, Query(max_length=1)] = "",
+) -> Response:
+    """What became of what this person asked for, until it is known. part: other parts of it were done before."""
     web = web_of(request)
     found = await look_up(web, person_of(request), mark)
     said = in_words(found.why, web.texts(request).language) if found.why else None
-    return page(request, "outcome.html", fragment="_outcome.html", found=found, said=said, back=local_path(back))
+    return page(
+        request,
+        "outcome.html",
+        fragment="_outcome.html",
+        found=found,
+        said=said,
+        back=local_path(back),
+        is_part=bool(part),
+    )
 
 
 class OutcomeAnswer(Answer):

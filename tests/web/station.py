@@ -83,6 +83,8 @@ class Station:
         """A gateway that hangs: takes connections and says nothing."""
         self.cut_off: set[str] = set()
         """Commands at which the connection breaks, before anything is done."""
+        self.cut_after: set[str] = set()
+        """Commands that are done once; at the next one the connection breaks."""
         self._writers: dict[asyncio.StreamWriter, bool] = {}
 
     # --- what there is -----------------------------------------------------------------------------------------------
@@ -208,6 +210,8 @@ class Station:
                     continue
                 if ask.op in self.cut_off:
                     break
+                if ask.op in self.cut_after:
+                    self.cut_off.add(ask.op)
                 self.asked.append(ask)
                 writer.write(_encode(self._answer(ask)) + b"\n")
                 if ask.op == "subscribe":

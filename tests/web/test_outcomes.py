@@ -118,3 +118,17 @@ async def test_nobody_is_told_that_nothing_was_changed_when_the_connection_break
         assert 'data-outcome="undone"' in await _settled(browser, answer.headers["location"])
         part = await browser.post(f"/alarms/{alarm}/note", data=form, headers={"HX-Request": "true"})
         assert (part.status_code, "may still do it" in part.text, "<html" in part.text) == (504, True, False)
+
+
+async def test_a_part_that_was_done_is_not_denied_when_the_gateway_goes_away_in_the_middle(station: Station) -> None:
+    """Of two alarms acknowledged together one was: the page of what became of the other says so."""
+    station.user("duty")
+    alarms = [station.alarm("hydrant-pressure-low", f"shuiye/hydrant-0{n}/pressure_kpa", "warning") for n in (1, 2)]
+    async with station.gateway(), serving(station) as address, Browser(address) as browser:
+        await browser.sign_in("duty")
+        form = {"csrf": await browser.csrf(), "alarm_id": [str(each) for each in alarms]}
+        station.cut_after = {"alarm.acknowledge"}
+        answer = await browser.post("/alarms/acknowledge", data=form)
+        assert (answer.status_code, answer.headers["location"].startswith("/outcome/")) == (303, True)
+        assert "part=1" in answer.headers["location"]
+        assert "what came before it was done" in await _settled(browser, answer.headers["location"])
