@@ -67,6 +67,7 @@ BUILT_IN = {point.name: point for point in (ONLINE_POINT, *HEALTH_POINTS, *IDENT
 """Points the agent makes itself, by name."""
 LINE_POINTS: tuple[Point, ...] = (
     _health("busy_pct", "线路占用率", "Share of line time used", 5.0),
+    _health("failed_pct", "失败请求占比", "Share of requests that failed", 1.0, 0, 100),
     _health("timeouts_count", "无应答次数", "Requests without an answer", 1.0),
     _health("bad_frames_count", "错误帧次数", "Damaged and foreign frames", 1.0),
     _health("late_count", "迟到应答次数", "Late answers", 1.0),
@@ -74,8 +75,9 @@ LINE_POINTS: tuple[Point, ...] = (
     _health("reconnects_count", "重新连接次数", "Reconnections", 1.0),
     _health("drift_ms", "轮询滞后", "Delay of the schedule", 100.0),
 )
-"""Points of a line's own health, reported as the device `line-<id>`. Counts are from the agent's start; `busy_pct`
-and `drift_ms` (how late the latest of the reads began) are of the last minute."""
+"""Points of a line's own health, reported as the device `line-<id>`. Counts are from the agent's start; `busy_pct`,
+`failed_pct` (without an answer, or with a damaged one) and `drift_ms` (how late the latest of the reads began) are of
+the last minute."""
 
 AGENT_POINTS: tuple[Point, ...] = (
     _health("outbox_count", "待补传批次", "Batches not acknowledged", 50.0, 0, 1e9),

@@ -112,6 +112,7 @@ class HealthReport:
         self._last: dict[tuple[str, str], Reported] = {}
         self._since_s = start_s
         self._waited_s = 0.0
+        self._asked = self._failed = 0
         self.due_s = start_s + REPORT_S * (0.5 + sum(line_id.encode()) % 64 / 64)
 
     def follow(self, device_ids: Sequence[str]) -> None:
@@ -133,8 +134,13 @@ class HealthReport:
             for point, value in zip(HEALTH_POINTS, known.figures(now_ms), strict=True):
                 self._judge(device, point, value, now_ms, readings.append)
         elapsed_s = max(0.001, now_s - self._since_s)
+        failed = frames.timeouts + frames.damaged
+        asked = frames.requests - self._asked
+        share = None if asked <= 0 else round(min(100.0, 100 * (failed - self._failed) / asked), 1)
+        self._asked, self._failed = frames.requests, failed
         figures = {
             "busy_pct": round(min(100.0, 100 * (frames.waited_s - self._waited_s) / elapsed_s), 1),
+            "failed_pct": share,
             "timeouts_count": float(frames.timeouts),
             "bad_frames_count": float(frames.damaged + frames.foreign),
             "late_count": float(frames.late),

@@ -151,6 +151,9 @@ def test_health_is_reported_once_a_minute_and_only_when_it_moves() -> None:
     busy = last(readings, "line-rtu/busy_pct")
     assert busy is not None
     assert 3 < busy[0] < 25
+    failed = [r.value for r in readings if r.point == "line-rtu/failed_pct"]
+    assert failed[0] == 0
+    assert 0 < float(failed[-1] or 0) < 60
     timeouts = last(readings, "line-rtu/timeouts_count")
     assert timeouts is not None
     assert timeouts[0] >= 3

@@ -15,9 +15,10 @@ from contract.profile import ProfileLibrary
 from contract.site import load_site
 from gateway.control.protocol import AlarmView
 from gateway.web.inventory import Inventory
-from gateway.web.picture import Picture
+from gateway.web.picture import Current, Picture
 from gateway.web.texts import Texts, load_catalogues
 from gateway.web.upkeep.health import Row, causes, kind_of
+from gateway.web.upkeep.trending import Trend, trends
 from gateway.work.order_life import Cause, Order
 from rules.model import load_packs
 from tests.web.station import SITE
@@ -191,3 +192,58 @@ async def test_what_is_entered_wrongly_is_told_when_an_order_is_opened(house: Ho
     inspector = await house.browser("inspector")
     assert (await inspector.get("/upkeep/orders/1")).status_code == 200
     assert (await inspector.get(new)).status_code == 403
+
+
+def trends_of(tmp_path: Path, values: dict[str, Any], *alarms: AlarmView, ago_s: float = 5) -> list[Trend]:
+    """What the page would call near a limit, of these last values (`device/point` -> value)."""
+    path = tmp_path / "shuiye.yaml"
+    path.write_text(SITE, "utf-8")
+    library = ProfileLibrary()
+    inventory = Inventory({"shuiye": load_site(path, library)}, RULES, library)
+    picture = Picture(lambda: NOW, lambda *_: None)
+    for point, value in values.items():
+        device, _, name = f"shuiye/{point}".rpartition("/")
+        picture.values[f"{device}/{name}"] = Current(NOW - int(ago_s * 1000), value, "good")
+        picture.names.setdefault(device, {})[name] = None
+    picture.alarms = {alarm.id: alarm for alarm in alarms}
+    return trends(picture, inventory, Texts("en", load_catalogues()["en"], ZoneInfo("Asia/Shanghai")), NOW)
+
+
+WORSENING = {
+    "hydrant-01/battery_pct": 26.0,  # 60 % of the way from 35 to 20
+    "hydrant-02/battery_pct": 90.0,
+    "hydrant-01/signal_dbm": -109.0,
+    "line-field/failed_pct": 4.0,
+    "line-field/busy_pct": 20.0,
+    "agent-edge1/clock_offset_ms": -28_000.0,
+    "agent-edge1/outbox_age_s": 700.0,  # beyond; the rule waits a minute
+}
+
+
+def test_what_is_near_its_limit_is_listed_the_nearest_first_with_limit_and_rule(tmp_path: Path) -> None:
+    """Line, battery, signal, clock, backlog; what is well is not in it."""
+    found = trends_of(tmp_path, WORSENING)
+    assert [(row.kind, row.key.partition("/")[2], round(row.near, 2)) for row in found] == [
+        ("backlog", "agent-edge1/outbox_age_s", 1.21),
+        ("clock", "agent-edge1/clock_offset_ms", 0.9),  # all of its devices are behind it
+        ("signal", "hydrant-01/signal_dbm", 0.9),
+        ("line", "line-field/failed_pct", 0.75),
+        ("battery", "hydrant-01/battery_pct", 0.6),
+    ]
+    assert [(row.side, row.limit, row.rule) for row in found] == [
+        ("above", 600.0, "outbox-backlog"),
+        ("below", -30_000.0, "clock-skew"),
+        ("below", -110.0, "hydrant-signal-weak"),
+        ("above", 5.0, ""),
+        ("below", 20.0, "hydrant-battery-low"),
+    ]
+    assert found[0].behind >= found[1].behind
+
+
+def test_a_value_is_not_called_near_when_it_alarms_or_is_too_old(tmp_path: Path) -> None:
+    """An alarm stands among the causes; an old value says nothing of now."""
+    battery = {"hydrant-01/battery_pct": 26.0}
+    alarm = told(1, "hydrant-battery-low", "shuiye/hydrant-01/battery_pct")
+    assert trends_of(tmp_path, battery, alarm) == []
+    assert trends_of(tmp_path, battery, ago_s=86_400) == []
+    assert trends_of(tmp_path, {"hydrant-01/battery_pct": True}) == []

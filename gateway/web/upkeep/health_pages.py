@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
@@ -16,8 +16,11 @@ from gateway.web.render import page
 from gateway.web.texts import Texts
 from gateway.web.upkeep.health import KINDS, Row, causes
 from gateway.web.upkeep.order_steps import orders_at_hand
+from gateway.web.upkeep.trending import MOST as MOST_TRENDS
+from gateway.web.upkeep.trending import Trend, trends
 
 router = APIRouter()
+AnyRow = TypeVar("AnyRow", Row, Trend)
 MOST = 200
 """Causes on one page; further ones are counted."""
 
@@ -37,6 +40,8 @@ async def health(
     users = [user for user in await web.read(web.ledger.users) if user.role == "maintainer"]
     within = narrowed(web, found, site, area)
     rows = [row for row in within if kind in ("", row.kind)]
+    near = narrowed(web, trends(web.picture, web.inventory, texts, web.now_ms()), site, area)
+    near = [row for row in near if kind in ("", row.kind)]
     return page(
         request,
         "upkeep/health.html",
@@ -52,6 +57,8 @@ async def health(
         areas=areas_of(web, person_of(request), texts),
         sites=[(key, web.inventory.site_title(key).get(texts.language)) for key in (*web.inventory.sites, SYSTEM_SITE)],
         who={row.site: maintainers(web, users, row.site) for row in rows[:MOST]},
+        trends=near[:MOST_TRENDS],
+        more_trends=max(0, len(near) - MOST_TRENDS),
         blind=sum(row.blind for row in within),
         open_orders=sum(order.is_open for order in orders),
         late_orders=sum(order.is_overdue for order in orders),
@@ -61,7 +68,7 @@ async def health(
     )
 
 
-def narrowed(web: Web, rows: list[Row], site: str, area: str) -> list[Row]:
+def narrowed(web: Web, rows: list[AnyRow], site: str, area: str) -> list[AnyRow]:
     """The rows of a site, or of the sites of an area."""
     if site:
         return [row for row in rows if row.site == site]
