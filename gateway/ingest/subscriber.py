@@ -73,7 +73,10 @@ class Subscriber:
         self._to_send = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._entering: asyncio.Task[Any] | None = None
+        self._is_closing = False
         self.connected = False
+        """Whether the broker is there. It stays so when we leave by ourselves: what is committed then must not say that
+        the broker was lost, or the next start finds it lost for as long as no gateway ran."""
         self.connects = 0
 
     async def __aenter__(self) -> Subscriber:
@@ -81,6 +84,7 @@ class Subscriber:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._is_closing = True
         if self._entering is not None:
             # Cut off half way through, the client would leave its socket and a task behind.
             await asyncio.wait([self._entering], timeout=ENTER_S)
@@ -117,7 +121,7 @@ class Subscriber:
                     _log.warning("broker %s: %s; trying again, agents keep what they have", where, exc)
                 down = True
             finally:
-                self.connected = False
+                self.connected = self.connected and self._is_closing
             await asyncio.sleep(pause_s * self._uniform(0.7, 1.3))
             pause_s = min(pause_s * 2, BACKOFF_S[1])
 

@@ -114,6 +114,22 @@ async def test_nothing_is_lost_or_doubled_when_the_gateway_is_killed_at_random(
     check.close()
 
 
+async def test_the_broker_is_not_lost_when_the_gateway_leaves_it_by_itself(tmp_path: Path, broker: Mosquitto) -> None:
+    """The last word of a gateway that is stopped is that the broker was there; the next start begins with that."""
+
+    def said() -> list[object]:
+        with ledger(tmp_path) as reader:
+            rows = [row for row in reader.inbox() if row.agent == OWN_AGENT]
+        return [r.value for row in rows for r in row.readings if r.point == "gateway/broker_connected"]
+
+    with GatewayProcess(tmp_path, broker.port) as gateway:
+        await gateway.listening()
+        await until(lambda: said()[-1:] == [True])
+        code, errors = gateway.stop()
+    assert (code, errors.count("Traceback")) == (0, 0)
+    assert said()[-1] is True, said()
+
+
 async def test_nobody_is_lost_when_the_gateway_is_stopped_and_agents_go_on(
     tmp_path: Path, open_broker: Mosquitto
 ) -> None:
