@@ -322,6 +322,7 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/api/v1/channels"): ADMINISTER,
     ("POST", "/api/v1/channels/{person}/{channel}/test"): ADMINISTER,
     ("GET", "/records"): SIGNED_IN,
+    ("GET", "/records/former"): SIGNED_IN,
     ("GET", "/records/readiness"): SIGNED_IN,
     ("GET", "/records/rectification"): SIGNED_IN,
     ("GET", "/records/exports"): SIGNED_IN,

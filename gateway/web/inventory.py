@@ -65,7 +65,7 @@ class Inventory:
     def __post_init__(self) -> None:
         for site in self.sites.values():
             for placed in site.placed():
-                device = _placed(site.site, placed)
+                device = placed_device(site.site, placed)
                 self.devices[device.key] = device
             for own in site.own_devices():
                 made = self._own(site, own)
@@ -172,7 +172,8 @@ class Inventory:
         return list(dict.fromkeys([*keys, *((d.site, d.agent) for d in self.devices.values())]))
 
 
-def _placed(site: str, placed: Placed) -> Device:
+def placed_device(site: str, placed: Placed) -> Device:
+    """A device of a site file as the pages know it."""
     return Device(
         site,
         placed.agent,

@@ -26,7 +26,8 @@ from gateway.web.inventory import Device
 from gateway.web.pages import chart_limits, due_rows
 from gateway.web.records import documents
 from gateway.web.records.certificate_tables import again_words, arithmetic, notes_of
-from gateway.web.records.life import KINDS, MOST_ALARMS, life
+from gateway.web.records.former import Former, find_former, fits, former_devices
+from gateway.web.records.life import KINDS, MOST_ALARMS, Event, Life, life
 from gateway.web.records.proof import certificate
 from gateway.web.records.reports import (
     READY_RATES,
@@ -86,6 +87,20 @@ async def records(
     )
 
 
+@router.get("/records/former")
+async def former(request: Request, text: Annotated[str, Query(max_length=100)] = "", site: Name = "") -> Response:
+    """Devices that were taken out; each has its life up to then."""
+    web, texts = web_of(request), web_of(request).texts(request)
+    await web.refresh_approvals()
+    if site and site not in web.inventory.sites:
+        raise Refused(404, msgid("There is no such site."))
+    rows = await former_devices(web, (site,) if site else tuple(web.inventory.sites))
+    return page(
+        request, "records_former.html", rows=[row for row in rows if fits(row, text, texts)], text=text, site=site,
+        sites=_sites(web, texts), titles=dict(_sites(web, texts)),
+    )  # fmt: skip
+
+
 @router.get("/records/readiness")
 async def readiness(request: Request, month: Month = "", area: Name = "", site: Name = "") -> Response:
     """Readiness of the stations of an area in a month."""
@@ -120,14 +135,13 @@ async def rectification(request: Request, month: Month = "", area: Name = "", si
 async def device_life(request: Request, site: str, device: str, kind: Name = "", point: Name = "") -> Response:
     """Everything that is known of a device."""
     web, texts = web_of(request), web_of(request).texts(request)
-    known = await find(web, site, device)
-    whole = await life(web, texts, known)
+    known, gone, whole = await find_life(web, texts, site, device)
     chosen = kind if kind in KINDS else ""
     events = [event for event in whole.events if chosen in ("", event.kind)]
-    numbers = [p for p in known.points.values() if p.is_number]
+    numbers = [p for p in known.points.values() if p.is_number and gone is None]
     drawn = next((p for p in numbers if p.name == point), numbers[0] if numbers else None)
     work = await web.read(web.ledger.work, site, device, 500)
-    statistics, away = await _statistics(web, texts, known)
+    statistics, away = await _statistics(web, texts, known, web.now_ms() if gone is None else gone.removed_ms)
     unit = unit_of(drawn.name) if drawn is not None else None
     return page(
         request,
@@ -136,6 +150,7 @@ async def device_life(request: Request, site: str, device: str, kind: Name = "",
         title=known.title.get(texts.language),
         facts=identity(web, texts, known),
         state=(await states(web, [known], None))[known.key],
+        gone=gone,
         events=events[:SHOWN_EVENTS],
         left=max(0, len(events) - SHOWN_EVENTS),
         counts=Counter(event.kind for event in whole.events),
@@ -191,6 +206,20 @@ async def find(web: Web, site: str, device: str) -> Device:
     return known
 
 
+async def find_life(web: Web, texts: Texts, site: str, device: str) -> tuple[Device, Former | None, Life]:
+    """A device, installed or taken out, with its life; of a former one up to its end. Raises Refused (404)."""
+    await web.refresh_approvals()
+    gone = None if f"{site}/{device}" in web.inventory.devices else await find_former(web, site, device)
+    known = await find(web, site, device) if gone is None else gone.device
+    whole = await life(web, texts, known)
+    if gone is not None:
+        events = [event for event in whole.events if event.at_ms <= gone.removed_ms]
+        if not any(event.kind == "identity" and event.at_ms == gone.removed_ms for event in events):
+            events.insert(0, Event(gone.removed_ms, "identity", texts.word("site_entry", "removed"), who=gone.by))
+        whole = whole._replace(events=events)
+    return known, gone, whole
+
+
 def month_of(web: Web, name: str) -> Period:
     """The month of this name; the running one for none. Raises Refused for one that has not begun, or is none."""
     zone = ZoneInfo(web.settings.timezone)
@@ -242,9 +271,8 @@ def _report_head(web: Web, texts: Texts, shown: Period, title: str, area: str, s
     }
 
 
-async def _statistics(web: Web, texts: Texts, device: Device) -> tuple[list[Statistic], bool]:
-    """Numbers over the last 30 days, and whether the history could not be read."""
-    now_ms = web.now_ms()
+async def _statistics(web: Web, texts: Texts, device: Device, now_ms: int) -> tuple[list[Statistic], bool]:
+    """Numbers over the 30 days up to then, and whether the history could not be read."""
     found = []
     for point in [p for p in device.points.values() if p.is_number]:
         try:

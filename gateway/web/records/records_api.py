@@ -15,9 +15,8 @@ from gateway.web.api_models import Answer
 from gateway.web.context import person_of, web_of
 from gateway.web.listing import Page, Turned, cut
 from gateway.web.records import export_pages
-from gateway.web.records.life import life
 from gateway.web.records.proof import certificate
-from gateway.web.records.record_pages import find, month_of
+from gateway.web.records.record_pages import find, find_life, month_of
 from gateway.web.records.search import Terms, search
 
 router = APIRouter()
@@ -62,6 +61,7 @@ class LifeAnswer(Answer):
     key: str
     first_ms: int
     more: bool
+    removed_ms: int | None = Field(description="When it was taken out of its site file; null: it is installed.")
     events: list[EventAnswer]
 
 
@@ -150,10 +150,9 @@ async def records(
 
 @router.get("/api/v1/records/{site}/{device}", **_API)
 async def device_life(request: Request, site: str, device: str) -> LifeAnswer:
-    """The whole life of a device."""
+    """The whole life of a device, also of one that was taken out of its site file."""
     web = web_of(request)
-    known = await find(web, site, device)
-    whole = await life(web, web.texts(request), known)
+    known, gone, whole = await find_life(web, web.texts(request), site, device)
     events = [
         EventAnswer(
             at_ms=e.at_ms, kind=e.kind, title=e.title, severity=e.severity, until_ms=e.until_ms, who=e.who,
@@ -161,7 +160,8 @@ async def device_life(request: Request, site: str, device: str) -> LifeAnswer:
         )
         for e in whole.events
     ]  # fmt: skip
-    return LifeAnswer(key=known.key, first_ms=whole.first_ms, more=whole.more, events=events)
+    removed_ms = None if gone is None else gone.removed_ms
+    return LifeAnswer(key=known.key, first_ms=whole.first_ms, more=whole.more, removed_ms=removed_ms, events=events)
 
 
 @router.get("/api/v1/records/{site}/{device}/completeness", **_API)
