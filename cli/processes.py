@@ -186,4 +186,6 @@ class Family:
                 self._on_change(f"{child.name} ended with {code}; starting it again in {pause_s:.1f} s")
             await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))  # noqa: S311 - spreads restarts, hides nothing
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            if not child.keep:
+                return  # halted between two lives
             await child.start()
