@@ -1,5 +1,7 @@
 #include "core/modbus_slave.h"
 
+#include "core/identity.h"
+
 enum { REQUEST = 8, LEAST_GAP_US = 1750, EXCEPTION = 0x80 };
 
 uint16_t modbus_crc(const uint8_t *data, size_t length)
@@ -58,9 +60,25 @@ static size_t refuse(struct modbus_slave *slave, uint8_t function, uint8_t why, 
     return 3;
 }
 
+static size_t tell_who(struct modbus_slave *slave, const uint8_t *frame, size_t length, uint8_t *answer)
+{
+    const struct identity identity = {{NODE_VENDOR, slave->profile->id, NODE_REVISION}};
+    uint8_t why = MODBUS_ILLEGAL_VALUE;
+    if (frame[2] == IDENTITY_TYPE && length != IDENTITY_REQUEST)
+        return refuse(slave, IDENTITY_FUNCTION, why, answer);
+    const size_t told = identity_answer(&identity, frame[2], frame[3], frame[4], answer + 2, &why);
+    if (told == 0)
+        return refuse(slave, IDENTITY_FUNCTION, why, answer);
+    slave->counters.answered++;
+    answer[1] = IDENTITY_FUNCTION;
+    return 2 + told;
+}
+
 static size_t serve(struct modbus_slave *slave, const uint8_t *frame, size_t length, uint8_t *answer)
 {
     const uint8_t function = frame[1];
+    if (function == IDENTITY_FUNCTION)
+        return tell_who(slave, frame, length, answer);
     if (function != slave->profile->function)
         return refuse(slave, function, MODBUS_ILLEGAL_FUNCTION, answer);
     if (length != REQUEST)
@@ -85,17 +103,23 @@ static size_t serve(struct modbus_slave *slave, const uint8_t *frame, size_t len
     return (size_t) 3 + 2 * (size_t) count;
 }
 
+static bool ends_with(const struct modbus_slave *slave, uint8_t function, size_t request)
+{
+    if (slave->length <= request)
+        return false;
+    const uint8_t *tail = slave->frame + (slave->length - request);
+    return tail[0] == slave->unit && tail[1] == function && modbus_crc(tail, request) == 0;
+}
+
 /* Where the request begins: noise of a line driver that switches on may stand before it. SIZE_MAX: nowhere. */
 static size_t find_frame(const struct modbus_slave *slave)
 {
     if (slave->length >= 4 && modbus_crc(slave->frame, slave->length) == 0)
         return 0;
-    if (slave->length > REQUEST) {
-        const size_t start = slave->length - REQUEST;
-        const uint8_t *tail = slave->frame + start;
-        if (tail[0] == slave->unit && tail[1] == slave->profile->function && modbus_crc(tail, REQUEST) == 0)
-            return start;
-    }
+    if (ends_with(slave, slave->profile->function, REQUEST))
+        return slave->length - REQUEST;
+    if (ends_with(slave, IDENTITY_FUNCTION, IDENTITY_REQUEST))
+        return slave->length - IDENTITY_REQUEST;
     return SIZE_MAX;
 }
 

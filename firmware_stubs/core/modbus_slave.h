@@ -1,7 +1,7 @@
 /* Modbus RTU slave, reading only: bytes and time in, answers out. No I/O.
  *
- * Serves one function (3 or 4) over the registers of a profile. Whatever else is asked, writing above all, is answered
- * with exception 1. Frames of other units, damaged ones and broadcasts are not answered.
+ * Serves one function (3 or 4) over the registers of a profile, and says who it is (core/identity.h). Whatever else is
+ * asked, writing above all, is answered with exception 1. Frames of other units, damaged ones and broadcasts are not answered.
  * Modbus over serial line, V1.02: a frame ends with a silence of 3.5 characters. */
 #ifndef WEIZHAN_MODBUS_SLAVE_H
 #define WEIZHAN_MODBUS_SLAVE_H

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/identity.h"
 #include "nodes/nodes.h"
 #include "tests/check.h"
 
@@ -122,6 +123,50 @@ static void every_other_function_is_refused_writing_above_all(void)
     check_refusal(&line, read_words(&line, 0, 1, UNIT), 3, MODBUS_ILLEGAL_FUNCTION); /* it is read by function 4 */
 }
 
+static size_t ask_who(struct line *line, uint8_t type, uint8_t code, uint8_t object)
+{
+    const uint8_t pdu[] = {IDENTITY_FUNCTION, type, code, object};
+    return ask(line, pdu, sizeof pdu, UNIT);
+}
+
+static void it_says_who_it_is(void)
+{
+    struct line line;
+    line_init(&line, hydrant_node.profile);
+    const uint8_t head[] = {UNIT, 0x2B, 0x0E, 1, 0x81, 0, 0, 3, 0, 7};
+    const size_t length = ask_who(&line, IDENTITY_TYPE, 1, 0);
+    CHECK_EQUAL(memcmp(line.answer, head, sizeof head), 0);
+    CHECK_EQUAL(memcmp(line.answer + 10, "Weizhan\1\21hydrant-municipal\2\6" NODE_REVISION, 34), 0);
+    CHECK_EQUAL(length, 10 + 34 + 2);
+    CHECK_EQUAL(modbus_crc(line.answer, length), 0);
+    CHECK_EQUAL(ask_who(&line, IDENTITY_TYPE, 3, 2), 8 + 2 + 6 + 2); /* the rest of a stream */
+    CHECK_EQUAL(line.answer[7], 1);
+    CHECK_EQUAL(ask_who(&line, IDENTITY_TYPE, 1, 200), length); /* a stream from nowhere begins anew */
+    CHECK_EQUAL(ask_who(&line, IDENTITY_TYPE, 4, 0), 8 + 2 + 7 + 2); /* one object alone */
+    check_refusal(&line, ask_who(&line, IDENTITY_TYPE, 4, 3), 0x2B, MODBUS_ILLEGAL_ADDRESS);
+    check_refusal(&line, ask_who(&line, IDENTITY_TYPE, 0, 0), 0x2B, MODBUS_ILLEGAL_VALUE);
+    check_refusal(&line, ask_who(&line, IDENTITY_TYPE, 5, 0), 0x2B, MODBUS_ILLEGAL_VALUE);
+    const uint8_t longer[] = {IDENTITY_FUNCTION, IDENTITY_TYPE, 1, 0, 0};
+    check_refusal(&line, ask(&line, longer, sizeof longer, UNIT), 0x2B, MODBUS_ILLEGAL_VALUE);
+    for (int type = 0; type < 256; type++)
+        if (type != IDENTITY_TYPE)
+            check_refusal(&line, ask_who(&line, (uint8_t) type, 1, 0), 0x2B, MODBUS_ILLEGAL_FUNCTION);
+    CHECK_EQUAL(line.reads, 0);
+}
+
+static void the_longest_texts_fit_an_answer(void)
+{
+    char text[100];
+    uint8_t body[MODBUS_FRAME];
+    uint8_t why = 0;
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    const struct identity identity = {{text, text, text}};
+    const size_t length = identity_answer(&identity, IDENTITY_TYPE, 1, 0, body, &why);
+    CHECK_EQUAL(length, 6 + 3 * (2 + IDENTITY_TEXT));
+    CHECK(length + 4 <= MODBUS_FRAME); /* unit, function and CRC */
+}
+
 static void nobody_else_is_answered(void)
 {
     struct line line;
@@ -165,6 +210,11 @@ static void noise_before_a_request_does_not_hide_it(void)
     send(&line, noisy, sizeof noisy);
     line.now_us += LATER;
     CHECK_EQUAL(modbus_slave_poll(&line.slave, line.now_us, line.answer), 7);
+    const uint8_t who[] = {0x00, 0xFF, UNIT, 0x2B, 0x0E, 1, 0, 0xF8, 0x77};
+    CHECK_EQUAL(modbus_crc(who + 2, 7), 0);
+    send(&line, who, sizeof who);
+    line.now_us += LATER;
+    CHECK_EQUAL(modbus_slave_poll(&line.slave, line.now_us, line.answer), 46);
 }
 
 static void a_frame_ends_after_three_and_a_half_characters(void)
@@ -203,6 +253,8 @@ int main(void)
     what_cannot_be_measured_is_a_failure_and_not_a_value();
     ranges_and_counts_are_checked();
     every_other_function_is_refused_writing_above_all();
+    it_says_who_it_is();
+    the_longest_texts_fit_an_answer();
     nobody_else_is_answered();
     damage_is_silence_and_the_next_request_is_heard();
     noise_before_a_request_does_not_hide_it();

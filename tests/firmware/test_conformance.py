@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from contract.site import DeviceEntry, ModbusRtuLine
 from edge_agents.bus.line import ModbusLine, PolledDevice
 from edge_agents.bus.modbus import ModbusPort
+from edge_agents.drivers.identity import decode_identity
 from edge_agents.drivers.modbus import plan_reads
 from edge_agents.reporting import DeviceReport, ReportRule, Reports
 from tests.firmware import nodes
@@ -48,7 +50,7 @@ async def far_end(
 
 
 @asynccontextmanager
-async def polled(device: str, profile_id: str) -> AsyncIterator[list[Reports]]:
+async def polled(device: str, profile_id: str, poll_s: float = 0.2) -> AsyncIterator[list[Reports]]:
     """What the agent's line reports of the device, as it comes."""
     taken: list[Reports] = []
     plan = plan_reads(LIBRARY[profile_id])
@@ -56,7 +58,7 @@ async def polled(device: str, profile_id: str) -> AsyncIterator[list[Reports]]:
     line = ModbusRtuLine(id="rtu", kind="modbus_rtu", port=device, baud=9600, timeout_s=1.0, devices=[entry])
     report = DeviceReport("d1", tuple(ReportRule.of(read.point) for read in plan.points), 300, 3)
     polling = ModbusLine(
-        line.id, [PolledDevice("d1", UNIT, 0.2, plan, "big", report)], lambda: ModbusPort(line), taken.append,
+        line.id, [PolledDevice("d1", UNIT, poll_s, plan, "big", report)], lambda: ModbusPort(line), taken.append,
         lambda: 1_800_000_000_000,
     )  # fmt: skip
     task = asyncio.create_task(polling.run(), name="line")
@@ -128,6 +130,37 @@ async def test_each_keeps_to_the_protocol(kind: str, firmware: Path, slave_exe: 
             await asyncio.sleep(QUIET_S)
             assert bytes(terminal.received) == b"", frame.hex()
         assert words_of(await ask(terminal, UNIT, read_pdu(3, 0, 1))) == whole[:1]
+
+
+@pytest.mark.parametrize("kind", ["simulated", "host", "qemu"])
+async def test_each_says_who_it_is(kind: str, firmware: Path, slave_exe: Path, tmp_path: Path) -> None:
+    """Maker, product, revision, in one answer or from an object on; other interfaces of function 43 are refused."""
+    async with (
+        far_end(kind, "hydrant-municipal", firmware, slave_exe, tmp_path) as (device, _),
+        Terminal(Path(device)) as terminal,
+    ):
+        whole = decode_identity(await ask(terminal, UNIT, b"\x2b\x0e\x01\x00"), 0)
+        assert whole.next_object is None
+        assert whole.objects[1] == b"hydrant-municipal"
+        if kind != "simulated":
+            assert whole.objects == {0: b"Weizhan", 1: b"hydrant-municipal", 2: f"V{version('weizhan')}".encode()}
+        rest = decode_identity(await ask(terminal, UNIT, b"\x2b\x0e\x01\x02"), 2)
+        assert rest.objects == {2: whole.objects[2]}
+        assert await ask(terminal, UNIT, b"\x2b\x0d\x01\x00") == b"\xab\x01"
+        assert await ask(terminal, UNIT, b"\x2b\x0e\x05\x00") == b"\xab\x03"
+        assert await ask(terminal, UNIT, b"\x2b\x0e\x04\x03") == b"\xab\x02"
+
+
+async def test_the_agent_reports_the_firmware_of_a_node(firmware: Path, slave_exe: Path, tmp_path: Path) -> None:
+    """A node on this host is asked in an idle moment of its line."""
+    async with (
+        far_end("host", "extinguisher-bay", firmware, slave_exe, tmp_path) as (device, _),
+        polled(device, "extinguisher-bay", 1.5) as taken,
+    ):
+        await until(lambda: "revision" in latest(taken), "the firmware")
+        names = ("vendor", "product", "revision")
+        told = [latest(taken)[name] for name in names]
+        assert told == [("Weizhan", "good"), ("extinguisher-bay", "good"), (f"V{version('weizhan')}", "good")]
 
 
 @pytest.mark.parametrize("kind", ["simulated", "host", "qemu"])
