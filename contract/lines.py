@@ -56,9 +56,9 @@ class PolledLine(_Line):
     """Largest share of the line's time that silent devices may take; 0.1 is one tenth. Less keeps the others steadier,
     more notices sooner that a device is back."""
     ask_who: AskWho = "idle"
-    """When devices are asked which firmware they run: `idle`, only where nothing else is due for a second, so that even
-    one that is slow to refuse disturbs nothing; `gaps`, in shorter gaps of a full line as well, where such a device may
-    cost one read when it reconnects; `never`, for devices that cannot stand the question."""
+    """When devices are asked which firmware they run: `idle`, only where nothing else is due for so long (0.6 s, on TCP
+    `timeout_s`) that even one that is slow to refuse disturbs nothing; `gaps`, in shorter gaps of a full line as well,
+    where such a device may cost one read when it reconnects; `never`, for devices that cannot stand the question."""
 
 
 class ModbusTcpLine(PolledLine):

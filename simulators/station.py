@@ -239,6 +239,7 @@ def site_of(plan: StationPlan, ports: Mapping[str, int | str]) -> dict[str, Any]
             entry |= {"port": ports[line.id], "baud": line.baud}
         if line.kind in ("modbus_tcp", "modbus_rtu"):
             entry["timeout_s"] = line.timeout_s
+            entry["ask_who"] = "gaps"  # these lines are full, and their devices answer at once
         entry["devices"] = [_entry(device) for device in line.devices]
         lines.append(entry)
     devices = {entry["id"] for line in lines for entry in line["devices"]}

@@ -39,8 +39,8 @@ PROBE_SLACK_S = 0.02
 IDENTITY_BYTES = 80
 """A usual identification with its request; who tells more is heard out where the line has the time."""
 IDENTITY_SLACK_S = 0.03
-REFUSAL_S = 1.0
-"""Longest that a unit is known to take until it refuses a function, doubled."""
+REFUSAL_S = 0.6
+"""Longest that a unit is known to take until it refuses a function (half a second), and its frames."""
 _TCP_HEAD = 7
 _BUSY = {5: "busy", 6: "busy", 10: "no_answer", 11: "no_answer"}
 """Exception codes that say "not now" rather than "never"; 10 and 11 are a gateway's unit not answering."""

@@ -293,7 +293,7 @@ TELLING = {(("Acme", "good"), ("HX-1", "good"), ("V1.2", "good"))}
 REFUSED, SILENT, DAMAGED = ({((None, f"unknown:{why}"),) * 3} for why in ("refused", "no_answer", "bad_answer"))
 
 
-@pytest.mark.parametrize(("units", "ask_who"), [(7, "idle"), (31, "gaps")])
+@pytest.mark.parametrize(("units", "ask_who"), [(15, "idle"), (31, "gaps")])
 @pytest.mark.parametrize(
     ("who_is", "fault", "asked", "said"),
     [
@@ -313,7 +313,7 @@ def test_no_poll_is_late_when_a_line_asks_who_its_devices_are(
     asked: int,
     said: set[Any],
 ) -> None:
-    """Seven units at 9600 baud every ten seconds leave a second between two reads, 31 a quarter of one.
+    """Fifteen units at 9600 baud every ten seconds leave 0.6 s between two reads, 31 a quarter of a second.
 
     Each is asked once or twice as its answer deserves; no read begins later than it would, and nothing counts as an
     error.
@@ -327,9 +327,16 @@ def test_no_poll_is_late_when_a_line_asks_who_its_devices_are(
 
 def test_no_read_is_disturbed_when_units_are_slow_to_refuse() -> None:
     """Half a second, as a slave on libmodbus takes: the refusal is heard, and no read waits for it."""
-    found = late_reads(7, "idle", None, only_to_who(lambda answer: [Sent(answer, 0.5)]))
+    found = late_reads(15, "idle", None, only_to_who(lambda answer: [Sent(answer, 0.5)]))
     assert found["late_s"] < 0.005
     assert (found["asked"], found["who"]) == (1, REFUSED)
+    assert (found["errors"], found["timeouts"]) == ({}, 0)
+
+
+def test_nobody_is_asked_in_a_gap_when_the_line_is_to_be_idle() -> None:
+    """31 units leave a quarter of a second, less than a unit that is slow to refuse may take."""
+    found = late_reads(31, "idle", None, only_to_who(lambda answer: [Sent(answer, 0.5)]))
+    assert (found["asked"], found["who"]) == (0, {((None, "unknown:line_busy"),) * 3})
     assert (found["errors"], found["timeouts"]) == ({}, 0)
 
 
