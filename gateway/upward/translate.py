@@ -27,7 +27,7 @@ from contract.gb26875.time_tag import tag_from_ms
 from contract.gb26875.units import standard_unit
 from contract.messages import Reading, Value
 from contract.panel import BUS, CONTROLLER, EVENT, MAIN_POWER, PRIORITY, STANDBY_POWER, EventClass, decode_event
-from contract.profile import Profile
+from contract.profile import BUILT_IN, Profile
 from contract.units import unit_of
 from gateway.upward.numbers import Number, Numbers
 
@@ -167,8 +167,8 @@ class Translator:
     # --- kinds ---------------------------------------------------------------------------------------------------
 
     def _state(self, device: str, profile: Profile, name: str, word: str, at_ms: int, *, is_test: bool) -> list[Item]:
-        if word != "normal" and word not in PRIORITY:
-            return []
+        if name in BUILT_IN or (word != "normal" and word not in PRIORITY):
+            return []  # a device may well give "fire" as its product code
         part = next((part for part in _PARTS if name.endswith(part)), None)
         if part is not None or name.endswith(CONTROLLER):
             return self._system(device, profile, name, part, word, at_ms)
