@@ -18,7 +18,13 @@ PARSERS = ("meokon", "json", "printer", "point_map")
 WEB: dict[str, tuple[str, dict[str, tuple[int, str]]]] = {
     "pages": (
         "board and list of thousands of devices: time to answer, until Chromium can be used",
-        {"devices": (5000, "devices"), "rounds": (200, "times each page"), "readings": (500, "readings a second")},
+        {
+            "devices": (5000, "devices"),
+            "rounds": (200, "times each page"),
+            "readings": (500, "readings a second"),
+            "papers": (20_000, "work orders, and hazards"),
+            "open": (5000, "of each are open"),
+        },
     ),
     "boards": (
         "many open boards, some stalled: an alarm to each of them, memory",

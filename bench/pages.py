@@ -20,10 +20,12 @@ BOUND_USABLE_MS = 1000.0
 CHROMIUM = "/usr/bin/chromium"
 
 
-async def measure(devices: int, rounds: int, readings_per_s: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """Every page `rounds` times, in turn."""
+async def measure(
+    devices: int, rounds: int, readings_per_s: int, papers: tuple[int, int], say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Every page `rounds` times, in turn. papers: work orders and hazards, and how many of each are open."""
     with tempfile.TemporaryDirectory(prefix="weizhan-pages-") as folder:
-        async with web_station(Path(folder), devices) as station:
+        async with web_station(Path(folder), devices, papers=papers) as station:
             await station.fill()
             points = sum(map(len, station.plan.device_ids.values())) * (len(station.plan.points) + 1)
             say(f"{devices} devices, {points} points")
@@ -42,7 +44,7 @@ async def measure(devices: int, rounds: int, readings_per_s: int, say: Callable[
     worst = max(row["p99_ms"] for row in found.values())
     in_time = worst <= BOUND_MS and (usable is None or usable <= BOUND_USABLE_MS)
     return {
-        "devices": devices, "points": points, "readings_per_s": readings_per_s, "pages": found,
+        "papers": papers, "devices": devices, "points": points, "readings_per_s": readings_per_s, "pages": found,
         "board_usable_ms": usable, "passed": in_time,
     }  # fmt: skip
 
@@ -72,6 +74,13 @@ async def _ask(station: WebStation, person: SignedIn, rounds: int) -> dict[str, 
                 ("list of devices", f"/devices?n={chance.randint(1, pages)}"),
                 ("search in the list", f"/devices?q={chance.randint(1, 5000):05d}"),
                 ("API, 100 devices", "/api/v1/devices?limit=100"),
+                ("work orders", f"/upkeep/orders?page={chance.randint(1, 50)}"),
+                ("closed work orders", "/upkeep/orders?show=closed"),
+                ("hazards", f"/hazards?page={chance.randint(1, 50)}"),
+                ("closed hazards", "/hazards?show=closed"),
+                ("API, 100 work orders", "/api/v1/orders?limit=100"),
+                ("API, 100 hazards", "/api/v1/hazards?limit=100"),
+                ("API, all hazards", "/api/v1/hazards?show=all&limit=100"),
             ):
                 begun_s = time.perf_counter()
                 (await client.get(path)).raise_for_status()
@@ -104,7 +113,8 @@ def _open(address: str, person: SignedIn) -> float | None:
 def table(found: dict[str, Any]) -> str:
     """The same for people, in Markdown."""
     lines = [
-        f"| {found['devices']} devices, {found['points']} points, {found['readings_per_s']} readings a second "
+        f"| {found['devices']} devices, {found['points']} points, {found['readings_per_s']} readings a second, "
+        f"{found['papers'][0]} work orders and hazards each, {found['papers'][1]} open "
         "| median | 99th percentile | want |",
         "|---|---|---|---|",
     ]

@@ -23,7 +23,9 @@ def _measured(given: argparse.Namespace) -> tuple[dict[str, Any], str]:
     if given.what == "pages":
         from bench import pages
 
-        found = asyncio.run(pages.measure(given.devices, given.rounds, given.readings, _say))
+        found = asyncio.run(
+            pages.measure(given.devices, given.rounds, given.readings, (given.papers, given.open), _say)
+        )
         return found, pages.table(found)
     if given.what == "boards":
         from bench import boards

@@ -21,6 +21,7 @@ import httpx
 import yaml
 
 from bench.load import NORMAL, Plan, lines_of, plan_site, write_site
+from bench.paper_rows import write_rows
 from contract.messages import AgentState, Batch, Lane, Reading, encode
 from contract.mqtt import MqttSettings
 from contract.topics import DEFAULT_ROOT, topic
@@ -107,9 +108,17 @@ def token_in(page: httpx.Response) -> str:
 
 @asynccontextmanager
 async def web_station(
-    folder: Path, devices: int, agents: int = 5, streams: int = 250, web_settings: dict[str, Any] | None = None
+    folder: Path,
+    devices: int,
+    agents: int = 5,
+    streams: int = 250,
+    web_settings: dict[str, Any] | None = None,
+    papers: tuple[int, int] = (0, 0),
 ) -> AsyncIterator[WebStation]:
-    """A station of that many devices in `folder`, its gateway and its web process, until left."""
+    """A station of that many devices in `folder`, its gateway and its web process, until left.
+
+    papers: work orders and hazards that stand in its ledger, and how many of each are open.
+    """
     plan = plan_site(devices, agents)
     wanted = {
         agent: ids[: -(-devices // agents)] for agent, ids in plan_site(devices * len(plan.points), agents)[1].items()
@@ -118,6 +127,8 @@ async def web_station(
     site = folder / "bench.yaml"
     write_site(plan, site, [20_000 + n for n in range(sum(len(lines_of(ids)) for ids in wanted.values()))])
     data_dir = folder / "data"
+    if papers[0]:
+        write_rows(data_dir, plan.site, *papers)
     settings = GatewaySettings(sites=[site], data_dir=data_dir)
     config = folder / "weizhan.yaml"
     record = {

@@ -191,7 +191,7 @@ def entries(
     kind: Kind[E],
     *,
     sites: tuple[str, ...] | None = None,
-    state: str | None = None,
+    state: str | tuple[str, ...] | None = None,
     is_open: bool | None = None,
     from_ms: int | None = None,
     until_ms: int | None = None,
@@ -201,18 +201,23 @@ def entries(
     """Rows of a kind that fit, newest first.
 
     Args:
-        sites: of these only. from_ms, until_ms: that were in force at some time of this span (UTC, end not included).
+        sites: of these only. state: in this one, or in one of these. from_ms, until_ms: that were in force at some time
+            of this span (UTC, end not included).
         before: only numbers below it (the next page).
     """
     terms: list[str] = ["kind = ?"]
     args: list[Any] = [kind.name]
     for term, value in (
-        ("state = ?", state), ("open = ?", is_open), ("(until_ms IS NULL OR until_ms > ?)", from_ms),
+        ("open = ?", is_open), ("(until_ms IS NULL OR until_ms > ?)", from_ms),
         ("from_ms < ?", until_ms), ("id < ?", before),
     ):  # fmt: skip
         if value is not None:
             terms.append(term)
             args.append(value)
+    if state is not None:
+        states = (state,) if isinstance(state, str) else state
+        terms.append(f"state IN ({','.join('?' * len(states))})")
+        args += states
     if sites is not None:
         terms.append(f"site IN ({','.join('?' * len(sites))})")
         args += sites

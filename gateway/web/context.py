@@ -81,6 +81,8 @@ class Web:
     """The context of all areas, where this is the one of a person of some; commands wait for its picture."""
     narrowed: dict[frozenset[str], tuple[tuple[object, ...], Web]] = field(default_factory=dict)
     """Contexts of people of some areas, with what they were made of."""
+    at_hand: dict[str, dict[int, Any]] = field(default_factory=dict)
+    """Rows of registers that were made already (registers/at_hand.py): kind -> number -> row."""
     former: dict[str, tuple[tuple[object, ...], list[Any]]] = field(default_factory=dict)
     """Devices that were taken out of each site (records/former.py), with what they were read from."""
     approved_at: tuple[Inventory, int] | None = None

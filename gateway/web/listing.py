@@ -103,6 +103,22 @@ def cut_ordered(things: Sequence[T], turn: Turn, key: Callable[[T], Key]) -> tup
     return part, _cursor(key(part[-1])) if begin + turn.limit < len(things) else None
 
 
+class Paged(NamedTuple):
+    """A page of a list that is all at hand. number: from 1; pages: how many there are; total: items of all of them."""
+
+    items: list[Any]
+    number: int
+    pages: int
+    total: int
+
+
+def paged(things: Sequence[Any], number: int, size: int) -> Paged:
+    """The page of this number; the last one where there are not so many."""
+    pages = max(1, -(-len(things) // size))
+    number = min(max(1, number), pages)
+    return Paged(list(things[(number - 1) * size : number * size]), number, pages, len(things))
+
+
 def newest(rows: list[T], turn: Turn) -> tuple[list[T], str | None]:
     """The page of rows read newest first with `before=turn.before, limit=turn.limit + 1`, and the next cursor."""
     part = rows[: turn.limit]

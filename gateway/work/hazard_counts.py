@@ -31,13 +31,15 @@ class HazardCounts(NamedTuple):
 
 def count_hazards(rows: Iterable[Hazard], from_ms: int, until_ms: int) -> HazardCounts:
     """The counts of a span, from the hazards that were in force in it (more of them change nothing)."""
-    found = HazardCounts()
+    total = [0] * len(HazardCounts._fields)
     for row in rows:
-        found = HazardCounts(*(a + b for a, b in zip(found, _of(row, from_ms, until_ms), strict=True)))
-    return found
+        for n, count in enumerate(_of(row, from_ms, until_ms)):
+            total[n] += count
+    return HazardCounts(*total)
 
 
-def _of(row: Hazard, from_ms: int, until_ms: int) -> HazardCounts:
+def _of(row: Hazard, from_ms: int, until_ms: int) -> tuple[int, ...]:
+    """Of one, in the order of HazardCounts."""
     before = opened = closed = after = in_time = 0
     for each in row.rounds:
         end_ms = until_ms if each.closed_ms is None else each.closed_ms
@@ -47,7 +49,10 @@ def _of(row: Hazard, from_ms: int, until_ms: int) -> HazardCounts:
         if each.closed_ms is not None and from_ms <= each.closed_ms < until_ms:
             closed += 1
             in_time += not any(each.found_ms <= late.since_ms < each.closed_ms for late in row.overdue)
-    overdue = any(late.since_ms < until_ms and (late.until_ms or until_ms) > from_ms for late in row.overdue)
-    late_after = any(late.since_ms < until_ms <= (late.until_ms or until_ms) for late in row.overdue)
+    overdue = late_after = False
+    for late in row.overdue:
+        end_ms = late.until_ms or until_ms
+        overdue = overdue or (late.since_ms < until_ms and end_ms > from_ms)
+        late_after = late_after or late.since_ms < until_ms <= end_ms
     reported = row.reported_ms is not None and from_ms <= row.reported_ms < until_ms
-    return HazardCounts(before, opened, closed, after, int(overdue), int(late_after), in_time, int(reported))
+    return before, opened, closed, after, int(overdue), int(late_after), in_time, int(reported)

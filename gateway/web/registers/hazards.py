@@ -20,7 +20,9 @@ from gateway.web import commands
 from gateway.web.access import HANDLE, Refused
 from gateway.web.context import Web, person_of, web_of
 from gateway.web.decision import subject_title
+from gateway.web.listing import paged
 from gateway.web.once import HIDDEN
+from gateway.web.registers.at_hand import at_hand
 from gateway.web.registers.hazard_steps import MAY, STEP, find_hazard, take_step
 from gateway.web.registers.photos import keep_photo
 from gateway.web.registers.report_desk import link_purpose
@@ -62,11 +64,13 @@ async def hazards(
     request: Request,
     show: Annotated[Literal["open", "overdue", "reported", "closed"], Query()] = "open",
     before: Annotated[int | None, Query(ge=1)] = None,
+    number: Annotated[int, Query(ge=1, le=10_000, alias="page")] = 1,
 ) -> Response:
-    """The list."""
+    """The list, a page at a time."""
     web, texts = web_of(request), web_of(request).texts(request)
     at_hand = open_hazards(web)
-    rows = await _closed(web, before) if show == "closed" else in_order(h for h in at_hand if _fits(h, show))
+    rows = await _closed(web, before) if show == "closed" else [h for h in at_hand if _fits(h, show)]
+    shown = paged(rows, number, PAGE)
     numbers = {
         "open": sum(h.is_open for h in at_hand),
         "overdue": sum(h.is_overdue for h in at_hand),
@@ -77,7 +81,8 @@ async def hazards(
         "hazards.html",
         fragment="_hazards.html",
         show=show,
-        rows=[row_of(web, hazard, texts) for hazard in rows],
+        rows=[row_of(web, hazard, texts) for hazard in shown.items],
+        paged=shown,
         numbers=numbers,
         counts=await hazard_counts(web, web.now_ms() - COUNT_DAYS * DAY_MS, web.now_ms()),
         count_days=COUNT_DAYS,
@@ -206,8 +211,8 @@ async def take_a_step(request: Request, hazard_id: int) -> Response:
 
 
 def open_hazards(web: Web) -> list[Hazard]:
-    """Hazards at hand, as the live picture has them."""
-    return [msgspec.convert(row, Hazard) for row in web.picture.entries.get(HAZARD.name, {}).values()]
+    """Hazards at hand, as the live picture has them, by what to fix first."""
+    return at_hand(web, HAZARD, place_of)
 
 
 def place_of(row: Hazard) -> tuple[int, int, int, int, int]:
@@ -222,10 +227,16 @@ def in_order(rows: Iterable[Hazard]) -> list[Hazard]:
 
 
 async def hazard_counts(web: Web, from_ms: int, until_ms: int, site: str | None = None) -> HazardCounts:
-    """Counts of a span, from the ledger."""
+    """Counts of a span: of what is at hand, and of what the ledger has beside it."""
     sites = None if site is None else (site,)
-    rows = await web.read(web.ledger.entries, HAZARD, from_ms=from_ms, until_ms=until_ms, sites=sites)
-    return count_hazards(rows, from_ms, until_ms)
+    at_hand_now = (
+        {row.id: row for row in open_hazards(web) if site in (None, row.site)} if web.picture.connected else {}
+    )
+    # While the gateway does not answer, what is at hand may be old: then the ledger is asked for everything.
+    is_open = False if web.picture.connected else None
+    terms = {"from_ms": from_ms, "until_ms": until_ms, "sites": sites, "is_open": is_open}
+    found = at_hand_now | {row.id: row for row in await web.read(web.ledger.entries, HAZARD, **terms)}
+    return count_hazards(found.values(), from_ms, until_ms)
 
 
 def row_of(web: Web, hazard: Hazard, texts: Texts) -> HazardRow:
@@ -265,10 +276,8 @@ def _fits(hazard: Hazard, show: str) -> bool:
 
 
 async def _closed(web: Web, before: int | None) -> list[Hazard]:
-    found: list[Hazard] = []
-    for state in ("closed", "filed", "dismissed"):
-        found += await web.read(web.ledger.entries, HAZARD, state=state, before=before, limit=PAGE)
-    return sorted(found, key=lambda row: -row.id)[:PAGE]
+    over = ("closed", "filed", "dismissed")
+    return await web.read(web.ledger.entries, HAZARD, state=over, before=before, limit=PAGE)
 
 
 def _line(row: Any) -> Line:

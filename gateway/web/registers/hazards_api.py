@@ -14,7 +14,7 @@ from gateway.web import commands
 from gateway.web.api import PROBLEMS
 from gateway.web.api_models import Answer
 from gateway.web.context import person_of, web_of
-from gateway.web.listing import Page, Turned, cut, newest
+from gateway.web.listing import Page, Turned, cut, cut_ordered, newest
 from gateway.web.registers.hazard_steps import AnyStep, Photo, Short, Step, find_hazard, take_step
 from gateway.web.registers.hazards import hazard_counts, open_hazards, place_of
 from gateway.work.rectification import HAZARD
@@ -91,7 +91,7 @@ async def hazards(
         rows = [row for row in open_hazards(web) if site in (None, row.site)]
         rows = [row for row in rows if row.state == "reported" or row.is_open]
         rows = [row for row in rows if (row.state == "reported") == (show == "reported")]
-        rows, after = cut((row for row in rows if show != "overdue" or row.is_overdue), turn, place_of)
+        rows, after = cut_ordered([row for row in rows if show != "overdue" or row.is_overdue], turn, place_of)
     return Page(items=[_answer(row) for row in rows], next=after)
 
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from gateway.web.api import PROBLEMS
 from gateway.web.api_models import Answer
 from gateway.web.context import person_of, web_of
-from gateway.web.listing import Page, Turned, cut, newest
+from gateway.web.listing import Page, Turned, cut, cut_ordered, newest
 from gateway.web.upkeep.dates import due_rows
 from gateway.web.upkeep.health import causes, place
 from gateway.web.upkeep.health_pages import narrowed
@@ -112,8 +112,8 @@ async def list_orders(
         rows, after = newest(await web.read(web.ledger.entries, ORDER, **terms), turn)
     else:
         fits = {"open": lambda o: o.is_open, "overdue": lambda o: o.is_overdue, "done": lambda o: o.state == "done"}
-        at_hand = (row for row in orders_at_hand(web) if site in (None, row.site) and fits[show](row))
-        rows, after = cut(at_hand, turn, place_of)
+        at_hand = [row for row in orders_at_hand(web) if site in (None, row.site) and fits[show](row)]
+        rows, after = cut_ordered(at_hand, turn, place_of)
     return Page(items=[_answer(row) for row in rows], next=after)
 
 

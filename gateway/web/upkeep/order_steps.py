@@ -7,7 +7,6 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-import msgspec
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from contract.order import PRIORITIES, Priority
@@ -15,6 +14,7 @@ from gateway.web import commands
 from gateway.web.access import HANDLE, MAINTAIN, Person, Refused
 from gateway.web.context import Web
 from gateway.web.listing import Key
+from gateway.web.registers.at_hand import at_hand
 from gateway.web.registers.hazard_steps import Name, Photo, Said, Short, end_of_day
 from gateway.web.texts import msgid
 from gateway.work.order_life import ORDER, Cause, Order
@@ -181,13 +181,13 @@ async def find_order(web: Web, order_id: int) -> Order:
 
 
 def orders_at_hand(web: Web) -> list[Order]:
-    """Orders that are not filed, as the live picture has them."""
-    return [msgspec.convert(row, Order) for row in web.picture.entries.get(ORDER.name, {}).values()]
+    """Orders that are not filed, as the live picture has them, by what to do first."""
+    return at_hand(web, ORDER, place_of)
 
 
 def place_of(order: Order) -> Key:
     """What to do first: what is late, what is urgent, then by date."""
-    return (not order.is_overdue, PRIORITIES.index(order.priority), order.due_ms or order.from_ms, order.id)
+    return (int(not order.is_overdue), PRIORITIES.index(order.priority), order.due_ms or order.from_ms, order.id)
 
 
 def in_order(orders: Iterable[Order]) -> list[Order]:

@@ -15,6 +15,7 @@ from gateway.control.protocol import AlarmView
 from gateway.web.access import HANDLE, MAINTAIN, Refused
 from gateway.web.context import Web, person_of, web_of
 from gateway.web.decision import subject_title
+from gateway.web.listing import paged
 from gateway.web.once import HIDDEN
 from gateway.web.registers.hazards import devices_of, open_hazards, sites_of
 from gateway.web.registers.photos import keep_photo
@@ -26,7 +27,6 @@ from gateway.web.upkeep.order_steps import (
     OpenOrder,
     Work,
     find_order,
-    in_order,
     open_order,
     orders_at_hand,
     take_step,
@@ -67,23 +67,27 @@ async def orders(
     show: Annotated[Literal["open", "overdue", "done", "closed"], Query()] = "open",
     before: Annotated[int | None, Query(ge=1)] = None,
     mine: bool = False,
+    number: Annotated[int, Query(ge=1, le=10_000, alias="page")] = 1,
 ) -> Response:
-    """The list."""
+    """The list, a page at a time."""
     web, texts, who = web_of(request), web_of(request).texts(request), person_of(request)
     at_hand = orders_at_hand(web)
-    found = await _closed(web, before) if show == "closed" else in_order(o for o in at_hand if _fits(o, show))
+    found = await _closed(web, before) if show == "closed" else [o for o in at_hand if _fits(o, show)]
     found = [order for order in found if not mine or order.owner == who.name]
+    last = found[-1].id if show == "closed" and len(found) == PAGE else None
+    shown = paged(found, number, PAGE)
     return page(
         request,
         "upkeep/orders.html",
         fragment="upkeep/_orders.html",
         show=show,
         mine=mine,
-        rows=[row_of(web, order, texts) for order in found],
+        rows=[row_of(web, order, texts) for order in shown.items],
+        paged=shown,
         numbers={name: sum(_fits(order, name) for order in at_hand) for name in SHOWN[:3]},
         shown=SHOWN,
         may_open=who.may(HANDLE),
-        onward=found[-1].id if show == "closed" and len(found) == PAGE else None,
+        onward=last,
     )
 
 
@@ -205,10 +209,8 @@ def row_of(web: Web, order: Order, texts: Texts) -> OrderRow:
 
 
 async def _closed(web: Web, before: int | None) -> list[Order]:
-    found: list[Order] = []
-    for state in ("closed", "filed", "withdrawn"):
-        found += await web.read(web.ledger.entries, ORDER, state=state, before=before, limit=PAGE)
-    return sorted(found, key=lambda row: -row.id)[:PAGE]
+    over = ("closed", "filed", "withdrawn")
+    return await web.read(web.ledger.entries, ORDER, state=over, before=before, limit=PAGE)
 
 
 def _fits(order: Order, show: str) -> bool:

@@ -1,0 +1,88 @@
+"""Work orders and hazards by the thousand: a page at a time, in order, each once; counts are those of the ledger."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.paper_rows import write_rows
+from gateway.ledger.entries import entries
+from gateway.work.hazard_counts import count_hazards
+from gateway.work.rectification import HAZARD
+from tests.web.office import Office, open_office
+
+ROWS, OPEN = 700, 250
+
+
+@pytest.fixture
+async def office(tmp_path: Path) -> AsyncIterator[Office]:
+    """A real gateway on a ledger of years."""
+    write_rows(tmp_path / "o" / "d", "shuiye", ROWS, OPEN)
+    async with open_office(tmp_path / "o") as made:
+        yield made
+
+
+async def numbers(office: Office, address: str, of: str) -> list[int]:
+    """Numbers on a page, in order."""
+    text = (await office.browser.get(address)).text
+    return [int(n) for n in re.findall(rf'id="{of}-(\d+)"', text)]
+
+
+async def every(office: Office, address: str) -> list[dict[str, Any]]:
+    """All of a list of the API, page by page."""
+    found, after = [], ""
+    while True:
+        answer = (await office.browser.get(f"{address}&limit=90{after}")).json()
+        found += answer["items"]
+        if answer["next"] is None:
+            return found
+        after = f"&after={answer['next']}"
+
+
+@pytest.mark.parametrize(
+    ("page", "api", "of"), [("/upkeep/orders", "orders", "order"), ("/hazards", "hazards", "hazard")]
+)
+async def test_each_open_row_stands_once_in_order_when_pages_are_turned(
+    office: Office, page: str, api: str, of: str
+) -> None:
+    """Pages and API agree; what is late comes first; a page beyond the last is the last; closed ones are turned too."""
+    told = await every(office, f"/api/v1/{api}?show=open")
+    assert len({row["id"] for row in told}) == len(told) == OPEN
+    late = [row["is_overdue"] for row in told]
+    assert late == sorted(late, reverse=True)
+    assert any(late)
+    pages = [await numbers(office, f"{page}?page={n}", of) for n in (1, 2, 3)]
+    assert [len(rows) for rows in pages] == [100, 100, 50]
+    assert [n for rows in pages for n in rows] == [row["id"] for row in told]
+    assert await numbers(office, f"{page}?page=99", of) == pages[2]
+    closed = await numbers(office, f"{page}?show=closed", of)
+    older = await numbers(office, f"{page}?show=closed&before={closed[-1]}", of)
+    assert closed + older == sorted({*closed, *older}, reverse=True)
+    assert len(closed) == len(older) == 100
+
+
+async def test_counts_of_hazards_are_those_of_the_ledger_when_most_are_at_hand(office: Office) -> None:
+    """What is at hand and what the ledger has beside it, each once."""
+    until_ms = 2**45
+    with office.ledger as ledger:
+        rows = ledger.entries(HAZARD)
+    from_ms = sorted(row.from_ms for row in rows)[ROWS // 2]
+    answer = (await office.browser.get(f"/api/v1/hazard-counts?from_ms={from_ms}&until_ms={until_ms}")).json()
+    wanted = count_hazards(rows, from_ms, until_ms)._asdict()
+    assert {name: answer[name] for name in wanted} == wanted
+    assert wanted["before"] > 0
+    assert wanted["closed"] > 0
+
+
+def test_a_state_may_be_one_of_several_when_rows_are_asked_for(tmp_path: Path) -> None:
+    """In one question, newest first."""
+    write_rows(tmp_path, "shuiye", 60, 20)
+    connection = sqlite3.connect(tmp_path / "ledger.sqlite")
+    both = [row.id for row in entries(connection, HAZARD, state=("found", "filed"), limit=10)]
+    connection.close()
+    assert both == list(range(60, 50, -1))
