@@ -35,6 +35,7 @@ from edge_agents.drivers.gb26875.line import TransmitterLine
 from edge_agents.foreign import report as foreign
 from edge_agents.line_builder import Kept, LineBuilder
 from edge_agents.outbox import Outbox
+from edge_agents.outbox_row import Fill
 from edge_agents.outside import REAL, Outside
 from edge_agents.recorder import KEPT, Recorder
 from edge_agents.reload import Diff, compare, lines_of
@@ -47,6 +48,8 @@ log = logging.getLogger(__name__)
 STOP_S = 5.0
 """Longest a stop may take."""
 RESTART_S = (0.5, 30.0)
+STATUS_S = 10.0
+"""Longest between two looks at the budget, each of which renews the status file."""
 KEPT_WITHIN_S = 2.0
 """How long a new configuration waits for what was reported to be on disk."""
 
@@ -236,18 +239,14 @@ class Agent:
     async def _watch(self) -> None:
         """Keep the budget, the status file and the one log line about alarms nobody has acknowledged."""
         while True:
-            await self._write_status()
-            await asyncio.sleep(min(self._settings.heartbeat_s, 5.0))
-            with contextlib.suppress(RetryLater):
-                await self.outbox.keep_budget()
+            try:
+                await self._write_status(await self.outbox.keep_budget())
+            except RetryLater as exc:
+                log.debug("status: %s", exc)
+            await asyncio.sleep(min(self._settings.heartbeat_s, STATUS_S))
 
-    async def _write_status(self) -> None:
-        try:
-            state = await self.uplink.state(online=self.uplink.is_connected)
-            held = (await self.outbox.held())["alarm"]
-        except RetryLater as exc:
-            log.debug("status: %s", exc)
-            return
+    async def _write_status(self, fill: Fill) -> None:
+        state, held = self.uplink.state(fill, online=self.uplink.is_connected), fill.lanes["alarm"]
         alarm_s = max(0.0, (self._now_ms() - held.oldest_sealed_ms) / 1000) if held.rows else 0.0
         waits = alarm_s > self._settings.unacknowledged_warn_s
         if waits and not self._waits:
@@ -329,9 +328,10 @@ def lock(data_dir: Path):  # type: ignore[no-untyped-def]  # mypy wants Iterator
 
 
 def _replace_file(path: Path, data: bytes) -> None:
-    fresh = path.with_suffix(".new")
-    fresh.write_bytes(data)
-    fresh.replace(path)
+    fresh = f"{path}.new"
+    with open(fresh, "wb", buffering=0) as file:  # noqa: PTH123  # every few seconds, all day
+        file.write(data)
+    os.replace(fresh, path)  # noqa: PTH105  # as above
 
 
 async def run(settings: AgentSettings, mqtt: MqttSettings) -> None:

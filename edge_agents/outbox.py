@@ -20,7 +20,7 @@ from contract.errors import RetryLater, StartError
 from contract.messages import LANES, Lane, Reading
 from edge_agents.clock import Stamp
 from edge_agents.outbox_file import OutboxFile
-from edge_agents.outbox_row import Held, Loss, Row
+from edge_agents.outbox_row import Fill, Held, Loss, Row
 from edge_agents.outside import random_name
 from edge_agents.salvage import replace_damaged
 from edge_agents.settings import OutboxSettings
@@ -124,6 +124,21 @@ class Outbox:
         """Up to `limit` rows of a lane beyond seq `after`. Raises RetryLater."""
         return await self._call(lambda file: file.peek(lane, after, limit))
 
+    async def ahead(self, lane: Lane, after: int, limit: int) -> tuple[list[Row], int]:
+        """As `peek`, with the lowest seq the lane still holds. Raises RetryLater."""
+        if self.newest(lane) == after:
+            return [], 0
+
+        def look(file: OutboxFile) -> tuple[list[Row], int]:
+            rows = file.peek(lane, after, limit)
+            return rows, file.held(lane).oldest if rows else 0
+
+        return await self._call(look)
+
+    def newest(self, lane: Lane) -> int | None:
+        """The highest seq ever sealed, of a commit under way too; None: the file has to be asked."""
+        return self._file.known_newest(lane)
+
     async def acknowledge(self, lane: Lane, seq: int) -> int:
         """Delete what the gateway has committed; returns the rows deleted. Raises RetryLater."""
         return await self._call(lambda file: file.acknowledge(lane, seq))
@@ -136,9 +151,9 @@ class Outbox:
         """What each lane holds. Raises RetryLater."""
         return await self._call(lambda file: {lane: file.held(lane) for lane in LANES})
 
-    async def used_bytes(self) -> int:
-        """Bytes in use in the file. Raises RetryLater."""
-        return await self._call(lambda file: file.used_bytes())
+    async def fill(self) -> Fill:
+        """What the lanes hold and the bytes of the file in use, at one moment. Raises RetryLater."""
+        return await self._call(_fill)
 
     async def kept(self) -> dict[str, bytes]:
         """All state kept with the readings. Raises RetryLater."""
@@ -156,14 +171,18 @@ class Outbox:
         """Rename everything held under a new epoch. Raises RetryLater."""
         await self._call(lambda file: file.begin_epoch())
 
-    async def keep_budget(self) -> int:
-        """Give telemetry up until file and age are within the budget; returns readings given up. Raises RetryLater."""
+    async def keep_budget(self) -> Fill:
+        """Give telemetry up until file and age are within the budget; tells what is held then. Raises RetryLater."""
         before_ms = self._now_ms() - int(self._settings.max_age_days * 86_400_000)
-        total = 0
-        while lost := await self._call(lambda file: file.thin(self._settings.max_bytes, before_ms)):
-            total += lost
-        self.thinned += total
-        return total
+
+        def keep(file: OutboxFile) -> tuple[int, Fill]:
+            return file.thin(self._settings.max_bytes, before_ms), _fill(file)
+
+        while True:
+            lost, fill = await self._call(keep)
+            if not lost:
+                return fill
+            self.thinned += lost
 
     def _open(self) -> None:
         try:
@@ -227,3 +246,7 @@ class Outbox:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except sqlite3.Error as exc:
             raise RetryLater(f"{self._path}: {exc}") from exc
+
+
+def _fill(file: OutboxFile) -> Fill:
+    return Fill({lane: file.held(lane) for lane in LANES}, file.used_bytes())

@@ -66,7 +66,11 @@ class OutboxFile:
         self._stamp = stamp
         self._new_name = new_name
         self._db: sqlite3.Connection | None = None
+        # Known of the file while no transaction fails, so that it is not asked each time.
         self._rows: dict[Lane, int] = {}
+        self._newest: dict[Lane, int] = {}
+        self._used_bytes: int | None = None
+        self._page_bytes = 0
         self.epoch = ""
         self.damaged_rows = 0
         """Rows found damaged since the file was opened."""
@@ -84,6 +88,7 @@ class OutboxFile:
             db.executescript(_SCHEMA)
             _add_stamps(db)
             self._db = db
+            self._page_bytes = int(db.execute("PRAGMA page_size").fetchone()[0])
             self.epoch = self._meta("epoch") or self._new_epoch()
         except sqlite3.Error:
             self._db = None
@@ -168,6 +173,8 @@ class OutboxFile:
         What may have been sent already (the window at the head) stays, so that the record is exact whatever the
         gateway has committed meanwhile.
         """
+        if self._count_rows("telemetry") <= WINDOW_ROWS:
+            return 0
         excess = self.used_bytes() - max_bytes
         rows = self._thinnable(slice_rows)
         if rows and not rows[0].readings and len(rows[0].gap_list()) >= MAX_GAPS // 2:
@@ -196,9 +203,11 @@ class OutboxFile:
 
     def used_bytes(self) -> int:
         """Bytes in use in the file, free pages not counted."""
-        db = self.db
-        pages, free, size = (int(db.execute(f"PRAGMA {name}").fetchone()[0]) for name in _PAGES)
-        return (pages - free) * size
+        if self._used_bytes is None:
+            ask = self.db.execute
+            pages, free = (int(ask(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "freelist_count"))
+            self._used_bytes = (pages - free) * self._page_bytes
+        return self._used_bytes
 
     def limit_pages(self, pages: int) -> None:
         """Let the file grow to so many pages at most; SQLite refuses more as it refuses on a full disk."""
@@ -206,17 +215,30 @@ class OutboxFile:
 
     def held(self, lane: Lane) -> Held:
         """What a lane holds."""
+        rows = self._count_rows(lane)
+        oldest = (
+            rows
+            and self.db.execute(
+                "SELECT first_seq, sealed_ms FROM batch WHERE lane=? ORDER BY seq LIMIT 1", (lane,)
+            ).fetchone()
+        )
+        first_seq, sealed_ms = oldest or (0, 0)
+        return Held(rows, first_seq, self.last_seq(lane), sealed_ms)
+
+    def _count_rows(self, lane: Lane) -> int:
         if lane not in self._rows:
             self._rows[lane] = int(self.db.execute("SELECT count(*) FROM batch WHERE lane=?", (lane,)).fetchone()[0])
-        oldest = self.db.execute(
-            "SELECT first_seq, sealed_ms FROM batch WHERE lane=? ORDER BY seq LIMIT 1", (lane,)
-        ).fetchone()
-        first_seq, sealed_ms = oldest or (0, 0)
-        return Held(self._rows[lane], first_seq, self.last_seq(lane), sealed_ms)
+        return self._rows[lane]
+
+    def known_newest(self, lane: Lane) -> int | None:
+        """As `last_seq` when nothing has to be read for it; from any thread."""
+        return self._newest.get(lane)
 
     def last_seq(self, lane: Lane) -> int:
         """The highest seq ever sealed in this epoch."""
-        return int(self._meta(f"seq.{lane}") or 0)
+        if lane not in self._newest:
+            self._newest[lane] = int(self._meta(f"seq.{lane}") or 0)
+        return self._newest[lane]
 
     def kept(self) -> dict[str, bytes]:
         """All kept state; damaged entries are left out."""
@@ -231,6 +253,7 @@ class OutboxFile:
         """Give everything held new names under a new epoch: the gateway already has others under the old ones."""
         with self._transaction():
             self._set_meta("epoch", self._new_name())
+            self._newest.clear()
             for lane in LANES:
                 raw = self.db.execute("SELECT * FROM batch WHERE lane=? ORDER BY seq", (lane,)).fetchall()
                 self.db.execute("DELETE FROM batch WHERE lane=?", (lane,))
@@ -261,6 +284,7 @@ class OutboxFile:
             )
         )
         self._set_meta(f"seq.{lane}", str(seq))
+        self._newest[lane] = seq
 
     def _keep(self, keep: Mapping[str, bytes]) -> None:
         """Many rows a statement: each step gives the interpreter away and has to win it back from a busy loop."""
@@ -341,13 +365,14 @@ class OutboxFile:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         """BEGIN IMMEDIATE .. COMMIT, rolled back on any error."""
-        db = self.db
+        db, self._used_bytes = self.db, None
         db.execute("BEGIN IMMEDIATE")
         try:
             yield
             db.execute("COMMIT")
         except BaseException:
             self._rows.clear()
+            self._newest.clear()
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
@@ -367,9 +392,6 @@ class OutboxFile:
 
     def _set_meta(self, key: str, value: str) -> None:
         self.db.execute("INSERT OR REPLACE INTO meta VALUES (?,?)", (key, value))
-
-
-_PAGES = ("page_count", "freelist_count", "page_size")
 
 
 def _add_stamps(db: sqlite3.Connection) -> None:

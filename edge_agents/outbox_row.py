@@ -69,6 +69,13 @@ class Held(NamedTuple):
     oldest_sealed_ms: int
 
 
+class Fill(NamedTuple):
+    """What the whole outbox holds, and the bytes in use of its file."""
+
+    lanes: dict[Lane, Held]
+    used_bytes: int
+
+
 def row_of(entry: tuple[object, ...]) -> Row:
     """A row as the file has it; of a file of version 0.1 its clock is not known."""
     return Row(*entry[:_CRC], *entry[_CRC + 1 :])  # type: ignore[arg-type]  # SQLite hands back any type; the CRC tells

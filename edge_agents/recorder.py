@@ -20,6 +20,7 @@ from contract.messages import LANES, Lane, Reading
 from edge_agents.outbox import Outbox
 from edge_agents.outbox_row import Loss
 from edge_agents.reporting import Reported, Reports
+from edge_agents.waiting import wait
 
 log = logging.getLogger(__name__)
 KEPT = "point/"
@@ -59,6 +60,8 @@ class Recorder:
         self._sealed = sealed
         self._monotonic = monotonic
         self._wake = asyncio.Event()
+        self._is_idle = False
+        """Nothing waits and no timer runs: the next report, whatever it is, starts one."""
         # Readings ever taken and ever done with, by lane: what was taken before a moment is on disk once the second
         # has reached what the first was then.
         self._taken: dict[Lane, int] = {"alarm": 0, "telemetry": 0}
@@ -73,7 +76,7 @@ class Recorder:
             if readings:
                 self._take(lane, readings)  # type: ignore[arg-type]  # mypy widens the tuple's literals to str
         self._keep.update(reports.keep)
-        if reports.alarm:
+        if reports.alarm or (self._is_idle and not self._has_nothing()):
             self._wake.set()
 
     @property
@@ -95,21 +98,31 @@ class Recorder:
 
     async def run(self) -> None:
         """Write until cancelled."""
-        seal_at_s = self._monotonic() + self._seal_s
+        began_s = self._monotonic()
+        seal_at_s = began_s + self._seal_s
         while True:
-            pause_s = RETRY_S if self.fault else max(0.0, seal_at_s - self._monotonic())
-            try:
-                async with asyncio.timeout(pause_s):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+            if self._has_nothing():
+                self._is_idle = True
+                await self._wake.wait()
+                self._is_idle = False
+                if not self._waiting["alarm"]:
+                    self._wake.clear()
+                seal_at_s = max(seal_at_s, self._next_seal_s(began_s))
+            await wait(self._wake, RETRY_S if self.fault else seal_at_s - self._monotonic())
             self._wake.clear()
             if not await self._write("alarm"):
                 await asyncio.sleep(RETRY_S)
                 continue
             if self._monotonic() >= seal_at_s:
-                seal_at_s = self._monotonic() + self._seal_s
+                seal_at_s = self._next_seal_s(began_s)
                 await self._write("telemetry")
+
+    def _has_nothing(self) -> bool:
+        return not (self.waiting or self._keep or self.fault or any(self._lost.values()))
+
+    def _next_seal_s(self, began_s: float) -> float:
+        """The next of moments `seal_s` apart: what lines read at one time shares a batch, whatever came before."""
+        return began_s + ((self._monotonic() - began_s) // self._seal_s + 1) * self._seal_s
 
     async def flush(self) -> None:
         """Write what waits, once; used at the end."""

@@ -48,8 +48,9 @@ from edge_agents.mqtt_client import (
 )
 from edge_agents.outbox import Outbox
 from edge_agents.outbox_file import WINDOW_ROWS
-from edge_agents.outbox_row import Row
+from edge_agents.outbox_row import Fill, Row
 from edge_agents.outside import REAL, Outside
+from edge_agents.waiting import wait
 from edge_agents.window import SendWindow
 
 log = logging.getLogger(__name__)
@@ -129,12 +130,12 @@ class Uplink:
             await asyncio.sleep(pause_s * self._outside.uniform(0.5, 1.0))
             pause_s = min(pause_s * 2, BACKOFF_S[1])
 
-    async def state(self, *, online: bool) -> AgentState:
-        """What the state topic says now."""
-        held = await self._outbox.held()
+    def state(self, fill: Fill, *, online: bool) -> AgentState:
+        """What the state topic says while the outbox holds that."""
+        held = fill.lanes
         sealed = [lane.oldest_sealed_ms for lane in held.values() if lane.rows]
         waited_s = max(0.0, (self._clock.now_ms() - min(sealed)) / 1000) if sealed else 0.0
-        who, used_bytes, moment = self._identity, await self._outbox.used_bytes(), self._clock.moment()
+        who, moment = self._identity, self._clock.moment()
         return AgentState(
             site=who.site,
             agent=who.agent,
@@ -148,7 +149,7 @@ class Uplink:
             outbox=OutboxState(
                 alarm=held["alarm"].rows,
                 telemetry=held["telemetry"].rows,
-                bytes=used_bytes,
+                bytes=fill.used_bytes,
                 unacknowledged_s=waited_s,
             ),
             boot=self._clock.boot,
@@ -189,7 +190,7 @@ class Uplink:
 
     async def _new_client(self) -> aiomqtt.Client:
         mqtt, who = self._mqtt, self._identity
-        will = encode(await self.state(online=False))
+        will = encode(self.state(await self._outbox.fill(), online=False))
         return self._outside.new_client(
             mqtt.host,
             mqtt.port,
@@ -213,7 +214,7 @@ class Uplink:
             await self._publish_state(client, online=True)
 
     async def _publish_state(self, client: aiomqtt.Client, *, online: bool) -> None:
-        payload = encode(await self.state(online=online))
+        payload = encode(self.state(await self._outbox.fill(), online=online))
         await client.publish(self._topic("state"), payload, qos=1, retain=True)
 
     async def _send_lane(self, client: aiomqtt.Client, lane: Lane) -> None:
@@ -225,11 +226,10 @@ class Uplink:
                 window.go_back(probe=True)
             epoch = self._outbox.epoch
             self._follow_epoch(epoch)
-            rows = await self._outbox.peek(lane, window.cursor, window.room) if window.room else []
+            rows, oldest = await self._outbox.ahead(lane, window.cursor, window.room) if window.room else ([], 0)
             if not rows:
-                await _wait(wake, window.wait_s(self._monotonic()))
+                await wait(wake, window.wait_s(self._monotonic()))
                 continue
-            held = (await self._outbox.held())[lane]
             for row in rows:
                 if self._outbox.epoch != epoch:
                     break  # these rows have other names now
@@ -237,7 +237,7 @@ class Uplink:
                     break  # a receipt overtook what was read from the file
                 if row.first_seq <= window.acknowledged:
                     row = row._replace(first_seq=min(window.acknowledged + 1, row.seq))
-                await self._send(client, lane, row, held.oldest)
+                await self._send(client, lane, row, oldest)
                 if window.cursor != row.seq:
                     break  # told to go back meanwhile
 
@@ -267,17 +267,20 @@ class Uplink:
         if receipt.epoch != self._outbox.epoch:
             return
         now_s = self._monotonic()
-        held = await self._outbox.held()
-        for lane, seq in (("alarm", receipt.alarm), ("telemetry", receipt.telemetry)):
-            if seq > held[lane].newest:  # type: ignore[index]  # mypy widens the tuple's literals to str
-                await self._begin_epoch(lane, seq, held[lane].newest)  # type: ignore[index]  # as above
+        told: dict[Lane, int] = {"alarm": receipt.alarm, "telemetry": receipt.telemetry}
+        for lane, seq in told.items():
+            newest = self._outbox.newest(lane)
+            if newest is None:
+                newest = (await self._outbox.held())[lane].newest
+            if seq > newest:
+                await self._begin_epoch(lane, seq, newest)
                 return
-        for lane in LANES:
-            window, seq = self._windows[lane], receipt.alarm if lane == "alarm" else receipt.telemetry
+        for lane, seq in told.items():
+            window = self._windows[lane]
             if seq > window.acknowledged:
                 await self._outbox.acknowledge(lane, seq)
-            window.receipt(seq, now_s)
-            self._wake[lane].set()
+            if window.receipt(seq, now_s):
+                self._wake[lane].set()
             for name in receipt.refused:
                 refused = window.refused(name)
                 if refused is not None and await self._outbox.set_aside(lane, refused, "refused"):
@@ -339,11 +342,3 @@ def batch_of(who: Identity, epoch: str, row: Row, oldest: int, clock: AgentClock
         stepped_ms=stepped_ms or 0,
         clock_lost=stepped_ms is None and row.readings > 0,
     )
-
-
-async def _wait(event: asyncio.Event, timeout_s: float | None) -> None:
-    try:
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
-    except TimeoutError:
-        pass

@@ -50,10 +50,10 @@ class SendWindow:
             self._digests.pop(next(iter(self._digests)))
 
     def receipt(self, seq: int, now_s: float) -> bool:
-        """The gateway has committed everything up to `seq`; True when that is news."""
-        self._is_probing = False
+        """The gateway has committed everything up to `seq`; True when more may be sent, or less is to be."""
+        was_probing, self._is_probing = self._is_probing, False
         if seq <= self.acknowledged:
-            return False
+            return was_probing
         self.acknowledged = seq
         self._progress_s = now_s
         while self._in_flight and self._in_flight[0] <= seq:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from edge_agents.bus.presence import LinePresence
 from edge_agents.drivers.modbus import Block, ReadGroup, ReadPlan, decode_group
 from edge_agents.reporting import DeviceReport, Observation, Reports
 from edge_agents.schedule import ALARM, REST, Job, LineSchedule
+from edge_agents.waiting import wait
 
 log = logging.getLogger(__name__)
 BACKOFF_S = (0.2, 4.0)
@@ -42,6 +44,10 @@ FULL_PROBE = 6
 SUDDEN_S = 10.0
 """After a device that answered falls silent, others may have too (a cut cable): for so long none of those that still
 count as answering is given more than its worst answer time."""
+LOOK_S = 0.2
+"""Whether devices are overdue is asked at most this often."""
+IDLE_S = 1.0
+"""Longest pause between two steps while nothing is due: so long it may take to see that the connection is gone."""
 HELD_UP_S = 5.0
 """A longer pause between two steps means that this process was held up, not the devices."""
 
@@ -237,12 +243,7 @@ class ModbusLine:
                 if await self._identities.use_idle(port, self._unit_of, self._usual_s, wake_s):
                     continue
                 self._wake.clear()
-                wait_s = min(wake_s - now_s, 0.5)
-                timer = asyncio.get_running_loop().call_later(max(0.0, wait_s), self._wake.set)
-                try:
-                    await self._wake.wait()
-                finally:
-                    timer.cancel()
+                await wait(self._wake, min(wake_s, self._next_look_s(), now_s + IDLE_S) - now_s)
                 continue
             self.counters.worst_drift_s = max(self.counters.worst_drift_s, 0.0 if job.is_probe else job.late_s)
             await self._do(port, job)
@@ -291,11 +292,16 @@ class ModbusLine:
         self._look_s = now_s
         self._answered_s = [now_s] * len(self._devices)
 
+    def _next_look_s(self) -> float:
+        """When looking around may find something new."""
+        overdue_s = min(map(float.__add__, self._answered_s, self._overdue_s), default=math.inf)
+        return max(self._look_s + LOOK_S, min(overdue_s + 0.001, self._health_report.due_s))
+
     def _look_around(self, now_s: float) -> None:
         """Say which devices have no data any more; report the figures when their minute is over."""
         if now_s - self._look_s > HELD_UP_S:
             self._start_over(now_s)
-        if now_s - self._look_s < 0.2:
+        if now_s - self._look_s < LOOK_S:
             return
         self._look_s = now_s
         for number, answered_s in enumerate(self._answered_s):

@@ -49,8 +49,10 @@ class Listener:
     """
 
     def __init__(
-        self, line: PanelTcpLine | Gb26875Line, presence: LinePresence, serve: Serve, take: Take, bounds: Bounds
-    ) -> None:
+        self, line: PanelTcpLine | Gb26875Line, presence: LinePresence, serve: Serve, take: Take, bounds: Bounds,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:  # fmt: skip
+        self._uniform = uniform
         self._line = line
         self._presence = presence
         self._serve = serve
@@ -90,7 +92,7 @@ class Listener:
                     down()
             finally:
                 self.is_open = False
-            await asyncio.sleep(pause_s * random.uniform(0.75, 1.0))  # noqa: S311  # jitter, no secret
+            await asyncio.sleep(pause_s * self._uniform(0.75, 1.0))
             pause_s = min(pause_s * 2, BACKOFF_S[1])
 
     def send(self, data: bytes, peer: Peer) -> None:

@@ -106,7 +106,9 @@ class SensorLine:
         now_ms: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
         stepped_ms: Callable[[], int | None] = lambda: 0,
+        uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
+        self._uniform = uniform
         self.id = line.id
         self._line = line
         self._identifier = identifier
@@ -185,7 +187,7 @@ class SensorLine:
                     self.is_open = False
                 if self._monotonic() - began_s > STABLE_S:
                     pause_s = BACKOFF_S[0]
-                await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, no secret
+                await asyncio.sleep(pause_s * self._uniform(0.5, 1.0))
                 pause_s = min(pause_s * 2, BACKOFF_S[1])
         finally:
             refresh.cancel()

@@ -111,7 +111,9 @@ class PanelLine:
         monotonic: Callable[[], float] = time.monotonic,
         new_port: Callable[[PanelSerialLine], PanelPort] = PanelPort,
         refused: RefusedFile | None = None,
+        uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
+        self._uniform = uniform
         self.id = line.id
         self._port = new_port(line)
         self._refused = refused
@@ -167,7 +169,7 @@ class PanelLine:
                 if failures >= DOWN_AFTER:
                     self.presence.say(False)
                     self._record(self._report.line_down(self._now_ms()))
-            await asyncio.sleep(pause_s * random.uniform(0.75, 1.0))  # noqa: S311  # jitter, no secret
+            await asyncio.sleep(pause_s * self._uniform(0.75, 1.0))
             pause_s = min(pause_s * 2, BACKOFF_S[1])
 
     async def _listen(self, descriptor: int) -> None:

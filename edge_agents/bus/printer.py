@@ -46,7 +46,9 @@ class ListeningLine:
         record: Callable[[Reports], None],
         now_ms: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
+        uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
+        self._uniform = uniform
         self.id = line.id
         self._line = line
         self._decoder = decoder
@@ -93,7 +95,7 @@ class ListeningLine:
                 if failures >= DOWN_AFTER:
                     self.presence.say(False)
                     self._record(self._report.line_down(self._now_ms()))
-            await asyncio.sleep(pause_s * random.uniform(0.75, 1.0))  # noqa: S311  # jitter, no secret
+            await asyncio.sleep(pause_s * self._uniform(0.75, 1.0))
             pause_s = min(pause_s * 2, BACKOFF_S[1])
 
     def _open(self) -> serial.Serial:
