@@ -25,6 +25,7 @@ from bench.load import Plan, Sent, lines_of, make_batches, plan_site, write_site
 from bench.memory import measure_memory
 from contract.messages import Receipt, decode_batch
 from contract.topics import DEFAULT_ROOT
+from gateway.clock_steps import ClockSteps
 from gateway.control.feed import Feed
 from gateway.ingest.door import Arrival
 from gateway.installation import load_installation
@@ -161,6 +162,7 @@ async def _through_pipeline(settings: GatewaySettings, batches: list[Sent]) -> R
             receipts=note,
             requests=lambda *_: None,
             now_ms=clock.now,
+            steps=ClockSteps(clock.now, lambda: clock.now() / 1000),
         )
         async with pipeline:
             # As the gateway process does at its start: what it was built from is not looked through again and again.

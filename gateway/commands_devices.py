@@ -138,7 +138,6 @@ def _release(unknown: UnknownDevice, device: ApprovedDevice, turn: Turn, kept: K
             device.site, unknown.agent, APPROVED_EPOCH, "telemetry", 0, turn.now_ms, encode_readings(part)
         )
         turn.state.engine.observe(device.site, part, turn.now_ms)
-        turn.oldest_ms = min(turn.oldest_ms, turn.now_ms)
         turn.readings.append((device.site, part))
     turn.stored += len(readings)
 

@@ -23,6 +23,7 @@ from contract.profile import AGENT_PROFILE, GATEWAY_PROFILE, Point, Profile
 from contract.site import GATEWAY_DEVICE, SYSTEM_SITE, agent_device
 from gateway.control.protocol import AgentView
 from gateway.ledger.changes import ALIVE
+from gateway.state import WorkingState
 from gateway.turn import OWN_AGENT, OWN_EPOCH, Turn
 
 TOLD_MS = 300_000
@@ -33,7 +34,7 @@ LOOK_S = 1.0
 ALIVE_S = 10.0
 """That the gateway runs is written down this often, so that the next start can tell how long none ran."""
 HELD_UP_S = 5.0
-"""A longer pause between two looks means that this process did not run: messages wait, and nobody was silent."""
+"""A longer pause between two signs of itself means that this process did not run: messages wait, nobody was silent."""
 STOPPED_S = 30.0
 """Such a pause is told like a stop."""
 AGENT_LOST = q.unknown("agent_lost")
@@ -84,16 +85,39 @@ class OwnReadings:
         self._alive_s = float("-inf")
         self._stopped_s = stopped_s
         self._stopped_until_ms: int | None = None
-        self._broker_connected: bool | None = None
         self._said: dict[str, Said] = {}
         self._views: dict[tuple[str, str], AgentView] = {}
         self._sweep_ms = 0
-        self._looked_s: float | None = None
+        self._told: Facts | None = None
+        self._hops: Mapping[tuple[str, str], str] = {}
+        self._looked_s = float("-inf")
+        self._ran_s: float | None = None
+        self._paused_s = 0.0
+        self._was_turn = True
+
+    def is_due(self, state: WorkingState) -> bool:
+        """Whether there may be something to add to a turn. Ask each second, so that a pause shows."""
+        now_s = self._monotonic()
+        self._note_running(now_s)
+        if self._paused_s > 0 or now_s - self._alive_s >= ALIVE_S or self._facts() != self._told:
+            return True
+        if not self._was_turn:
+            return False
+        self._was_turn = False  # agents and tests of the ways change only in turns
+        return state.notification.proofs.hops() != self._hops or any(
+            self._views.get(key) is not view for key, view in state.agents.items()
+        )
+
+    def _note_running(self, now_s: float) -> None:
+        if self._ran_s is not None and now_s - self._ran_s >= HELD_UP_S:
+            self._paused_s += now_s - self._ran_s
+        self._ran_s = now_s
 
     def add_to(self, turn: Turn) -> None:
         """Add what is news to a turn, at most once a second. Call it before the turn is finished."""
         now_s, state, facts = self._monotonic(), turn.state, self._facts()
-        paused_s = 0.0 if self._looked_s is None else now_s - self._looked_s
+        self._note_running(now_s)
+        self._was_turn = True
         is_new = self._state is not state or self._installation is not state.installation
         if is_new:  # built from the ledger, or another site file: the engine tells what was told
             self._state, self._installation, self._sweep_ms = state, state.installation, 0
@@ -102,18 +126,20 @@ class OwnReadings:
                 for point, slot in state.engine.values()
                 if slot.received_ms and OWN_DEVICE.match(point)
             }
-        if not is_new and paused_s < LOOK_S and facts.broker_connected is self._broker_connected:
+        told = self._told
+        if not is_new and now_s - self._looked_s < LOOK_S and told and facts.broker_connected is told.broker_connected:
             return
-        self._looked_s, self._broker_connected = now_s, facts.broker_connected
-        if paused_s >= HELD_UP_S:
+        self._looked_s, self._told = now_s, facts
+        paused_s, self._paused_s = self._paused_s, 0.0
+        if paused_s:
             state.engine.woke(turn.now_ms)
         if paused_s >= STOPPED_S:
             self._stopped_s, self._stopped_until_ms = paused_s, turn.now_ms + TOLD_MS
         state.engine.broker(facts.broker_connected, turn.now_ms)
-        hops = state.notification.proofs.hops()
+        hops = self._hops = state.notification.proofs.hops()
         for site, readings in self.look(facts, state.agents, hops, state.engine.knows, turn.now_ms):
             turn.take_own(site, OWN_AGENT, OWN_EPOCH, readings)
-        if now_s - self._alive_s >= ALIVE_S:
+        if now_s - self._alive_s >= ALIVE_S / 2:  # before it is due, in a turn there is anyway
             self._alive_s = now_s
             turn.changes.steps.append(partial(note_alive, now_ms=turn.now_ms))
 
@@ -142,9 +168,11 @@ class OwnReadings:
         by_site: dict[str, list[Reading]] = {}
         for (site, agent), view in agents.items():
             device = agent_device(agent)
-            if self._views.get((site, agent)) is view or not knows(site, device):
+            if self._views.get((site, agent)) is view:
                 continue
             self._views[site, agent] = view
+            if not knows(site, device):
+                continue
             told = {**_of_agent(view), "path_hop": hops.get((site, device))}
             quality = q.GOOD if view.online else AGENT_LOST
             news = list(self._news(site, device, AGENT_PROFILE, told, now_ms, quality))

@@ -1,4 +1,5 @@
-"""How the pipeline waits: for what comes, and after a failure, longer each time, until something was committed."""
+"""How the pipeline waits: for what comes or is due, and after a failure, longer each time, until something was
+committed."""
 
 from __future__ import annotations
 
@@ -10,6 +11,10 @@ from collections.abc import Callable
 FIRST_S = 0.1
 LONGEST_S = 5.0
 """Once the disk works again, work goes on within this, and a fifth."""
+
+
+TICK_S = 1.0
+"""Whether something is due by the wall clock, which may be set, is asked at least this often."""
 
 
 class Patience:
@@ -46,3 +51,29 @@ async def wait(event: asyncio.Event, wait_s: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(wait_s):
             await event.wait()
+
+
+async def doze(event: asyncio.Event, due_ms: int | None, now_ms: Callable[[], int], is_due: Callable[[], bool]) -> None:
+    """Until that happens, that wall time comes or `is_due` says so; a second in which nothing is due costs a look.
+
+    Args:
+        due_ms: ms UTC; None: no time. now_ms: the wall clock. is_due: asked each second.
+    """
+    loop = asyncio.get_running_loop()
+    timer: list[asyncio.TimerHandle] = []
+
+    def arm() -> None:
+        wait_s = TICK_S if due_ms is None else min(TICK_S, max(0.01, (due_ms - now_ms()) / 1000))
+        timer[:] = [loop.call_later(wait_s, look)]
+
+    def look() -> None:
+        if (due_ms is not None and due_ms <= now_ms()) or is_due():
+            event.set()
+        else:
+            arm()
+
+    arm()
+    try:
+        await event.wait()
+    finally:
+        timer[0].cancel()

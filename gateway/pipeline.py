@@ -18,7 +18,7 @@ import contextlib
 import logging
 import random
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -26,20 +26,22 @@ from contract.errors import RetryLater
 from contract.messages import Receipt, Request
 from gateway import commands
 from gateway.checkpoint import Checkpoint
+from gateway.clock_steps import ClockSteps
 from gateway.commands_notify import GATEWAY
 from gateway.control.client import ControlError
 from gateway.control.feed import Feed, Subscriber
 from gateway.control.protocol import Ask, Problem
+from gateway.counts import Counts
 from gateway.flight import Flight, Waiting, refuse
 from gateway.ingest.door import Arrival, Refusal, faulty
-from gateway.ingest.lane import Lane, put_back, waiting_since
+from gateway.ingest.lane import Intake, is_telemetry
 from gateway.installation import Installation
 from gateway.installing import Install, begin, install
 from gateway.ledger.store import Store
 from gateway.notify.outbox import Plans
 from gateway.notify.state import NotifyParts
 from gateway.own import OwnReadings
-from gateway.patience import Patience, mark, wait
+from gateway.patience import Patience, doze, mark, wait
 from gateway.rewinds import Rewinds
 from gateway.settings import GatewaySettings
 from gateway.state import WorkingState, load
@@ -54,7 +56,6 @@ ASIDE = 256
 """Refusals of later stages that may wait; further ones stay in that stage's own count."""
 JUDGE_S = 0.1
 """Judging a group ends after this: in a flood a fire waits for this and a commit, not for everything before it."""
-TICK_S = 1.0
 FAULTY = "!"
 """Stands before the topic of a message that made the judging itself fail. No topic of ours begins so."""
 _log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ class Pipeline:
         now_ms: wall clock, ms UTC.
         notify: whom to tell of alarms; None: nobody. planned: told of messages once they are durable; must not wait.
         own: what the gateway knows of itself; None: nothing.
-        monotonic: seconds. uniform: a number between two, for jitter.
+        monotonic: seconds. uniform: a number between two, for jitter. steps: notices that the wall clock was set.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Pipeline:
         own: OwnReadings | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
+        steps: ClockSteps | None = None,
     ) -> None:
         self._store = store
         self._installation = installation
@@ -100,9 +102,9 @@ class Pipeline:
         self._planned = planned
         self._own = own
         self._uniform = uniform
-        self._alarm = Lane(settings.queue_messages, settings.queue_bytes)
-        self._telemetry = Lane(settings.queue_messages, settings.queue_bytes)
-        self._again: list[Arrival] = []
+        self._intake = Intake(settings.queue_messages, settings.queue_bytes, steps or ClockSteps(now_ms, monotonic))
+        # How far the clock had been set, in all, as of what was judged last and as of what is committed.
+        self._judged_clock_ms = self._committed_clock_ms = 0
         self._asks: deque[Waiting] = deque()
         self._aside: deque[Refusal] = deque()
         self._flight: Flight | None = None
@@ -116,8 +118,7 @@ class Pipeline:
         self._state: WorkingState | None = None
         # The working state while it holds nothing but what was committed.
         self._settled: WorkingState | None = None
-        self._received = self._passed = self._stored = self._commits = self._strangers_dropped = 0
-        self._dropped: Counter[str] = Counter()
+        self._counts = Counts()
         self._fault: str | None = None
         self._started_ms = now_ms()
 
@@ -144,13 +145,12 @@ class Pipeline:
 
     def offer(self, arrival: Arrival) -> bool:
         """Queue a message; False, and counted, when its lane is full. Alarms and agents' states go first."""
-        self._received += 1
-        telemetry = arrival.topic.endswith("/telemetry")
-        if not (self._telemetry if telemetry else self._alarm).put(arrival):
-            self._dropped["overflow"] += 1
+        self._counts.received += 1
+        if not self._intake.put(arrival):
+            self._counts.drop("overflow")
             return False
         self._wake.set()
-        if not telemetry or len(self._telemetry) >= GROUP:
+        if not is_telemetry(arrival) or len(self._intake.telemetry) >= GROUP:
             self._urgent.set()
         return True
 
@@ -207,14 +207,8 @@ class Pipeline:
         """How it goes: counters of messages, queues, commits, and what is wrong, if anything."""
         return {
             "started_ms": self._started_ms,
-            "received": self._received,
-            "passed": self._passed,
-            "dropped": dict(self._dropped),
-            "pending": self._received - self._passed - sum(self._dropped.values()),
-            "queued": {"alarm": len(self._alarm), "telemetry": len(self._telemetry)},
-            "readings_stored": self._stored,
-            "unknown_readings_dropped": self._strangers_dropped,
-            "commits": self._commits,
+            **self._counts.view(),
+            "queued": {"alarm": len(self._intake.alarm), "telemetry": len(self._intake.telemetry)},
             "ledger_fault": self._fault,
             "subscribers": self._feed.count,
             "subscribers_cut_off": self._feed.cut_off,
@@ -246,8 +240,8 @@ class Pipeline:
                     arrivals = [arrivals[0]._replace(topic=FAULTY + arrivals[0].topic)]
                 group = 1
             else:
-                patience.went_on(self._commits)
-                group = GROUP if not self._again else group
+                patience.went_on(self._counts.commits)
+                group = GROUP if not self._intake.again else group
                 continue
             await self._put_back(arrivals, asks)
             if self._stopping:
@@ -289,9 +283,9 @@ class Pipeline:
         except BaseException:
             self._wake.set()  # to be seen at once, not at the next tick
             raise
-        self._commits += 1
+        self._counts.commits += 1
         self._tell(turn, asks)
-        if not self._again:
+        if not self._intake.again:
             self._recovered()
 
     async def _put_back(self, arrivals: list[Arrival], asks: list[Waiting]) -> None:
@@ -303,7 +297,7 @@ class Pipeline:
             if flight.commit.exception() is not None:
                 arrivals, asks = flight.arrivals + arrivals, flight.asks + asks
                 self._note = flight.note
-        self._again = arrivals + self._again
+        self._intake.again = arrivals + self._intake.again
         for waiting in (*asks, *self._asks):
             refuse(waiting, f"the ledger cannot be written now: {self._fault}")
         self._asks.clear()
@@ -328,6 +322,7 @@ class Pipeline:
                 self._failed(str(exc))
                 await patience.pause()
         self._state = self._settled = WorkingState(saved, self._installation, self._root, self._now_ms(), self._notify)
+        self._judged_clock_ms = self._committed_clock_ms
         self._checkpoint.forget()
         for row_id in saved.damaged:
             _log.warning(
@@ -345,7 +340,7 @@ class Pipeline:
         self._fault = None
 
     def _waiting(self) -> int:
-        return len(self._again) + len(self._alarm) + len(self._telemetry) + len(self._asks) + len(self._aside)
+        return len(self._intake) + len(self._asks) + len(self._aside)
 
     async def _gather(self) -> None:
         """Wait until there is something to do: messages, commands, a timer."""
@@ -353,20 +348,23 @@ class Pipeline:
         if not self._waiting() and self._note is None:
             self._wake.clear()
             self._urgent.clear()
-            due_ms = self._state.next_due_ms()
-            wait_s = TICK_S if due_ms is None else min(TICK_S, max(0.01, (due_ms - self._now_ms()) / 1000))
-            await wait(self._wake, wait_s)
+            await doze(self._wake, self._state.next_due_ms(), self._now_ms, self._is_due)
         if self._flight is not None and self._flight.commit.done():
             await self._committed()
-        if self._settings.commit_ms and self._waiting() and not (self._urgent.is_set() or self._again):
+        if self._settings.commit_ms and self._waiting() and not (self._urgent.is_set() or self._intake.again):
             await wait(self._urgent, self._settings.commit_ms / 1000)
         self._urgent.clear()
 
+    def _is_due(self) -> bool:
+        """Whether a turn would do something though nothing came: the gateway's own news, a mark after a fault."""
+        assert self._state is not None
+        if self._fault is not None or self._intake.look_at_clock() != self._judged_clock_ms:
+            return True
+        return self._own is not None and self._own.is_due(self._state)
+
     def _take(self, most: int) -> list[Arrival]:
-        taken, self._again = self._again[:most], self._again[most:]
-        for lane in (self._alarm, self._telemetry):
-            taken += lane.take(most - len(taken))
-        if len(self._telemetry) + len(self._alarm):
+        taken = self._intake.take(most)
+        if len(self._intake) > len(self._intake.again):
             self._urgent.set()
         return taken
 
@@ -378,9 +376,13 @@ class Pipeline:
             if isinstance(waiting.ask, Ask) and (load_rows := commands.needs(waiting.ask)) is not None:
                 loaded[number] = await self._store.run(load_rows)
         self._settled = None
+        clock_ms = self._intake.look_at_clock()
         turn = Turn(
             state, self._now_ms(), unknown_readings=limits.unknown_readings, unknown_devices=limits.unknown_devices
         )
+        if turn.follow_clock(self._judged_clock_ms, clock_ms):
+            self._checkpoint.forget()
+        self._judged_clock_ms = clock_ms
         if self._note is not None:
             turn.changes.add_audit("gateway", self._note, "gateway", configuration=self._installation.hash)
             if self._note == "gateway.start":
@@ -393,7 +395,7 @@ class Pipeline:
             turn.refuse(self._aside.popleft(), message=False)
         time = asyncio.get_running_loop().time
         ends_s = time() + JUDGE_S
-        for number, arrival in enumerate(arrivals, 1):
+        for number, arrival in enumerate(map(self._intake.by_clock, arrivals), 1):
             if arrival.topic.startswith(FAULTY):
                 turn.refuse(faulty(self._root, arrival._replace(topic=arrival.topic[len(FAULTY) :])))
             else:
@@ -401,9 +403,9 @@ class Pipeline:
             if time() >= ends_s:
                 # What is judged already is committed first.
                 left, arrivals[number:] = arrivals[number:], []
-                self._again = put_back(left, self._again, self._alarm, self._telemetry)
+                self._intake.give_back(left)
                 break
-        turn.until_ms = waiting_since(turn.now_ms, self._again, self._alarm, self._telemetry)
+        turn.until_ms = self._intake.waiting_since(turn.now_ms)
         if self._own is not None:
             self._own.add_to(turn)
         turn.finish()
@@ -427,10 +429,8 @@ class Pipeline:
         """After the commit: receipts, events, answers. Nothing here waits."""
         if turn.installation is not None:
             self._installation = turn.installation
-        self._passed += turn.passed
-        self._stored += turn.stored
-        self._strangers_dropped += turn.strangers_dropped
-        self._dropped.update(turn.dropped)
+        self._counts.told(turn)
+        self._committed_clock_ms = turn.clock_ms
         rewinding = self._rewinds.due(turn.holes, turn.state.watermarks)
         for key, receipt in turn.receipts.items():
             receipt.rewind = key in rewinding

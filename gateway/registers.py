@@ -99,6 +99,8 @@ class Registers:
             self.backups,
             self.site_versions,
         )
+        # Most registers know no time: asked in every turn, they need not be asked when something is due.
+        self._timed = tuple(each for each in self._all if type(each).next_due_ms is not Register.next_due_ms)
         for register in self._all:
             register.install(installation)
 
@@ -124,7 +126,7 @@ class Registers:
 
     def next_due_ms(self) -> int | None:
         """When time alone next changes something (ms UTC)."""
-        dues = [due for register in self._all if (due := register.next_due_ms()) is not None]
+        dues = [due for register in self._timed if (due := register.next_due_ms()) is not None]
         if self._said:
             dues.append(next(iter(self._said.values()))[1] + REPEAT_MS)
         return min(dues, default=None)
@@ -134,7 +136,7 @@ class Registers:
         for alarm, event in moved:
             for register in self._all:
                 register.alarm_moved(alarm, event, pen)
-        for register in self._all:
+        for register in self._timed:
             due = register.next_due_ms()
             if due is not None and due <= pen.now_ms:
                 register.advance(pen)

@@ -41,8 +41,6 @@ ROUNDS = 16
 OWN_AGENT = GATEWAY_DEVICE
 """Who the gateway's own readings are of, in the inbox."""
 OWN_EPOCH = "own"
-NEVER = 2**62
-"""Later than any time there is."""
 
 
 class Turn:
@@ -53,6 +51,8 @@ class Turn:
         self.now_ms = now_ms
         self.until_ms = now_ms
         """Time may pass up to here: what arrived later than this still waits."""
+        self.clock_ms = 0
+        """How far the clock had been set by then, in all."""
         self.changes = Changes(now_ms)
         self.receipts: dict[tuple[str, str, str], Receipt] = {}
         self.requests: list[tuple[str, str, Request]] = []
@@ -61,7 +61,6 @@ class Turn:
         self.touched_agents: dict[tuple[str, str], AgentView] = {}
         self.new_devices: dict[tuple[str, str], UnknownDevice] = {}
         self.results: list[tuple[asyncio.Future[Any], Any]] = []
-        self.oldest_ms = NEVER
         self.passed = 0
         self.stored = 0
         self.strangers_dropped = 0
@@ -76,6 +75,20 @@ class Turn:
         self.planned: NotifyChanges | None = None
         self.installation: Installation | None = None
         """What is in force once this is committed; None: what was."""
+
+    def follow_clock(self, before_ms: int, clock_ms: int) -> bool:
+        """How far the wall clock had been set, in all, at the last turn, and now; whether it was set in between.
+
+        How long ago who was heard stays what it was.
+        """
+        self.clock_ms, by_ms = clock_ms, clock_ms - before_ms
+        if not by_ms:
+            return False
+        self.state.engine.stepped(by_ms, self.now_ms)
+        for view in list(self.state.agents.values()):
+            self._set_agent(msgspec.structs.replace(view, heard_ms=view.heard_ms + by_ms))
+        self.changes.add_audit("gateway", "clock.stepped", "gateway", by_ms=by_ms)
+        return True
 
     def begin(self) -> None:
         """End and begin what is held until now. Call once, before all messages and commands."""
@@ -151,7 +164,6 @@ class Turn:
             lane = (batch.site, batch.agent, batch.epoch, batch.lane)
             self.changes.add_inbox(*lane, batch.seq, received_ms, raw, correction_ms)
             self.stored += len(readings)
-            self.oldest_ms = min(self.oldest_ms, received_ms)
             self.readings.append((batch.site, readings))
 
     def _hear_proof(self, batch: Batch, received_ms: int) -> None:
@@ -170,7 +182,6 @@ class Turn:
         self.state.engine.observe(site, readings, self.now_ms)
         self.changes.add_inbox(*lane, seq, self.now_ms, encode_readings(readings))
         self.stored += len(readings)
-        self.oldest_ms = min(self.oldest_ms, self.now_ms)
         self.readings.append((site, readings))
 
     def _keep_strangers(self, batch: Batch, strangers: Iterable[Reading], received_ms: int) -> None:

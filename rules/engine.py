@@ -210,6 +210,11 @@ class Engine:
         """Every point as `site/device/point`, with its current picture."""
         return self._world.values()
 
+    def value(self, key: str) -> LastValue | None:
+        """The current picture of `site/device/point`; None: nobody knows that point."""
+        site, _, point = key.partition("/")
+        return self._world.slots.get(site, {}).get(point)
+
     def cause_of(self, site: str, device_or_point: str) -> str | None:
         """Path of the node at fault that makes a device, or `device/point`, unknown now; None: its path is whole.
 
@@ -361,6 +366,11 @@ class Engine:
         """The gateway did not run for a while: what waits is taken first, nobody is silent before a grace from now."""
         self._world.now_ms = max(self._world.now_ms, now_ms)
         self._presence.give_grace(now_ms)
+
+    def stepped(self, by_ms: int, now_ms: int) -> None:
+        """The gateway's clock was set by so much (less than 0: back): silence goes on from where it was."""
+        self._world.now_ms = now_ms
+        self._presence.stepped(by_ms, now_ms)
 
     def note_alarm(self, rule: str, subject: str, site: str, device: str | None, states: frozenset[str]) -> None:
         """What the alarms of a rule on a subject are: active, unacknowledged, returned_unacknowledged."""

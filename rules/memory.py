@@ -420,9 +420,9 @@ class World:
 
     def values(self) -> Iterator[tuple[str, LastValue]]:
         """Every point as `site/device/point`, with its current picture."""
-        for site, slots in self.slots.items():
-            for point, slot in slots.items():
-                yield f"{site}/{point}", slot
+        for slots in self.slots.values():
+            for slot in slots.values():
+                yield slot.key, slot
 
 
 Place = Agent | Line | Device

@@ -36,7 +36,10 @@ class Presence:
 
     def next_due_ms(self) -> int | None:
         """When `advance` next has something to do."""
-        return self._timers[0][0] if self._timers else None
+        timers = self._timers
+        while timers and timers[0][2].timer != timers[0][1]:
+            heapq.heappop(timers)  # set anew since
+        return timers[0][0] if timers else None
 
     def advance(self, now_ms: int) -> None:
         """Look at everybody whose time has come."""
@@ -85,6 +88,35 @@ class Presence:
         for device in self._world.devices.values():
             if device.watches:
                 self.expect(device, now_ms)
+                self._count_anew(device, now_ms)
+
+    def stepped(self, by_ms: int, now_ms: int) -> None:
+        """The gateway's clock was set: how long ago anybody was heard, and a known silence, stay what they were."""
+        world = self._world
+        for slots in world.slots.values():
+            for slot in slots.values():
+                if slot.received_ms:
+                    slot.received_ms += by_ms
+        for agent in world.agents.values():
+            agent.heard_ms += by_ms
+            agent.returned_ms += by_ms
+            world.moved[agent.path] = agent
+            for watch in agent.watches:
+                if watch.phase == "pending":  # counted anew, from now on
+                    inputs = watch.detail
+                    self._phases.step(watch, False, True, now_ms, inputs)
+                    self._phases.step(watch, True, False, now_ms, inputs)
+            if agent.timer:
+                agent.timer = 0
+                self.expect_agent(agent)
+        for device in world.devices.values():
+            device.since_ms += by_ms
+            world.moved[device.path] = device
+            if device.silent and device.fault.since_ms is not None:
+                device.fault.since_ms += by_ms
+            if device.watches:
+                due_ms = max(device.heard_ms, device.since_ms, device.agent.returned_ms) + device.after_ms
+                self._schedule(max(due_ms, now_ms + RECHECK_MS), device)
                 self._count_anew(device, now_ms)
 
     def _count_anew(self, device: Device, now_ms: int) -> None:

@@ -169,14 +169,23 @@ class Restoring:
     def series(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """What is remembered of points beside their last values, of all that changed since the last call."""
         for key, slot in self._world.values():
-            if any((feed.trace is not None and feed.trace.is_new) or slot.holding for feed in slot.feeds):
-                held: dict[str, list[list[Any]]] = {}
-                if slot.holding:
-                    for feed in slot.feeds:
-                        rows = [row for row in sorted(feed.course.held, key=lambda row: row[:2]) if row[2] is feed]
-                        held[feed.course.key] = [[at_ms, r.value, r.quality, number] for at_ms, number, _, r in rows]
-                data = {}
+            if not slot.feeds or not (slot.holding or _is_new(slot.feeds)):
+                continue
+            held: dict[str, list[list[Any]]] = {}
+            if slot.holding:
                 for feed in slot.feeds:
-                    kept = {} if feed.trace is None else feed.trace.dump()
-                    data[feed.course.key] = {**kept, "held": held.get(feed.course.key, [])}
-                yield key, data
+                    rows = [row for row in sorted(feed.course.held, key=lambda row: row[:2]) if row[2] is feed]
+                    held[feed.course.key] = [[at_ms, r.value, r.quality, number] for at_ms, number, _, r in rows]
+            data = {}
+            for feed in slot.feeds:
+                kept = {} if feed.trace is None else feed.trace.dump()
+                data[feed.course.key] = {**kept, "held": held.get(feed.course.key, [])}
+            yield key, data
+
+
+def _is_new(feeds: Iterable[Feed]) -> bool:
+    """Whether anything they remember changed since it was written down; a loop, because it is asked of every point."""
+    for feed in feeds:  # noqa: SIM110  # a generator costs more than the question
+        if feed.trace is not None and feed.trace.is_new:
+            return True
+    return False

@@ -30,6 +30,8 @@ class Arrival(NamedTuple):
     payload: bytes
     received_ms: int
     retained: bool = False
+    clock_ms: int = 0
+    """How far the clock had been set by then, in all (gateway/ingest/lane.py)."""
 
 
 class Accepted(NamedTuple):

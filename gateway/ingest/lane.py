@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
+from gateway.clock_steps import ClockSteps
 from gateway.ingest.door import Arrival
 
 FIRE = b'"fire"'
@@ -26,9 +27,9 @@ class Lane:
         return len(self._queue)
 
     @property
-    def oldest_ms(self) -> int | None:
-        """When the oldest message was received; None when there is none."""
-        return self._queue[0].received_ms if self._queue else None
+    def oldest(self) -> Arrival | None:
+        """The oldest message; None when there is none."""
+        return self._queue[0] if self._queue else None
 
     def put(self, arrival: Arrival) -> bool:
         """Take a message; False when there is no room."""
@@ -81,20 +82,66 @@ class Lane:
                 del self._burning[agent]
 
 
-def put_back(left: list[Arrival], again: list[Arrival], alarm: Lane, telemetry: Lane) -> list[Arrival]:
-    """Messages that were not judged go back to their lanes; to the front of those that wait for another try, if any
-    do. Gives what waits for another try."""
-    if again:
-        return left + again
-    alarm.put_back([each for each in left if not each.topic.endswith("/telemetry")])
-    telemetry.put_back([each for each in left if each.topic.endswith("/telemetry")])
-    return again
+class Intake:
+    """What waits to be judged: what has to be tried again, then alarms, then telemetry.
+
+    Args:
+        messages, size: bounds of each lane, in messages and bytes. steps: notices when the clock of arrivals is set.
+    """
+
+    def __init__(self, messages: int, size: int, steps: ClockSteps) -> None:
+        self._steps = steps
+        self.clock_ms = 0
+        """How far the clock was set since the start."""
+        self.alarm = Lane(messages, size)
+        self.telemetry = Lane(messages, size)
+        self.again: list[Arrival] = []
+        """Messages whose commit failed, in their order."""
+
+    def __len__(self) -> int:
+        return len(self.again) + len(self.alarm) + len(self.telemetry)
+
+    def put(self, arrival: Arrival) -> bool:
+        """Take a message; False when its lane has no room. Alarms and agents' states go first."""
+        self.look_at_clock()
+        return (self.telemetry if is_telemetry(arrival) else self.alarm).put(arrival._replace(clock_ms=self.clock_ms))
+
+    def take(self, most: int) -> list[Arrival]:
+        """Up to so many messages, those to be tried again first."""
+        taken, self.again = self.again[:most], self.again[most:]
+        for lane in (self.alarm, self.telemetry):
+            taken += lane.take(most - len(taken))
+        return taken
+
+    def give_back(self, left: list[Arrival]) -> None:
+        """Messages that were taken and not judged go to the front of where they came from."""
+        if self.again:
+            self.again = left + self.again
+            return
+        self.alarm.put_back([each for each in left if not is_telemetry(each)])
+        self.telemetry.put_back([each for each in left if is_telemetry(each)])
+
+    def waiting_since(self, now_ms: int) -> int:
+        """When the oldest message that waits was received, now at the latest: until then it is known who was silent."""
+        oldest = [*self.again[:1], self.alarm.oldest, self.telemetry.oldest]
+        return min([now_ms, *(self.by_clock(each).received_ms for each in oldest if each is not None)])
+
+    def look_at_clock(self) -> int:
+        """Notice whether the clock was set; gives how far it was in all. Call it often."""
+        self.clock_ms += self._steps.take()
+        return self.clock_ms
+
+    def by_clock(self, arrival: Arrival) -> Arrival:
+        """A message with the time it was received at by the clock as it is now: it has waited as long as before."""
+        by_ms = self.clock_ms - arrival.clock_ms
+        if not by_ms:
+            return arrival
+        return arrival._replace(received_ms=arrival.received_ms + by_ms, clock_ms=self.clock_ms)
 
 
-def waiting_since(now_ms: int, again: Sequence[Arrival], *lanes: Lane) -> int:
-    """When the oldest message that waits was received, now at the latest: until then it is known who was silent."""
-    times = [now_ms, *(each.received_ms for each in again[:1])]
-    return min(times + [lane.oldest_ms for lane in lanes if lane.oldest_ms is not None])
+def is_telemetry(arrival: Arrival) -> bool:
+    """Whether it may wait for company."""
+    return arrival.topic.endswith("/telemetry")
 
 
 def _agent(arrival: Arrival) -> str:

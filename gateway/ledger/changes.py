@@ -175,6 +175,8 @@ class Changes:
         write_rows(connection, "INSERT OR REPLACE INTO rule_state", busy)
 
     def _write_strangers(self, connection: sqlite3.Connection) -> None:
+        if not (self.refusals or self.unknown_readings or self.unknown_devices):
+            return
         connection.executemany(
             "INSERT INTO quarantine VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (source, reason) DO UPDATE SET "
             "detail = excluded.detail, last_ms = excluded.last_ms, count = count + excluded.count, "

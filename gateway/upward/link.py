@@ -75,7 +75,9 @@ class CentreLink:
         duty_asked: Callable[[int], Awaitable[None]],
         now_ms: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
+        uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
+        self._uniform = uniform
         self._centre = centre
         self._outbox = outbox
         self._feeder = feeder
@@ -117,7 +119,7 @@ class CentreLink:
             finally:
                 if self.status.connected:
                     self.status.connected, self.status.since_ms = False, self._now_ms()
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, no secret
+            await asyncio.sleep(pause_s * self._uniform(0.5, 1.0))
             pause_s = min(pause_s * 2, BACK_OFF_S[1])
 
     @contextlib.asynccontextmanager

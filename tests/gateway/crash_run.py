@@ -26,6 +26,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from gateway.clock_steps import ClockSteps
 from gateway.control.client import ControlError
 from gateway.control.feed import Feed
 from gateway.control.protocol import Ask
@@ -128,6 +129,7 @@ async def _play(folder: Path, stream: list[Step], first: int, dies_at: int, told
         pipeline = Pipeline(
             store, _installation(folder), settings, root=DEFAULT_ROOT, feed=Feed(),
             receipts=lambda *_: None, requests=lambda *_: None, now_ms=clock.now, notify=parts, planned=sender.planned,
+            steps=ClockSteps(clock.now, clock.steady),
         )  # fmt: skip
         async with sender, pipeline:
             for number in range(first, len(stream)):

@@ -10,6 +10,7 @@ from typing import Any
 
 from contract.messages import AgentState, Batch, Gap, Lane, Reading, Receipt, Request, encode
 from contract.topics import DEFAULT_ROOT
+from gateway.clock_steps import ClockSteps
 from gateway.control.feed import Feed
 from gateway.ingest.door import Arrival
 from gateway.installation import Installation, load_installation
@@ -54,6 +55,10 @@ class Clock:
 
     def now(self) -> int:
         return self.now_ms
+
+    def steady(self) -> float:
+        """Monotonic seconds: what the test sets is time that passes, not a clock that is set."""
+        return self.now_ms / 1000
 
 
 def write_site(folder: Path) -> Path:
@@ -165,6 +170,7 @@ async def open_bench(
             requests=asked,
             now_ms=clock.now,
             own=own,
+            steps=ClockSteps(clock.now, clock.steady),
         )
         benches.append(Bench(pipeline, feed, store, clock))
         async with pipeline:

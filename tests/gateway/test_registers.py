@@ -74,7 +74,7 @@ def test_every_change_is_whole_in_the_chain_when_a_row_changes_more_than_once_in
     assert [msgspec.json.decode(row[3])["row"]["state"] for row in rows] == ["begun", "over"]
     assert book.connection.execute("SELECT state, open FROM entry").fetchall() == [("over", 0)]
     assert [(e.event, e.data["open"], e.data["row"]["state"]) for e in pen.events()] == [("entry", False, "over")]
-    assert audit._verify(book.connection, None) is None
+    assert audit.verify_chain(book.connection) is None
 
 
 def test_rows_are_found_by_site_state_and_span() -> None:

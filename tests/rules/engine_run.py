@@ -72,6 +72,12 @@ class Run:
         self.engine.restore([], [], [(*agent, True, now_ms) for agent in self.agents], now_ms)
         self.heartbeat()
 
+    def set_clock(self, by_ms: int) -> None:
+        """The gateway's clock is set while it runs."""
+        self.now += by_ms
+        self._beat_ms += by_ms
+        self.engine.stepped(by_ms, self.now)
+
     def heartbeat(self) -> None:
         """Every agent that is connected says so, and that it holds nothing."""
         for (site, agent), online in self.agents.items():

@@ -56,6 +56,59 @@ def test_engine_asks_to_be_woken_when_the_next_heartbeat_is_missing() -> None:
     assert (engine.next_due_ms() or 2**62) > START + 4_000 + HEARD_MS + FOR_MS
 
 
+STEPS_MS = (-86_400_000, -3_600_000, 3_600_000, 86_400_000)
+
+
+@pytest.mark.parametrize("by_ms", STEPS_MS)
+def test_lost_agent_is_told_as_soon_as_without_it_when_the_clock_is_set_before(by_ms: int) -> None:
+    """Silence is time that passed: neither early when the clock goes forward, nor an hour late when it goes back."""
+    engine = engine_with_agent()
+    engine.agent_heard("s", "edge", True, START + 4_000)
+    engine.advance(START + 10_000)
+    engine.stepped(by_ms, START + 10_000 + by_ms)
+    lost_ms = START + by_ms + 4_000 + HEARD_MS
+    assert engine.next_due_ms() == lost_ms
+    engine.advance(lost_ms - 1)
+    engine.advance(lost_ms)
+    assert engine.take().transitions == []
+    engine.advance(lost_ms + FOR_MS)
+    assert [t.event_ms for t in engine.take().transitions] == [lost_ms + FOR_MS]
+
+
+@pytest.mark.parametrize("by_ms", STEPS_MS)
+def test_loss_that_is_not_told_yet_counts_anew_when_the_clock_is_set(by_ms: int) -> None:
+    """It is told once more of that time has passed, by the clock as it is now."""
+    engine = engine_with_agent()
+    engine.advance(START + HEARD_MS)
+    engine.advance(START + HEARD_MS + 1_000)
+    set_ms = START + HEARD_MS + 1_000 + by_ms
+    engine.stepped(by_ms, set_ms)
+    engine.advance(set_ms + FOR_MS - 1)
+    assert engine.take().transitions == []
+    engine.advance(set_ms + FOR_MS)
+    assert [t.event_ms for t in engine.take().transitions] == [set_ms + FOR_MS]
+
+
+@pytest.mark.parametrize("by_ms", STEPS_MS)
+def test_silent_device_is_told_as_soon_as_without_it_when_the_clock_is_set_before(by_ms: int) -> None:
+    """What was received before the step was received so long ago as it was."""
+    run = Run(engine_of_one())
+    run.advance(START + 100_000)
+    run.say("h/pressure_kpa", 300.0)
+    run.advance(START + 110_000)
+    run.set_clock(by_ms)
+    silent_ms = START + 100_000 + by_ms + SILENT_MS
+    run.advance(silent_ms - 1)
+    assert run.engine.cause_of("s", "h") is None
+    run.advance(silent_ms + 60_000)
+    assert run.engine.cause_of("s", "h/pressure_kpa") == "s/h"
+    assert [(t.event, t.event_ms) for t in run.transitions] == [("raise", silent_ms + int(SILENT.for_s * 1000))]
+    run.set_clock(-2 * by_ms)
+    run.say("h/pressure_kpa", 300.0)
+    run.advance(run.now + 1_000)
+    assert run.engine.cause_of("s", "h") is None
+
+
 def test_last_will_and_return_are_told_with_what_was_heard() -> None:
     """The words of the record say whether the agent was there and when it was heard last."""
     engine = engine_with_agent()
