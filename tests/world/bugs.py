@@ -16,23 +16,30 @@ from unittest import mock
 import msgspec
 
 import edge_agents.outbox_file
+import gateway.control.feed
 import gateway.ledger.store
+import gateway.notify.plan
 import gateway.turn
 from contract.mqtt import MqttSettings
 from edge_agents.agent import Agent
 from edge_agents.bus.line import ModbusLine
 from edge_agents.outbox import Outbox
 from edge_agents.outbox_file import OutboxFile
+from edge_agents.outbox_row import Fill
 from edge_agents.reporting import DeviceReport, Observation, Reports
 from edge_agents.uplink import Uplink
+from edge_agents.window import SendWindow
+from gateway.clock_steps import ClockSteps
 from gateway.ingest.order import Verdict
 from gateway.ledger import audit
 from gateway.ledger.changes import Changes
 from gateway.notify import outbox as notices
+from gateway.notify.texts import Writer
 from gateway.pipeline import Pipeline
 from rules.model import Rule
 from tests.world import world as worlds
-from tests.world.plan import Happening, Limits, Plan
+from tests.world.plan import HYDRANTS, Happening, Limits, Plan
+from tests.world.station import CANARY
 
 Patch = Callable[[], contextlib.AbstractContextManager[Any]]
 SMALL = Limits(outbox_bytes=56 * 1024, batch_bytes=1024, seal_ms=250, resend_s=0.2, is_small=True)
@@ -76,8 +83,28 @@ HUNG = _plan(
 AWAY = _plan(
     0.05, _at(30.0, "crash", process="gateway", effect=1, power=False, down_s=60.0), FIRE,
 )  # fmt: skip
-NOISE = _plan(0.12, _at(30.0, "noise", line="rs2", share=0.5, leak=0.3, for_s=300.0))
+AWAY_LONG = _plan(
+    0.4, _at(30.0, "crash", process="gateway", effect=1, power=False, down_s=1200.0), FIRE,
+    limits=Limits(batch_bytes=120, resend_s=200.0, seal_ms=250),
+)  # fmt: skip
+NOISE = _plan(0.12, _at(30.0, "noise", line="rs2", share=0.5, leak=0.1, for_s=300.0))
 CUT = _plan(0.6, _at(30.0, "cut", process="edge1", ways="both", for_s=2000.0), limits=SMALL)
+SET_FORWARD = _plan(
+    0.05,
+    _at(60.0, "clock", process="gateway", jump_s=-5.0),
+    FIRE,
+    _at(131.0, "clock", process="gateway", jump_s=3600.0),
+)
+SET_BACK_AND_CUT = _plan(
+    0.07, FIRE, _at(100.0, "clock", process="gateway", jump_s=-3600.0),
+    _at(105.0, "cut", process="edge1", ways="both", for_s=120.0),
+)  # fmt: skip
+BACKLOG = _plan(
+    0.69, _at(30.0, "cut", process="edge1", ways="both", for_s=2400.0),
+    *(_at(at_s, "pressure", device=device, for_s=1.0, kpa=250.0 + at_s * 7 % 90)
+      for at_s in range(32, 2400, 5) for device in HYDRANTS[:2]),
+    _at(2443.0, "fire", point="p001", for_s=600.0), limits=Limits(batch_bytes=120, resend_s=0.2, seal_ms=250),
+)  # fmt: skip
 RESET = _plan(0.04, _at(50.0, "reset", process="edge1", times=1), FIRE)
 
 
@@ -140,6 +167,11 @@ def _wall_durations(real: Any) -> Any:
     return init
 
 
+def _no_step(real: Any) -> Any:
+    del real
+    return lambda self: 0
+
+
 def _no_watermark(real: Any) -> Any:
     def write(self: Changes, connection: Any) -> None:
         self.watermarks.clear()
@@ -154,6 +186,15 @@ def _no_wake(real: Any) -> Any:
             real(self, lane)
 
     return wake
+
+
+def _alarm_behind(real: Any) -> Any:
+    async def send(self: Uplink, client: Any, lane: Any, row: Any, oldest: int) -> None:
+        while lane == "alarm" and self._windows["telemetry"].acknowledged < (self._outbox.newest("telemetry") or 0):
+            await asyncio.sleep(0.05)
+        await real(self, client, lane, row, oldest)
+
+    return send
 
 
 def _unknown_ok(real: Any) -> Any:
@@ -213,6 +254,22 @@ def _forgets_sending(real: Any) -> Any:
     return lambda connection: None
 
 
+def _never_next(real: Any) -> Any:
+    return lambda chain, row: real(chain, row) + (10**12 if row.step else 0)
+
+
+def _with_secret(real: Any) -> Any:
+    def one(self: Writer, *facts: Any) -> Any:
+        found = real(self, *facts)
+        return found._replace(text_en=f"{found.text_en} {CANARY}")
+
+    return one
+
+
+def _event_with_secret(real: Any) -> Any:
+    return lambda event: real(event) + CANARY.encode()
+
+
 def _delete_when_sent(real: Any) -> Any:
     async def send(self: Uplink, client: Any, lane: Any, row: Any, oldest: int) -> None:
         await real(self, client, lane, row, oldest)
@@ -242,9 +299,8 @@ def _miscount(real: Any) -> Any:
 def _no_budget(real: Any) -> Any:
     del real
 
-    async def keep(self: Outbox) -> int:
-        del self
-        return 0
+    async def keep(self: Outbox) -> Fill:
+        return await self.fill()
 
     return keep
 
@@ -308,10 +364,16 @@ BUGS = (
         _with(gateway.turn, "judge", _window_dedupe)),
     Bug("wall-durations", "durations by the wall clock, which is set back", ("calm", "I7", "I12"), SET_BACK,
         _with(Agent, "__init__", _wall_durations)),
+    Bug("clock-set-forward", "a silence is counted by the gateway's wall clock, which is set forward", ("I7",),
+        SET_FORWARD, _with(ClockSteps, "take", _no_step)),
+    Bug("clock-set-back", "a silence is counted by the gateway's wall clock, which is set back", ("I7",),
+        SET_BACK_AND_CUT, _with(ClockSteps, "take", _no_step)),
     Bug("no-watermark", "the watermark is kept in memory only", ("I11", "I2"), QUIET,
         _with(Changes, "write", _no_watermark)),
     Bug("alarm-unwoken", "the alarm lane waits until something else wakes it", ("I12",), QUIET,
         _with(Uplink, "wake", _no_wake)),
+    Bug("alarm-behind", "alarms are sent behind all telemetry that waits", ("I12",), BACKLOG,
+        _with(Uplink, "_send", _alarm_behind)),
     Bug("unknown-ok", "a silent device keeps its values, as good ones", ("I7",), SILENT,
         _with(DeviceReport, "_all", _unknown_ok)),
     Bug("endless-grace", "a silent device is given another chance, every time", ("I7",), SILENT, _endless_grace),
@@ -319,6 +381,14 @@ BUGS = (
         _clear_on_missing),
     Bug("notice-lost", "a message that was under way in a crash is forgotten", ("I5",), HUNG,
         _with(notices, "recover", _forgets_sending)),
+    Bug("no-escalation", "whoever comes next on the chain is never told", ("I5",), SILENT,
+        _with(gateway.notify.plan, "_step_ms", _never_next)),
+    Bug("told-secret", "a message to people carries the broker's password", ("I14",), QUIET,
+        _with(Writer, "one", _with_secret)),
+    Bug("shown-secret", "an event of the pages' feed carries the broker's password", ("I14",), QUIET,
+        _with(gateway.control.feed, "encode_event", _event_with_secret)),
+    Bug("endless-window", "an agent sends on however much is unacknowledged", ("I9",), AWAY_LONG,
+        _with(SendWindow, "room", lambda _: property(lambda self: 32))),
     Bug("delete-when-sent", "the outbox deletes what the broker has taken", ("I1", "I12"), AWAY,
         _with(Uplink, "_send", _delete_when_sent)),
     Bug("no-confirm", "an alarm edge needs no second read", ("I4", "I6"), NOISE,

@@ -21,7 +21,9 @@ import msgspec
 from contract.messages import LANES, Reading, decode_receipt
 from gateway.alarms.lifecycle import ACTIVE
 from tests.world.ledger_checks import FIRE_RULE, SITE, check_chain
+from tests.world.limits import broken_limit
 from tests.world.plan import FIRE_POINTS
+from tests.world.told import Told
 
 if TYPE_CHECKING:
     from tests.world.nodes import AgentProcess, Process
@@ -33,8 +35,7 @@ SILENCE_S = 100.0
 """What cannot be reached is shown so after this long (I7)."""
 PATH_S = 90.0
 """An agent that cannot be heard is shown so after this long (I7)."""
-SENT_BYTES = 12 * 1024
-"""What may have been sent already stays beside the budget: 32 batches, small ones here (I9)."""
+LOST_RULE = "agent-lost"
 _readings = msgspec.json.Decoder(list[Reading])
 Name = tuple[str, str, str, int]
 """(agent, epoch, lane, seq): a sealed batch."""
@@ -78,12 +79,16 @@ class Checks:
         self.troubles = 0
         """How many troubles are on the way of a fire now."""
         self._good_since_us = 0
+        self._way_good_since_us = 0
+        self._loss = 0
+        """Number of the newest alarm about a lost agent."""
         self._fires: dict[Name, int] = {}
         """Batches with a fire that are not in the ledger, and since when they are sealed."""
         self._silent_since_us: dict[str, int] = {}
         self._cut_since_us: dict[str, int] = {}
         self._restarted: set[str] = set()
         self.looks = Counter[str]()
+        self.told = Told(world, self)
 
     # --- what is told of the run -------------------------------------------------------------------------------------
 
@@ -116,6 +121,11 @@ class Checks:
 
     def disturbed(self) -> None:
         """The way of a fire is, or was until now, not in order."""
+        self._good_since_us = self._way_good_since_us = self._world.timeline.now_us
+        self.told.disturbed()
+
+    def clock_set(self) -> None:
+        """A wall clock was set: a fire may take its time, and still nobody is lost."""
         self._good_since_us = self._world.timeline.now_us
 
     def fail(self, invariant: str, why: str) -> None:
@@ -250,6 +260,7 @@ class Checks:
             for key, seq in self.acked.items():
                 if marks.get(key, 0) < seq:
                     self.fail("I1", f"{key[0]} {key[2]}: acknowledged up to {seq}, the ledger has {marks.get(key, 0)}")
+            self.told.forget()
             self.stored.clear()
             self._points.clear()
             self._row = 0
@@ -274,7 +285,9 @@ class Checks:
         world = self._world
         self.looks["looks"] += 1
         self._look_silence()
+        self._look_losses()
         self._look_limits()
+        self.told.look(world.gateway.connection() if world.gateway.is_up else None)
         now_us = world.timeline.now_us
         for batch, sealed_us in self._fires.items():
             waited_s = (now_us - max(sealed_us, self._path_good_us())) / 1e6
@@ -305,7 +318,6 @@ class Checks:
             view = state.agents.get((SITE, name))
             if view is not None and view.online and now_us - since_us > PATH_S * 1e6:
                 self.fail("I7", f"{name} was cut off for {(now_us - since_us) / 1e6:.0f} s and is shown as there")
-        values = {point: slot for point, slot in state.engine.values() if slot.received_ms}
         for device, since_us in self._silent_since_us.items():
             owner = "edge2" if device in ("hydrant-03", "bay-01") else "edge1"
             if now_us - since_us < SILENCE_S * 1e6 or now_us - self._good_since_us < SILENCE_S * 1e6:
@@ -313,10 +325,23 @@ class Checks:
             if owner in self._cut_since_us or self.troubles:
                 continue  # it is the agent, or the gateway itself, that cannot be heard
             for name in world.equipment[device].values:
-                slot = values.get(f"{SITE}/{device}/{name}")
-                if slot is not None and slot.quality == "good":
+                slot = state.engine.value(f"{SITE}/{device}/{name}")
+                if slot is not None and slot.received_ms and slot.quality == "good":
                     self.fail("I7", f"{device}/{name} is shown as {slot.value!r}, nothing was heard of it for so long")
             self.looks["silent"] += 1
+
+    def _look_losses(self) -> None:
+        """I7, the other way round: nobody is said to be lost whose word could come all the time, whatever clocks do."""
+        pipeline, now_us = self._world.gateway.pipeline, self._world.timeline.now_us
+        if not self._world.gateway.is_up or pipeline is None or pipeline._state is None:
+            return
+        lost = [alarm for alarm in pipeline.working.book.open.values() if alarm.rule == LOST_RULE]
+        fresh = [alarm for alarm in lost if alarm.id > self._loss]
+        self._loss = max([self._loss, *(alarm.id for alarm in fresh)])
+        if self.troubles or now_us - self._way_good_since_us < PATH_S * 1e6:
+            return
+        for alarm in fresh:
+            self.fail("I7", f"alarm {alarm.id}: {alarm.subject} is said to be lost, and nothing kept it from speaking")
 
     def _can_see(self, now_us: int) -> bool:
         """Whether the gateway has run undisturbed for long enough to know."""
@@ -333,25 +358,16 @@ class Checks:
     _gateway_since_us = 0
 
     def _look_limits(self) -> None:
-        """I9: disk and memory stay within their limits."""
-        world, limits = self._world, self._world.plan.limits
-        most = limits.outbox_bytes + SENT_BYTES
-        for name, agent in world.agents.items():
-            connection = agent.connection()
-            if not agent.is_up or connection is None or agent.agent is None:
-                continue
-            pages, free = (
-                connection.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_count", "freelist_count")
-            )
-            if (pages - free) * 4096 > most:
-                self.fail(
-                    "I9", f"{name}: its outbox has {(pages - free) * 4096} bytes, {limits.outbox_bytes} are allowed"
-                )
-        pipeline = world.gateway.pipeline
-        if world.gateway.is_up and pipeline is not None:
-            queued = pipeline.status()["queued"]
-            if max(queued.values()) > 2 * limits.queue_messages:
-                self.fail("I9", f"the gateway holds {queued} messages, {limits.queue_messages} a lane are allowed")
+        """I9: everything that has a bound keeps it. Then the page reads what it was sent."""
+        if (why := broken_limit(self._world)) is not None:
+            self.fail("I9", why)
+        gateway = self._world.gateway
+        screen = gateway.screen
+        if screen.had_secret:
+            self.fail("I14", "the broker's password was sent to a page")
+        screen.read()
+        if screen.cut:
+            gateway.follow()
 
     # --- in the calm -------------------------------------------------------------------------------------------------
 

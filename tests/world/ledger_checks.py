@@ -39,6 +39,8 @@ class LedgerChecks:
             check_chain(self._checks, connection)
             self._check_alarms(connection)
             self._check_people(connection)
+            self._checks.told.check(connection)
+            self._check_told_secrets(connection)
         finally:
             connection.close()
         self._check_secret()
@@ -142,6 +144,17 @@ class LedgerChecks:
     def _was_late(connection: sqlite3.Connection, number: int) -> bool:
         row = connection.execute("SELECT retrospective FROM alarm WHERE id = ?", (number,)).fetchone()
         return bool(row[0])
+
+    def _check_told_secrets(self, connection: sqlite3.Connection) -> None:
+        """I14: nor in what people are told, nor in a row of the ledger, wherever its pages are cut."""
+        for sink in self._world.sinks.values():
+            for place in sink.secrets:
+                self._checks.fail("I14", f"the broker's password stands in {place} to {sink.name}")
+        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            for row in connection.execute(f'SELECT * FROM "{table}"'):
+                if any(CANARY in each for each in row if isinstance(each, str)):
+                    self._checks.fail("I14", f"the broker's password stands in table {table}")
 
     def _check_secret(self) -> None:
         """I14: the password shows up nowhere."""

@@ -29,6 +29,24 @@ class Stuck(Exception):
     """A process runs for ever at one instant."""
 
 
+class Call:
+    """A callback of a process that waits for its turn: asyncio's handle, without what it keeps for debugging."""
+
+    __slots__ = ("args", "callback", "context", "off")
+
+    def __init__(
+        self, callback: Callable[..., Any], args: tuple[Any, ...], context: contextvars.Context | None
+    ) -> None:
+        self.callback, self.args, self.context = callback, args, context
+        self.off = False
+
+    def cancel(self) -> None:
+        self.off = True
+
+    def cancelled(self) -> bool:
+        return self.off
+
+
 class Timeline:
     """Simulated time, µs since the world began, and what happens when."""
 
@@ -36,37 +54,40 @@ class Timeline:
         self.now_us = 0
         self.events = 0
         """Events so far, those of the processes' loops included."""
-        self._heap: list[tuple[int, int, ProcessLoop | None, Callable[[], None] | events.TimerHandle]] = []
+        self._heap: list[tuple[int, int, ProcessLoop | None, Any]] = []
         self._number = 0
 
     def at(self, when_us: int, do: Callable[[], None]) -> None:
         """Do something at a time; now at the earliest."""
-        self._push(max(when_us, self.now_us), None, do)
+        self._number = number = self._number + 1
+        heapq.heappush(self._heap, (max(when_us, self.now_us), number, None, do))
 
     def after(self, wait_s: float, do: Callable[[], None]) -> None:
         """Do something so many seconds from now."""
-        self._push(self.now_us + max(0, round(wait_s * 1e6)), None, do)
+        self._number = number = self._number + 1
+        wait_us = int(wait_s * 1e6 + 0.5) if wait_s > 0 else 0
+        heapq.heappush(self._heap, (self.now_us + wait_us, number, None, do))
 
-    def push_timer(self, when_us: int, loop: ProcessLoop, handle: events.TimerHandle) -> None:
-        """A process's timer."""
-        self._push(when_us, loop, handle)
-
-    def _push(self, when_us: int, loop: ProcessLoop | None, do: Any) -> None:
-        self._number += 1
-        heapq.heappush(self._heap, (when_us, self._number, loop, do))
+    def push(self, when_us: int, loop: ProcessLoop, call: Call | None) -> None:
+        """A process's timer; None: what is ready there is to be run."""
+        self._number = number = self._number + 1
+        heapq.heappush(self._heap, (when_us, number, loop, call))
 
     def run_until(self, until_us: int) -> None:
         """Let time pass up to and including this moment."""
-        heap = self._heap
+        heap, pop = self._heap, heapq.heappop
         while heap and heap[0][0] <= until_us:
-            when_us, _, loop, do = heapq.heappop(heap)
+            when_us, _, loop, do = pop(heap)
             if loop is None:
                 self.now_us = when_us
                 self.events += 1
-                do()  # type: ignore[operator]  # of the world itself: a function
-            elif not loop.dead and not do.cancelled():  # type: ignore[union-attr]  # a timer
+                do()
+            elif do is None:
                 self.now_us = when_us
-                loop.run_ready(do)  # type: ignore[arg-type]  # as above
+                loop.drain()
+            elif not do.off and not loop.dead:
+                self.now_us = when_us
+                loop.run_ready(do)
         self.now_us = max(self.now_us, until_us)
 
 
@@ -94,9 +115,9 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         self._work = work
         self._rate = rate
         self._began_us = timeline.now_us
-        self._ready: deque[events.Handle] = deque()
+        self._ready: deque[Call] = deque()
         self._running = False
-        self._late: list[tuple[float, int, events.TimerHandle]] = []
+        self._late: list[tuple[float, int, Call]] = []
         self._late_s: float | None = None
         self._number = 0
         self._spins = 0
@@ -112,53 +133,53 @@ class ProcessLoop(asyncio.AbstractEventLoop):
             return self._late_s
         return (self._timeline.now_us - self._began_us) * self._rate / 1e6
 
-    def call_soon(  # type: ignore[override]  # as below
+    def call_soon(  # type: ignore[override]  # a lean handle in place of asyncio's
         self, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
-    ) -> events.Handle:
-        handle = events.Handle(callback, args, self, context)
-        self._ready.append(handle)
+    ) -> Call:
+        call = Call(callback, args, context)
+        self._ready.append(call)
         if not self._running and not self.dead:
             self._running = True
-            self._timeline.after(0, self._drain)
-        return handle
+            self._timeline.push(self._timeline.now_us, self, None)
+        return call
 
-    call_soon_threadsafe = call_soon  # type: ignore[assignment]  # as below
+    call_soon_threadsafe = call_soon  # type: ignore[assignment]  # as above
 
-    def call_later(  # type: ignore[override]  # asyncio's is generic over the arguments
+    def call_later(  # type: ignore[override]  # as above
         self, delay: float, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
-    ) -> events.TimerHandle:
+    ) -> Call:
         return self.call_at(self.time() + delay, callback, *args, context=context)
 
     def call_at(  # type: ignore[override]  # as above
         self, when: float, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
-    ) -> events.TimerHandle:
-        handle = events.TimerHandle(when, callback, args, self, context)
+    ) -> Call:
+        call = Call(callback, args, context)
         if self.dead:
             self._number += 1
-            heapq.heappush(self._late, (when, self._number, handle))
-            return handle
-        now_us = self._timeline.now_us
+            heapq.heappush(self._late, (when, self._number, call))
+            return call
         # Never at this very instant: rounding must not let a process wait for a time that it does not reach.
-        when_us = max(now_us + 1, self._began_us + math.ceil(when * 1e6 / self._rate))
-        self._timeline.push_timer(when_us, self, handle)
-        return handle
+        when_us = max(self._timeline.now_us + 1, self._began_us + math.ceil(when * 1e6 / self._rate))
+        self._timeline.push(when_us, self, call)
+        return call
 
     # --- running -------------------------------------------------------------------------------------------------
 
-    def run_ready(self, first: events.Handle) -> None:
+    def run_ready(self, first: Call) -> None:
         """Run a callback and everything that becomes ready by it."""
         self._ready.append(first)
         if not self._running:
             self._running = True
-            self._drain()
+            self.drain()
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
+        """Run what is ready, and what becomes ready by it."""
         if self.dead:
             self._running = False
             return
         self._step_all()
         if self._ready and not self.dead:
-            self._timeline.after(1e-6, self._drain)
+            self._timeline.push(self._timeline.now_us + 1, self, None)
         else:
             self._running = False
 
@@ -169,10 +190,17 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         count = 0
         try:
             while ready and (self.draining or (count < MOST_AT_ONCE and not self.dead)):
-                handle = ready.popleft()
-                if not handle.cancelled():
-                    count += 1
-                    handle._run()
+                call = ready.popleft()
+                if call.off:
+                    continue
+                count += 1
+                try:
+                    if call.context is None:
+                        call.callback(*call.args)
+                    else:
+                        call.context.run(call.callback, *call.args)
+                except Exception as exc:  # noqa: BLE001  # as asyncio's own: a callback that fails ends nothing else
+                    self.call_exception_handler({"message": f"in {call.callback!r}", "exception": exc})
         finally:
             self._timeline.events += count
             events._set_running_loop(before)
@@ -195,10 +223,10 @@ class ProcessLoop(asyncio.AbstractEventLoop):
             left = [task for task in asyncio.all_tasks(self) if not task.done()]
             if not left or not self._late:
                 break
-            when, _, handle = heapq.heappop(self._late)
+            when, _, call = heapq.heappop(self._late)
             self._late_s = max(self._late_s, when)
-            if not handle.cancelled():
-                self._ready.append(handle)
+            if not call.off:
+                self._ready.append(call)
                 self._step_all()
             if self._late_s > self.time_at_death + 60:
                 break
@@ -243,6 +271,3 @@ class ProcessLoop(asyncio.AbstractEventLoop):
 
     def default_exception_handler(self, context: dict[str, Any]) -> None:
         self.call_exception_handler(context)
-
-    def _timer_handle_cancelled(self, handle: events.TimerHandle) -> None:
-        """A timer that was cancelled is left in the heap and passed over."""

@@ -17,6 +17,7 @@ from edge_agents.outside import Outside
 from edge_agents.settings import AgentSettings
 from gateway.control.client import ControlError
 from gateway.control.feed import Feed
+from gateway.control.feed import Subscriber as Watcher
 from gateway.control.protocol import Ask
 from gateway.ingest.subscriber import Subscriber
 from gateway.installation import Installation
@@ -35,6 +36,7 @@ from tests.world.disk import Disk
 from tests.world.field import SerialLine, SerialPort
 from tests.world.loop import ProcessLoop, Timeline
 from tests.world.sinks import Sink, SinkTarget
+from tests.world.station import CANARY
 
 RESTART_S = 2.0
 """A process that ends by itself is started again after so long, as systemd does."""
@@ -205,6 +207,23 @@ class AgentProcess(Process):
         return SerialPort(self.lines[line.id], self.loop, line.timeout_s, self.effect)
 
 
+class Screen(Watcher):
+    """What a page is sent; whether a secret was among it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.had_secret = False
+
+    def put(self, line: bytes) -> None:
+        self.had_secret |= CANARY.encode() in line
+        super().put(line)
+
+    def read(self) -> None:
+        """Take everything that waits."""
+        while not self._lines.empty():
+            self._held -= len(self._lines.get_nowait() or b"")
+
+
 class GatewayProcess(Process):
     """A gateway: what gateway.app puts together, but for the pages' socket, the history, centres and passwords."""
 
@@ -220,7 +239,7 @@ class GatewayProcess(Process):
         secret: str,
     ) -> None:
         super().__init__(*parts)
-        self._settings = settings
+        self.settings = settings
         self._mqtt = mqtt
         self._notify = notify
         self.installation = installation
@@ -230,6 +249,9 @@ class GatewayProcess(Process):
         self.store: Store | None = None
         self.pipeline: Pipeline | None = None
         self.sender: Sender | None = None
+        self.subscriber: Subscriber | None = None
+        self.screen = Screen()
+        """A page that follows everything; read every ten seconds."""
         self.told: Callable[[str, str, Receipt], None] = lambda *_: None
 
     def connection(self) -> sqlite3.Connection | None:
@@ -238,8 +260,8 @@ class GatewayProcess(Process):
     async def main(self) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, ProcessLoop)
-        clock, settings, uniform = self.clock, self._settings, self.uniform
-        self.store = self.pipeline = None
+        clock, settings, uniform = self.clock, self.settings, self.uniform
+        self.store = self.pipeline = self.subscriber = None
         async with contextlib.AsyncExitStack() as stack:
             enter = stack.enter_async_context
             self.store = store = await enter(Store(settings.data_dir))
@@ -274,14 +296,30 @@ class GatewayProcess(Process):
                 self._mqtt, pipeline.offer, clock.wall_ms,
                 uniform=uniform, new_client=self.new_client, new_name=self._new_name,
             )  # fmt: skip
-            reloader = Reloader(settings, lambda: pipeline.installation, pipeline.install, look_s=5.0)
-            self.pipeline, self.sender = pipeline, sender
+            reloader = Reloader(settings, lambda: pipeline.installation, pipeline.install, look_s=20.0)
+            self.pipeline, self.sender, self.subscriber = pipeline, sender, subscriber
             await enter(sender)
             await enter(pipeline)
             reloading = loop.create_task(reloader.run(), name="reload")
             stack.callback(reloading.cancel)
             await enter(subscriber)
+            self.follow()
             await loop.create_future()
+
+    def follow(self) -> None:
+        """Let a page follow everything from now on."""
+        loop, pipeline, screen = self.loop, self.pipeline, Screen()
+        if loop is None or loop.dead or pipeline is None:
+            return
+        self.screen = screen
+
+        async def join() -> None:
+            try:
+                await pipeline.subscribe(screen)
+            except ControlError:
+                screen.end()  # the ledger is away: once more at the next look
+
+        loop.create_task(join(), name="screen")
 
     def _tell(self, subscriber: Subscriber, site: str, agent: str, receipt: Receipt) -> None:
         if self.loop is not None and not self.loop.dead:

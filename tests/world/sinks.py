@@ -9,6 +9,7 @@ from random import Random
 
 from gateway.notify.targets import Letter, NotSent, Outcome
 from tests.world.loop import ProcessLoop, Timeline
+from tests.world.station import CANARY
 
 
 @dataclass
@@ -32,6 +33,8 @@ class Sink:
         """Number of a message -> how often it came."""
         self.doubtful: Counter[int] = Counter()
         """Of these: how often the answer was lost, so that it must come again."""
+        self.secrets: list[str] = []
+        """What of a secret came with a message."""
         self.told: dict[int, tuple[int, str]] = {}
         """Number of an alarm -> (µs, kind) of the first message about it."""
 
@@ -53,6 +56,8 @@ class SinkTarget:
         if random.random() < weather.fails:
             raise NotSent("the service answered 503")
         notice = letter.notice
+        if CANARY in repr(letter):
+            sink.secrets.append(f"message {notice.id}")
         sink.taken[notice.id] += 1
         for alarm in notice.alarms:
             sink.told.setdefault(alarm, (sink.timeline.now_us, notice.kind))

@@ -37,6 +37,10 @@ CANARY = "canary-5f1d9c2e"
 """The broker's password in every run: it must not show up anywhere."""
 
 
+NEXT_AFTER_S = 120
+"""The second on the chain is told after this, unless somebody has answered."""
+
+
 def notify(folder: Path) -> dict[str, Any]:
     """Two people, each by a service; the second when the first does nothing."""
     secret = folder / "app-secret"
@@ -50,7 +54,9 @@ def notify(folder: Path) -> dict[str, Any]:
 
     return {
         "people": [person("wang"), person("li")],
-        "chains": [{"id": "duty", "steps": [{"after_s": 0, "people": ["wang"]}, {"after_s": 120, "people": ["li"]}]}],
+        "chains": [
+            {"id": "duty", "steps": [{"after_s": 0, "people": ["wang"]}, {"after_s": NEXT_AFTER_S, "people": ["li"]}]}
+        ],
         "routes": [{"chain": "duty", "severities": ["fire", "critical"]}],
         "proof": {"period_s": 1800},
     }

@@ -243,6 +243,7 @@ class World:
             self.checks.disturbed()
 
         self.checks.troubles += 1
+        self.checks.told.disturbed()
         self.timeline.after(for_s, end)
 
     def _on_fire(self, point: str, for_s: float) -> None:
@@ -324,12 +325,17 @@ class World:
         self.timeline.after(for_s, lambda: setattr(self.lines[line].weather, "late", 0.0))
 
     def _on_sink(self, way: str, how: str, share: float, for_s: float) -> None:
+        def end() -> None:
+            setattr(self.sinks[way].weather, how, 0.0)
+            self.checks.told.disturbed()
+
         setattr(self.sinks[way].weather, how, share)
-        self.timeline.after(for_s, lambda: setattr(self.sinks[way].weather, how, 0.0))
+        self.checks.told.disturbed()
+        self.timeline.after(for_s, end)
 
     def _on_clock(self, process: str, jump_s: float) -> None:
         self.processes[process].clock.offset_ms += jump_s * 1000
-        self.checks.disturbed()
+        self.checks.clock_set()
 
     # --- people ------------------------------------------------------------------------------------------------------
 
