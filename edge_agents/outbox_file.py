@@ -366,8 +366,8 @@ class OutboxFile:
     def _transaction(self) -> Iterator[None]:
         """BEGIN IMMEDIATE .. COMMIT, rolled back on any error."""
         db, self._used_bytes = self.db, None
-        db.execute("BEGIN IMMEDIATE")
         try:
+            db.execute("BEGIN IMMEDIATE")  # one that fails half-way leaves a transaction open, too
             yield
             db.execute("COMMIT")
         except BaseException:

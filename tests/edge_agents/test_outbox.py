@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -322,3 +324,23 @@ def test_nothing_acknowledged_is_lost_when_the_process_is_killed(tmp_path: Path)
         assert file.kept()["n"] == str(len(values) - 1).encode()
         following = len(values)
         file.close()
+
+
+@pytest.mark.parametrize("steps", range(1, 12))
+def test_the_next_append_is_taken_when_the_one_before_was_stopped_anywhere(tmp_path: Path, steps: int) -> None:
+    """A disk that fails while a transaction begins must not leave it open for ever."""
+    with closing(OutboxFile(tmp_path / "outbox.db", lambda: T0)) as file:
+        file.open()
+        left = steps
+
+        def stop() -> int:
+            nonlocal left
+            left -= 1
+            return int(left == 0)
+
+        file.db.set_progress_handler(stop, 1)
+        with contextlib.suppress(sqlite3.OperationalError):
+            file.append([("alarm", [Reading("d1/p", T0, "fire")], {}, None)], 1024)
+        file.db.set_progress_handler(None, 0)
+        assert not file.db.in_transaction
+        file.append([("alarm", [Reading("d1/p", T0 + 1, "normal")], {}, None)], 1024)
