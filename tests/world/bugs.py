@@ -87,8 +87,8 @@ AWAY_LONG = _plan(
     0.4, _at(30.0, "crash", process="gateway", effect=1, power=False, down_s=1200.0), FIRE,
     limits=Limits(batch_bytes=120, resend_s=200.0, seal_ms=250),
 )  # fmt: skip
-NOISE = _plan(0.12, _at(30.0, "noise", line="rs2", share=0.5, leak=0.1, for_s=300.0))
-CUT = _plan(0.6, _at(30.0, "cut", process="edge1", ways="both", for_s=2000.0), limits=SMALL)
+NOISE = _plan(0.2, _at(30.0, "noise", line="rs2", share=0.5, leak=0.1, for_s=600.0))
+CUT = _plan(0.8, _at(30.0, "cut", process="edge1", ways="both", for_s=2700.0), limits=SMALL)
 SET_FORWARD = _plan(
     0.05,
     _at(60.0, "clock", process="gateway", jump_s=-5.0),
