@@ -134,8 +134,8 @@ async def _play(folder: Path, stream: list[Step], first: int, dies_at: int, told
         async with sender, pipeline:
             for number in range(first, len(stream)):
                 clock.now_ms = stream[number].at_ms
-                await _step(pipeline, stream[number], number, folder)
-                await _all_sent(store, clock.now_ms)
+                await _step(pipeline, store, stream[number], number, folder)
+                await _all_sent(store, stream[number].at_ms)
                 os.write(told, DONE)
         return store.statements
 
@@ -158,13 +158,14 @@ async def _all_sent(store: Store, now_ms: int) -> None:
             await asyncio.sleep(0.002)
 
 
-async def _step(pipeline: Pipeline, step: Step, number: int, folder: Path) -> None:
+async def _step(pipeline: Pipeline, store: Store, step: Step, number: int, folder: Path) -> None:
     if step.message is not None:
         assert pipeline.offer(step.message)
         await until(lambda: pipeline.status()["pending"] == 0)
     elif step.command is not None:
-        # A person acts on what has been decided by now, in a life that begins here as in one that was waiting.
+        # A person acts on what has been decided and told by now, in a life that begins here as in one that was waiting.
         await pipeline.ask(Ask(id=3, op="exported", actor="clock", args={"what": "nothing"}))
+        await _all_sent(store, step.at_ms)
         actor = f"person-{number}"
         if not _was_done(folder, actor):
             try:
