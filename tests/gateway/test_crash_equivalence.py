@@ -53,6 +53,6 @@ async def test_the_ledger_is_that_of_an_undisturbed_run_when_the_gateway_is_kill
     # Time counts statements too (a checkpoint, a wait that ended): a life may end before the last few of another.
     assert every["crashes"] > max(100, 0.95 * every["runs"])
     assert statements["runs"] + instants["runs"] >= RUNS
-    assert statements["crashes"] >= statements["runs"]
+    assert statements["crashes"] > 0.95 * statements["runs"]
     assert min(statements["alarms"], instants["alarms"]) > 100
     assert min(statements["messages"], instants["messages"]) > 100
