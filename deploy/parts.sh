@@ -122,8 +122,9 @@ make_venv() {
   .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 }
 
-# The campaigns are mostly waiting: beside the other tests they cost little. Those share the cores, a file at a time. A test
-# that waits for a browser or a process may fail only because others had the machine: what failed is asked once more, alone.
+# The campaigns are mostly waiting: beside the other tests they cost little. Those share the cores, a file at a time, in the
+# order of their folders: many small files come last, so that both cores end together. A test that waits for a browser or
+# a process may fail only because others had the machine: what failed is asked once more, alone.
 run_tests() {
   local status=0 campaigns=0 python=.venv/bin/python
   if [ $# != 0 ]; then exec "$python" -m pytest "$@"; fi
@@ -133,7 +134,7 @@ run_tests() {
   campaign=$!
   # Not local: the trap runs after this function has returned.
   trap 'kill -INT $campaign 2>/dev/null || true; wait $campaign 2>/dev/null || true; rm -rf "$scratch"' EXIT
-  "$python" -m pytest -o cache_dir=.pytest_cache/tests --basetemp="$scratch/t" -m "not chaos" -n 2 --dist loadfile || status=$?
+  "$python" -m pytest -o cache_dir=.pytest_cache/tests --basetemp="$scratch/t" -m "not chaos" -n 2 --dist loadfile --no-loadscope-reorder || status=$?
   say "tests: waiting for the kill -9 campaigns"
   wait "$campaign" || campaigns=$?
   cat "$scratch/log"
