@@ -159,13 +159,13 @@ async def _all_sent(store: Store, now_ms: int) -> None:
 
 
 async def _step(pipeline: Pipeline, store: Store, step: Step, number: int, folder: Path) -> None:
+    # What is due is decided and told before what comes now, in a life that begins here as in one that waited.
+    await pipeline.ask(Ask(id=3, op="exported", actor="clock", args={"what": "nothing"}))
+    await _all_sent(store, step.at_ms)
     if step.message is not None:
         assert pipeline.offer(step.message)
         await until(lambda: pipeline.status()["pending"] == 0)
     elif step.command is not None:
-        # A person acts on what has been decided and told by now, in a life that begins here as in one that was waiting.
-        await pipeline.ask(Ask(id=3, op="exported", actor="clock", args={"what": "nothing"}))
-        await _all_sent(store, step.at_ms)
         actor = f"person-{number}"
         if not _was_done(folder, actor):
             try:
