@@ -31,6 +31,10 @@ class Checkpoint:
         if self._due_s is None:
             self._due_s = self._monotonic() + self._every_s
 
+    def is_due(self) -> bool:
+        """Whether something moved and it is time to write it: what came last must not wait for whatever comes next."""
+        return self._due_s is not None and bool(self._moved or self._all) and self._monotonic() >= self._due_s
+
     def add_to(self, turn: Turn, *, now: bool) -> None:
         """Put a checkpoint into the turn's changes when one is due, or `now`."""
         self._moved.update(f"{site}/{reading.point}" for site, readings in turn.readings for reading in readings)

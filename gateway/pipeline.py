@@ -356,9 +356,11 @@ class Pipeline:
         self._urgent.clear()
 
     def _is_due(self) -> bool:
-        """Whether a turn would do something though nothing came: the gateway's own news, a mark after a fault."""
+        """Whether a turn would do something though nothing came: own news, a checkpoint, a mark after a fault."""
         assert self._state is not None
-        if self._fault is not None or self._intake.look_at_clock() != self._judged_clock_ms:
+        if self._fault is not None or self._checkpoint.is_due():
+            return True
+        if self._intake.look_at_clock() != self._judged_clock_ms:
             return True
         return self._own is not None and self._own.is_due(self._state)
 
