@@ -52,6 +52,12 @@ async def test_rows_are_found_read_exported_and_verified_when_an_administrator_l
         assert chain["problem"] == ""
         assert head.json()["ledger"] == chain["public_key"]
         assert "every row is what was written" in (await browser.get("/admin/audit")).text
+        # While it runs the element asks for itself, and has to come back whole or it would leave the page.
+        asks = {"HX-Request": "true", "HX-Target": "chain"}
+        answer = (await browser.get("/admin/audit", headers=asks)).text
+        assert 'id="chain"' in answer
+        assert "every row is what was written" in answer
+        assert "<html" not in answer
 
         with sqlite3.connect(office.settings.data_dir / FILE) as other:
             other.execute("DROP TRIGGER audit_no_update")

@@ -110,9 +110,6 @@ async def test_a_backup_is_made_and_verified_and_the_overview_is_content_when_an
         await expect(page.locator('[data-todo="backup"]')).to_have_attribute("data-state", "good")
 
 
-@pytest.mark.xfail(
-    reason="OPEN FAULT: after the click the page loses the block that says what verifying found", strict=False
-)
 async def test_an_act_is_found_and_unfolded_and_the_chain_verified_when_an_administrator_looks(tmp_path: Path) -> None:
     """Who and what narrow the list; a row opens to its details; verifying ends in a word by itself."""
     async with open_office(tmp_path / "o") as office:

@@ -39,6 +39,8 @@ EXPORT_ROWS = 200_000
 """Rows of one CSV; narrower searches reach the rest."""
 VERIFY = "audit-verify"
 """Name of the background job."""
+CHAIN = "chain"
+"""The element that asks for itself again while a verification runs (_admin_audit_chain.html)."""
 SUBJECT = "audit/chain"
 NAMED = 20
 """Wrong rows that are named."""
@@ -126,7 +128,7 @@ async def audit_page(
     return page(
         request,
         "admin_audit.html",
-        fragment="_admin_audit.html",
+        fragment="_admin_audit_chain.html" if request.headers.get("hx-target") == CHAIN else "_admin_audit.html",
         lines=[audit_line(row, web, texts) for row in rows[:PAGE_ROWS]],
         next_before=rows[PAGE_ROWS - 1].id if len(rows) > PAGE_ROWS else None,
         older=before is not None,
