@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 REQUEST, ALARM, REST = 0, 1, 2
 """Priorities, first served first."""
-BACKOFF_MAX_S = 60.0
+BACKOFF_MAX_S = 50.0
+"""A device that answers again is shown as good within a minute, reading, sealing and storing included."""
 FIRST_WITHIN_S = 10.0
 """Every device is due for the first time within this time after the start."""
 STARVED_PERIODS = 3.0

@@ -358,11 +358,9 @@ class Pipeline:
     def _is_due(self) -> bool:
         """Whether a turn would do something though nothing came: own news, a checkpoint, a mark after a fault."""
         assert self._state is not None
-        if self._fault is not None or self._checkpoint.is_due():
+        if self._intake.look_at_clock() != self._judged_clock_ms or self._checkpoint.is_due():
             return True
-        if self._intake.look_at_clock() != self._judged_clock_ms:
-            return True
-        return self._own is not None and self._own.is_due(self._state)
+        return self._fault is not None or (self._own is not None and self._own.is_due(self._state))
 
     def _take(self, most: int) -> list[Arrival]:
         taken = self._intake.take(most)

@@ -39,7 +39,7 @@ DEAF_AFTER = 4
 OVERDUE_FLOOR_S = 4.0
 OVERDUE_EARLY = 0.4
 """Share of a period by which "no data" is said before the allowed number of periods is full."""
-FULL_PROBE = 6
+FULL_PROBE = 7
 """Every so many of the probes of a silent device wait the full timeout, the others its worst answer time."""
 SUDDEN_S = 10.0
 """After a device that answered falls silent, others may have too (a cut cable): for so long none of those that still

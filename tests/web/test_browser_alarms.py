@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.web.station import Browser, Station, now_ms, serving
 from tests.web.test_browser import WAIT_MS, _page, _sign_in, _until
@@ -76,10 +76,24 @@ async def test_an_alarm_is_assigned_noted_and_found_while_it_changes(station: St
     async with station.gateway(), serving(station) as address, _page(address, "en-GB") as page:
         await _sign_in(page, "duty")
         await page.goto(f"{address}/alarms/{alarm}")
+        kept = asyncio.Event()
+
+        async def slow(route: Route) -> None:
+            await kept.wait()
+            await route.continue_()
+
+        await page.route("**/advice", slow)
         await page.locator("[data-tick]").first.check()
+        await page.locator("#act-find summary").click()
+        await page.get_by_label("false alarm").check()
         await page.locator("#act-note summary").click()
         await page.fill("#note-note", "works in the street")
         await page.locator("h1").click()  # leaves the field
+        async with page.expect_response("**/advice"):  # the answer to the tick redraws the page
+            kept.set()
+        await expect(page.locator("[data-tick]:not([disabled])").first).to_be_checked()
+        await expect(page.locator("#note-note")).to_be_visible()
+        await expect(page.get_by_label("false alarm")).to_be_checked()
         station.acts.change(alarm, "flap", count=4, inputs={"count": 4})
         await expect(page.locator(".tag").first).to_contain_text("4 times", timeout=WAIT_MS)
         await expect(page.locator("#note-note")).to_have_value("works in the street")
@@ -91,8 +105,7 @@ async def test_an_alarm_is_assigned_noted_and_found_while_it_changes(station: St
         await page.select_option("#assign-person", "maintainer")
         await page.get_by_role("button", name="Assign", exact=True).click()
         await expect(page.locator(".assigned")).to_contain_text("maintainer", timeout=WAIT_MS)
-        await page.locator("#act-find summary").click()
-        await page.get_by_label("false alarm").check()
+        await expect(page.get_by_label("false alarm")).to_be_checked()  # though two other forms were sent since
         await page.locator("#act-find").get_by_role("button", name="Save").click()
         await expect(page.locator("#act-find summary")).to_contain_text("false alarm", timeout=WAIT_MS)
         await page.reload()

@@ -305,14 +305,21 @@ body.addEventListener("htmx:afterRequest", (event) => { if (isRefresh(event)) as
 let kept = null;
 body.addEventListener("htmx:beforeSwap", (event) => {
   const live = document.getElementById("live");
-  if (!live || !isRefresh(event)) { kept = null; return; }
-  kept = { open: [...live.querySelectorAll("details[open][id]")].map((e) => e.id), fields: new Map() };
-  for (const e of live.querySelectorAll("textarea[id], input[id], select[id]")) kept.fields.set(e.id, e.value);
+  if (!live) { kept = null; return; }
+  const sent = isRefresh(event) ? null : event.detail.requestConfig?.elt; // a form that was sent is done with; the others are not
+  const unsent = (e) => !sent || !(e.contains(sent) || sent.contains(e));
+  const chosen = [...live.querySelectorAll("details[open][id] input[type=radio]:checked")].filter(unsent);
+  kept = {
+    open: [...live.querySelectorAll("details[open][id]")].filter(unsent).map((e) => e.id),
+    fields: new Map([...live.querySelectorAll("textarea[id], input[id], select[id]")].filter(unsent).map((e) => [e.id, e.value])),
+    chosen: chosen.map((e) => `#${e.closest("details[id]").id} input[name="${CSS.escape(e.name)}"][value="${CSS.escape(e.value)}"]`),
+  };
 });
 function restoreKept() {
   if (!kept) return;
   for (const id of kept.open) { const e = document.getElementById(id); if (e) e.open = true; }
   for (const [id, value] of kept.fields) { const e = document.getElementById(id); if (e && value) e.value = value; }
+  for (const path of kept.chosen) { const e = document.querySelector(path); if (e) e.checked = true; }
   kept = null;
 }
 body.addEventListener("htmx:afterSwap", () => {
