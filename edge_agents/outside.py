@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import aiomqtt
 
+from contract.mqtt_client import BrokerClient
 from edge_agents.bus.modbus import ModbusPort
 from edge_agents.bus.port import FrameCounters, PolledLine, Port
 from edge_agents.site_watch import LOOK_S
@@ -39,7 +40,7 @@ class Outside(NamedTuple):
     monotonic: Callable[[], float] = time.monotonic
     uniform: Callable[[float, float], float] = random.uniform
     new_name: Callable[[], str] = random_name
-    new_client: Callable[..., aiomqtt.Client] = aiomqtt.Client
+    new_client: Callable[..., aiomqtt.Client] = BrokerClient
     new_port: Callable[[PolledLine, FrameCounters], Port] = modbus_port
     look_s: float = LOOK_S
 

@@ -18,6 +18,7 @@ from typing import Any
 import aiomqtt
 
 from contract.errors import MessageError, RetryLater
+from contract.mqtt_client import BrokerClient
 from contract.mqtt_device import device_in, topic_filter
 from contract.site import MqttLine, Placed
 from edge_agents.bus.line import DOWN_AFTER
@@ -206,7 +207,7 @@ class SensorLine:
                 password = (await asyncio.to_thread(line.password_file.read_text, "utf-8")).strip()
             except (OSError, UnicodeDecodeError) as exc:
                 raise RetryLater(f"{line.password_file}: {exc}. password_file must name a readable file") from exc
-        return aiomqtt.Client(
+        return BrokerClient(
             line.host,
             line.port,
             username=line.username,

@@ -1,4 +1,4 @@
-"""The way to the broker: the one module that imports aiomqtt.
+"""The way to the broker: the one module of the gateway that imports aiomqtt.
 
 One connection at a time, a fresh client for each attempt, back-off 0.2 to 5 s with jitter. A broker that is away, at
 the start or later, is one warning and never the end: agents keep what they have. Messages go straight from the client's
@@ -24,6 +24,7 @@ import aiomqtt
 
 from contract.messages import Receipt, Request, encode
 from contract.mqtt import MqttSettings
+from contract.mqtt_client import BrokerClient
 from contract.topics import UP, topic
 from gateway.ingest.door import Arrival
 from gateway.tasks import end_task
@@ -59,7 +60,7 @@ class Subscriber:
         now_ms: Callable[[], int],
         *,
         uniform: Callable[[float, float], float] = random.uniform,
-        new_client: Callable[..., aiomqtt.Client] = aiomqtt.Client,
+        new_client: Callable[..., aiomqtt.Client] = BrokerClient,
         new_name: Callable[[], str] = random_name,
     ) -> None:
         self._settings = settings
