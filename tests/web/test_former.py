@@ -15,6 +15,7 @@ from gateway.web.records.former import removed_of
 from tests.web.examples import Known
 from tests.web.office import Office, open_office
 from tests.web.station import SITE, csrf_in
+from tests.web.test_records import made
 
 
 def without(*devices: str) -> str:
@@ -68,6 +69,11 @@ async def test_a_device_that_was_taken_out_is_found_with_its_life_until_it_comes
     assert "panel-modbus" in page
     assert "taken out of the site file" in page.split('class="life"')[1]
     assert f"{where}/completeness" not in page
+    exported = (await made(browser, where, kind="life", site="shuiye", device="panel-01", file="csv")).text
+    assert "Taken out of the site file at" in exported
+    assert exported.count("taken out of the site file") == 1
+    assert (await browser.submit(where, "/records/exports", kind="completeness", site="shuiye", device="panel-01",
+                                 file="csv")).status_code == 404  # fmt: skip
     told = (await browser.get(f"/api/v1{where}")).json()
     assert told["removed_ms"] == told["events"][0]["at_ms"] > 0
     assert max(event["at_ms"] for event in told["events"]) <= told["removed_ms"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -23,6 +24,7 @@ from gateway.web.context import Web
 from gateway.web.duty import origin_text
 from gateway.web.inventory import Device
 from gateway.web.records.certificate_tables import certificate_tables, site_tables
+from gateway.web.records.former import find_device
 from gateway.web.records.life import life
 from gateway.web.records.reports import hazard_table, readiness_tables, rectification_tables
 from gateway.web.records.words import identity
@@ -101,21 +103,29 @@ async def build(web: Web, texts: Texts, wanted: Wanted, by: str) -> Document:
 
 
 async def _life(web: Web, texts: Texts, wanted: Wanted) -> Made:
-    device = device_of(web, wanted)
-    whole = await life(web, texts, device)
+    device, gone = await find_device(web, wanted.site, wanted.device)
+    whole = await life(web, texts, device, gone)
     notes = [
         texts("The ledger began at %(time)s; of the time before nothing is known.", time=texts.stamp(whole.first_ms))
     ]
     if whole.more:
         notes.append(texts("Only the latest alarms are in this file; the export of alarms has them all."))
-    zone = ZoneInfo(web.settings.timezone)
-    before = periods.before(wanted.month, zone)
+    zone, end_ms = ZoneInfo(web.settings.timezone), web.now_ms()
+    if gone is not None:
+        end_ms = gone.removed_ms
+        notes.append(
+            texts(
+                "Taken out of the site file at %(time)s by %(who)s. What stands here is as it was then.",
+                time=texts.stamp(end_ms), who=texts.who(gone.by),
+            )
+        )  # fmt: skip
+    last = datetime.fromtimestamp(end_ms / 1000, zone).date()
+    shown = min(wanted.month, periods.period_of("month", last, zone), key=lambda month: month.from_ms)
+    from_ms = periods.before(shown, zone).from_ms
     tables: list[Table] = []
     try:
         for point in [p for p in device.points.values() if p.is_number][:CHARTED]:
-            tables.append(
-                await _chart(web, texts, device, point.name, before.from_ms, min(wanted.month.until_ms, web.now_ms()))
-            )
+            tables.append(await _chart(web, texts, device, point.name, from_ms, min(shown.until_ms, end_ms)))
     except RetryLater:
         notes.append(texts("The history could not be read, so no values are in this file."))
     columns = (

@@ -14,6 +14,7 @@ from gateway.exports.desk import FILE_KINDS, KEEP_MS, Busy, FileKind, Job
 from gateway.web.access import Person, Refused
 from gateway.web.context import Web, person_of, web_of
 from gateway.web.records import documents
+from gateway.web.records.former import find_device
 from gateway.web.records.record_pages import areas, month_of
 from gateway.web.render import page
 from gateway.web.texts import msgid
@@ -56,17 +57,19 @@ async def ask(
     area: Ident = "",
 ) -> Response:
     """Take an order; it is made in the background."""
-    job = order(request, kind, file, month, site, device, area)
+    job = await order(request, kind, file, month, site, device, area)
     return RedirectResponse(f"/records/exports/{job.id}", 303)
 
 
-def order(request: Request, kind: str, file: FileKind, month: str, site: str, device: str, area: str) -> Job:
+async def order(request: Request, kind: str, file: FileKind, month: str, site: str, device: str, area: str) -> Job:
     """Put an order on the desk. Raises Refused for what there is none of, or when the desk is full."""
     web, texts, me = web_of(request), web_of(request).texts(request), person_of(request)
     if kind not in documents.KINDS:
         raise Refused(422, msgid("There is no such export."))
     wanted = documents.Wanted(kind, month_of(web, month), site, device, area)
-    if kind == "life" or device:
+    if kind == "life":
+        title = (await find_device(web, site, device))[0].title.get(texts.language)
+    elif device:
         title = documents.device_of(web, wanted).title.get(texts.language)
     else:
         title = documents.scope_of(web, texts, wanted).title

@@ -16,9 +16,10 @@ from pydantic import ValidationError
 from contract.profile import ProfileLibrary
 from contract.site import Placed, Site
 from gateway.sites.register import IN_FORCE, PAST, SITE_VERSION, SiteVersion, version_path
+from gateway.web.access import Refused
 from gateway.web.context import Web
 from gateway.web.inventory import Device, placed_device
-from gateway.web.texts import Texts
+from gateway.web.texts import Texts, msgid
 
 MOST_VERSIONS = 200
 """Versions of a site that are looked through, the latest."""
@@ -46,11 +47,16 @@ async def former_devices(web: Web, sites: Iterable[str]) -> list[Former]:
     return sorted(found, key=lambda row: (-row.removed_ms, row.device.key))
 
 
-async def find_former(web: Web, site: str, device: str) -> Former | None:
-    """One of them; None for one that is installed, that never was, or whose site the reader may not see."""
-    if site not in web.inventory.sites:
-        return None
-    return next((row for row in await former_devices(web, (site,)) if row.device.id == device), None)
+async def find_device(web: Web, site: str, device: str) -> tuple[Device, Former | None]:
+    """A device, installed or taken out. Raises Refused (404): it never was, or the reader may not see its site."""
+    await web.refresh_approvals()
+    if (known := web.inventory.devices.get(f"{site}/{device}")) is not None:
+        return known, None
+    rows = await former_devices(web, (site,)) if site in web.inventory.sites else []
+    gone = next((row for row in rows if row.device.id == device), None)
+    if gone is None:
+        raise Refused(404, msgid("There is no such device."))
+    return gone.device, gone
 
 
 def fits(row: Former, words: str, texts: Texts) -> bool:

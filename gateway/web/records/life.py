@@ -19,6 +19,7 @@ from gateway.web.alarm_cards import alarm_card
 from gateway.web.context import Web
 from gateway.web.firmware import firmware_changes
 from gateway.web.inventory import Device
+from gateway.web.records.former import Former
 from gateway.web.records.site_changes import changes_of, read_texts
 from gateway.web.registers.staff import people_names
 from gateway.web.rule_words import rule_words
@@ -57,8 +58,8 @@ class Life(NamedTuple):
     more: bool
 
 
-async def life(web: Web, texts: Texts, device: Device) -> Life:
-    """The life of a device, the latest first."""
+async def life(web: Web, texts: Texts, device: Device, gone: Former | None = None) -> Life:
+    """The life of a device, the latest first. gone: that it was taken out; nothing came after."""
     alarms = await web.read(web.ledger.device_alarms, device.site, device.id, MOST_ALARMS + 1)
     more, alarms = len(alarms) > MOST_ALARMS, alarms[:MOST_ALARMS]
     events = [
@@ -68,6 +69,10 @@ async def life(web: Web, texts: Texts, device: Device) -> Life:
         *await _rule_events(web, texts, device),
         *await _identity_events(web, texts, device),
     ]
+    if gone is not None:
+        events = [event for event in events if event.at_ms <= gone.removed_ms]
+        if not any(event.kind == "identity" and event.at_ms == gone.removed_ms for event in events):
+            events.append(Event(gone.removed_ms, "identity", texts.word("site_entry", "removed"), who=gone.by))
     first_ms = min(await web.read(web.all.ledger.first_ms), web.now_ms())
     return Life(sorted(events, key=lambda event: -event.at_ms), first_ms, more)
 

@@ -26,8 +26,8 @@ from gateway.web.inventory import Device
 from gateway.web.pages import chart_limits, due_rows
 from gateway.web.records import documents
 from gateway.web.records.certificate_tables import again_words, arithmetic, notes_of
-from gateway.web.records.former import Former, find_former, fits, former_devices
-from gateway.web.records.life import KINDS, MOST_ALARMS, Event, Life, life
+from gateway.web.records.former import find_device, fits, former_devices
+from gateway.web.records.life import KINDS, MOST_ALARMS, life
 from gateway.web.records.proof import certificate
 from gateway.web.records.reports import (
     READY_RATES,
@@ -135,7 +135,8 @@ async def rectification(request: Request, month: Month = "", area: Name = "", si
 async def device_life(request: Request, site: str, device: str, kind: Name = "", point: Name = "") -> Response:
     """Everything that is known of a device."""
     web, texts = web_of(request), web_of(request).texts(request)
-    known, gone, whole = await find_life(web, texts, site, device)
+    known, gone = await find_device(web, site, device)
+    whole = await life(web, texts, known, gone)
     chosen = kind if kind in KINDS else ""
     events = [event for event in whole.events if chosen in ("", event.kind)]
     numbers = [p for p in known.points.values() if p.is_number and gone is None]
@@ -204,20 +205,6 @@ async def find(web: Web, site: str, device: str) -> Device:
     if known is None:
         raise Refused(404, msgid("There is no such device."))
     return known
-
-
-async def find_life(web: Web, texts: Texts, site: str, device: str) -> tuple[Device, Former | None, Life]:
-    """A device, installed or taken out, with its life; of a former one up to its end. Raises Refused (404)."""
-    await web.refresh_approvals()
-    gone = None if f"{site}/{device}" in web.inventory.devices else await find_former(web, site, device)
-    known = await find(web, site, device) if gone is None else gone.device
-    whole = await life(web, texts, known)
-    if gone is not None:
-        events = [event for event in whole.events if event.at_ms <= gone.removed_ms]
-        if not any(event.kind == "identity" and event.at_ms == gone.removed_ms for event in events):
-            events.insert(0, Event(gone.removed_ms, "identity", texts.word("site_entry", "removed"), who=gone.by))
-        whole = whole._replace(events=events)
-    return known, gone, whole
 
 
 def month_of(web: Web, name: str) -> Period:

@@ -15,8 +15,10 @@ from gateway.web.api_models import Answer
 from gateway.web.context import person_of, web_of
 from gateway.web.listing import Page, Turned, cut
 from gateway.web.records import export_pages
+from gateway.web.records.former import find_device
+from gateway.web.records.life import life
 from gateway.web.records.proof import certificate
-from gateway.web.records.record_pages import find, find_life, month_of
+from gateway.web.records.record_pages import find, month_of
 from gateway.web.records.search import Terms, search
 
 router = APIRouter()
@@ -152,7 +154,8 @@ async def records(
 async def device_life(request: Request, site: str, device: str) -> LifeAnswer:
     """The whole life of a device, also of one that was taken out of its site file."""
     web = web_of(request)
-    known, gone, whole = await find_life(web, web.texts(request), site, device)
+    known, gone = await find_device(web, site, device)
+    whole = await life(web, web.texts(request), known, gone)
     events = [
         EventAnswer(
             at_ms=e.at_ms, kind=e.kind, title=e.title, severity=e.severity, until_ms=e.until_ms, who=e.who,
@@ -190,7 +193,9 @@ async def completeness(request: Request, site: str, device: str, month: Month = 
 @router.post("/api/v1/exports", **_API)
 async def ask_export(request: Request, body: ExportRequest) -> ExportAnswer:
     """Have an export made in the background. Ask for its state until it is done, then for the file."""
-    return _answer(export_pages.order(request, body.kind, body.file, body.month, body.site, body.device, body.area))
+    return _answer(
+        await export_pages.order(request, body.kind, body.file, body.month, body.site, body.device, body.area)
+    )
 
 
 @router.get("/api/v1/exports/{job_id}", **_API)
