@@ -112,9 +112,11 @@ def inputs(given: dict[str, Any], alarm: AlarmView, inventory: Inventory, texts:
 
     def text(key: str, value: Any) -> str:
         if isinstance(value, dict):
-            return " · ".join(f"{label(k)} {text(k, v)}" for k, v in value.items())
+            return " · ".join(f"{label(k)} {text(k, v)}" for k, v in value.items() if k != "kind" or k in points)
         if isinstance(value, list):
             return ", ".join(text(key, one) for one in value)
+        if key == "of" and given.get("kind") == "due":
+            return texts.word("due", str(value))
         if key == "quality":
             return texts.quality(str(value)) or texts("good")
         if key.endswith("_ms") and isinstance(value, int | float) and not isinstance(value, bool):
@@ -134,7 +136,8 @@ def inputs(given: dict[str, Any], alarm: AlarmView, inventory: Inventory, texts:
             return points[key].title.get(texts.language)
         return texts.word("input", key)
 
-    return [(label(key), text(key, value)) for key, value in given.items()]
+    # What sort of condition it was is said by the rule beside it.
+    return [(label(key), text(key, value)) for key, value in given.items() if key != "kind" or key in points]
 
 
 async def rule_in_force(web: Web, alarm: AlarmView, texts: Texts) -> InForce | None:

@@ -39,7 +39,7 @@ SECTIONS: tuple[Section, ...] = (
         (
             Page("/alarms", msgid("Alarms")),
             Page("/drills", msgid("Drills")),
-            Page("/maintenance", msgid("Maintenance")),
+            Page("/maintenance", msgid("Maintenance windows")),
             Page("/notifications", msgid("Notifications")),
             Page("/quality", msgid("Alarm quality")),
             Page("/rules", msgid("Rules")),

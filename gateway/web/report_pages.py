@@ -19,7 +19,7 @@ from gateway.web.centres import centre_rows
 from gateway.web.context import web_of
 from gateway.web.decision import subject_title
 from gateway.web.folding import fold
-from gateway.web.notices import message_rows
+from gateway.web.notices import message_rows, plain_failure
 from gateway.web.proofs import channels, proof_line, proof_ways
 from gateway.web.render import page
 from gateway.web.rule_cases import case_rows, origin_of
@@ -57,7 +57,7 @@ async def notifications(request: Request, before: Annotated[int | None, Query(ge
         fragment="_notifications.html",
         proof=proof_line(web.picture, web.inventory, texts, web.now_ms()),
         ways=proof_ways(web.picture, web.inventory, texts),
-        channels=channels(web.picture),
+        channels=[{**way, "error": plain_failure(way.get("error"), texts)} for way in channels(web.picture)],
         centres=centre_rows(web.picture, await web.read(web.ledger.waiting_upward)),
         notices=message_rows(rows[:PAGE_ROWS], web.picture, texts),
         next_before=rows[PAGE_ROWS - 1].id if len(rows) > PAGE_ROWS else None,

@@ -64,6 +64,17 @@ patrols:
     stops: [{device: panel-01}, {id: exit, title: {zh: 安全出口, en: Exit}}]
 trainings: [{kind: unit_drill}]
 """
+OTHER = """\
+site: spring
+title:
+  zh: 珍珠泉风景区游客服务中心及地下停车场微型消防站
+  en: Micro fire station of the Pearl Spring visitor centre and its car park
+area: west-side
+station: {grade: 2, crew: 2, posts: [{id: room, title: {zh: 消防控制室, en: Control room}, crew: 1}]}
+agents: [{id: edge8, lines: [{id: tcp8, kind: modbus_tcp, host: 192.0.2.8, port: 1502, devices: [
+  {id: tank-08, profile: water-level, unit_id: 1, title: {zh: 高位水箱, en: Roof tank}}]}]}]
+"""
+"""A second site with a long name: where one is chosen, that must fit as well."""
 CODE = "A" * 16
 NO_PAGES = (".csv", ".json", "/file", "/picture", "/healthz", "/readyz", "/metrics", "{kind}", "/photos/{name}")
 """Ends of paths that answer something else than a page."""
@@ -207,7 +218,9 @@ async def open_eyes(folder: Path, port: int) -> AsyncIterator[Eyes]:
         pytest.skip(f"{missing} is missing")
     (folder / "grid.yaml").write_text(GRID, "utf-8")
     (folder / "shuiye.yaml").write_text(site_text() + MORE, "utf-8")
-    settings = GatewaySettings(sites=[folder / "shuiye.yaml"], grid=folder / "grid.yaml", data_dir=folder / "d")
+    (folder / "spring.yaml").write_text(OTHER, "utf-8")
+    sites = [folder / "shuiye.yaml", folder / "spring.yaml"]
+    settings = GatewaySettings(sites=sites, grid=folder / "grid.yaml", data_dir=folder / "d")
     station = Station.__new__(Station)
     station.settings = lambda: settings  # type: ignore[method-assign] # with a grid
     async with AsyncExitStack() as stack:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
+import pytest
 
 from gateway.web.receipts import TRIES, Brake
 from tests.web.station import HOUR_MS, Browser, Station, csrf_in, now_ms, serving
@@ -122,6 +125,23 @@ async def test_the_list_finds_by_text_site_and_severity_and_folds(station: Stati
     assert len([a for a in station.asked if a.op == "alarm.acknowledge"]) == 6
     left = station.db.execute("SELECT count(*) FROM alarm WHERE state = 'returned_unacknowledged'").fetchone()[0]
     assert left == 24
+
+
+@pytest.mark.parametrize(("language", "words"), [("zh", ("校准", "判定时间")), ("en", ("calibration", "Decided at"))])
+async def test_what_decided_is_told_without_code_words_when_a_date_is_due(
+    station: Station, language: str, words: tuple[str, str]
+) -> None:
+    """What kind of condition it was is no fact for people; what is due has its word."""
+    station.user("maintainer")
+    due = {"kind": "due", "of": "calibration", "due_ms": now_ms() - HOUR_MS, "at_ms": now_ms()}
+    alarm = station.alarm("calibration-due", "shuiye/hydrant-01", "info", **due)
+    async with station.gateway(), serving(station) as address, Browser(address, language) as browser:
+        await browser.sign_in("maintainer")
+        html = (await browser.get(f"/alarms/{alarm}")).text
+    told = dict(re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)</dd>", html))
+    assert {"kind", "at_ms", "of"}.isdisjoint(told)
+    assert words[0] in told.values()
+    assert words[1] in told
 
 
 async def test_a_drill_begins_ticks_and_ends(station: Station) -> None:
@@ -273,7 +293,7 @@ async def test_reports_stand_with_their_counts(station: Station) -> None:
     station.db.execute(
         "INSERT INTO notice (person, channel, lane, kind, severity, alarms, title_zh, title_en, text_zh, text_en, "
         "due_ms, state, attempts, error) VALUES ('li', 'ding', 'fault', 'alarm', 'warning', ?, '水压低', "
-        "'Pressure low', '', '', ?, 'failed', 3, 'HTTP 503')",
+        "'Pressure low', '', '', ?, 'failed', 3, 'got 503, want 2xx')",
         (f"[{alarm}]", now_ms()),
     )
     station.proofs = [{"target": "channel/li/ding", "state": "failed", "hop": "send", "proven_ms": None}]
@@ -283,10 +303,15 @@ async def test_reports_stand_with_their_counts(station: Station) -> None:
         for text in ("<b>12</b>", "75 %", "Alarms: 12", "is-flood"):
             assert text in html, text
         html = (await browser.get("/notifications")).text
-        for text in ("Alarm path broken: li · ding, at sending", "Pressure low", "HTTP 503", "3 tries"):
+        for text in (
+            "Alarm path broken: li · ding, at sending",
+            "Pressure low",
+            "The service answered with an error.",
+            "3 tries",
+        ):
             assert text in html, text
         html = (await browser.get(f"/alarms/{alarm}")).text
-        assert "HTTP 503" in html
+        assert "The service answered with an error." in html
         html = (await browser.get("/rules", params={"text": "panel-fault"})).text
         assert ">12</td>" in html
         assert "It never spoke." in (await browser.get("/rules/hydrant-stuck")).text

@@ -55,6 +55,9 @@ async def test_a_test_shows_how_far_it_came_and_no_secret_when_ways_differ(tmp_p
             assert "http://127.0.0.1:" in html
             for hidden in (SECRET, "key-of-the-hook"):
                 assert hidden not in html
+            told = (await office.browser.get("/notifications")).text
+            assert "The service cannot be reached." in told
+            assert "ConnectError" not in told
             unknown = await office.api("POST", "/api/v1/channels/wang/nothing/test")
             assert unknown.status_code == 404
             with office.ledger as ledger:

@@ -60,6 +60,10 @@ async def test_each_open_row_stands_once_in_order_when_pages_are_turned(
     assert [len(rows) for rows in pages] == [100, 100, 50]
     assert [n for rows in pages for n in rows] == [row["id"] for row in told]
     assert await numbers(office, f"{page}?page=99", of) == pages[2]
+    second = (await office.browser.get(f"{page}?page=2")).text
+    assert "Page 2 of 3" in second
+    turns = dict(re.findall(r'rel="(prev|next)" href="([^"]+)"', second))
+    assert turns == {"prev": f"{page}?show=open&amp;page=1", "next": f"{page}?show=open&amp;page=3"}
     closed = await numbers(office, f"{page}?show=closed", of)
     older = await numbers(office, f"{page}?show=closed&before={closed[-1]}", of)
     assert closed + older == sorted({*closed, *older}, reverse=True)

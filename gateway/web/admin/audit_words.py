@@ -19,7 +19,7 @@ KINDS = (
     "notify", "patrol", "patrol_plan", "patrol_progress", "person", "quarantine", "readiness", "report", "risk",
     "roster", "round", "rules", "service", "session", "shelf", "shift", "sign_in", "site_version", "stale", "station",
     "tick", "training", "user", "visit", "work", "account", "token", "order", "plan", "map", "label", "line_report",
-    "floor_plan", "advice", "sound_check",
+    "floor_plan", "advice", "sound_check", "personal",
 )  # fmt: skip
 """What actions are about: the part before the dot."""
 VERBS = (
@@ -32,7 +32,7 @@ VERBS = (
     "scanned", "set_area", "set_password", "set_pin", "shelve", "sign", "sign_off", "sign_on", "start", "stop",
     "suppress", "take", "take_out", "test", "tick", "undo", "unhold", "unknown", "unshelve", "verified", "verify",
     "withdraw", "write", "done", "file", "forget", "overdue", "see", "use", "window",
-    "place", "unplace", "untick", "remove", "listen", "use_one_time", "rehash",
+    "place", "unplace", "seen", "untick", "remove", "listen", "use_one_time", "rehash",
 )  # fmt: skip
 """What was done: the part behind it."""
 FIELDS = (
@@ -90,6 +90,8 @@ def _about(row: AuditRow, details: dict[str, Any], web: Web, texts: Texts) -> st
     if kind in web.inventory.sites or kind == SYSTEM_SITE:
         site = web.inventory.site_title(kind).get(texts.language)
         return subject_title(row.subject, web.inventory, texts) if number else site
+    if row.subject == "people":
+        return texts("People")
     return "" if row.subject in ("gateway", "audit/chain") else row.subject
 
 

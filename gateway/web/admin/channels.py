@@ -6,7 +6,6 @@ carry a secret is shown whole.
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -22,9 +21,10 @@ from gateway.web.api import PROBLEMS
 from gateway.web.api_models import Answer, Done
 from gateway.web.context import Web, person_of, web_of
 from gateway.web.listing import Page, Turned, cut
+from gateway.web.notices import plain_failure
 from gateway.web.proofs import channels as ways_of
 from gateway.web.render import page
-from gateway.web.texts import Texts, msgid
+from gateway.web.texts import Texts
 
 router = APIRouter()
 api = APIRouter()
@@ -160,36 +160,6 @@ def address_of(channel: ScreenChannel | AppriseChannel | WebhookChannel) -> str:
         # A path of a webhook is often its key.
         return f"{parts.scheme}://{host}{port}/{'…' if parts.path.strip('/') else ''}"
     return channel.url_file.name if isinstance(channel, AppriseChannel) else ""
-
-
-_FAILURES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern), text)
-    for pattern, text in (
-        (r"name of the server", msgid("The name of the server is not known. Check the address, and the network.")),
-        (r"private network", msgid("The server is in a private network; notify.private_addresses would allow it.")),
-        (r"address is (link-local|not of this)", msgid("The address may not be used.")),
-        (r"^no answer within", msgid("The service did not answer in time.")),
-        (r"^no connection", msgid("The service cannot be reached.")),
-        (r"a redirect", msgid("The service sends elsewhere, which is not followed. Enter its final address.")),
-        (r"^got (401|403)", msgid("The service does not accept our secret. Renew it in its file.")),
-        (r"^got \d+", msgid("The service answered with an error.")),
-        (r"still hang", msgid("The service hangs; earlier messages wait for it.")),
-        (r"no page server", msgid("No page is open anywhere, so no screen could show it.")),
-        (r"mode 0|no readable|want a readable|exactly one line", msgid("The file with the secret cannot be used.")),
-        (r"not sent in time", msgid("It could not be sent in time.")),
-        (r"form|service's plug-in|service '", msgid("The address does not fit the service. Check the file.")),
-    )
-)  # fmt: skip
-
-
-def plain_failure(error: str | None, texts: Texts) -> str:
-    """Why a message did not go, in the reader's words; empty while nothing is wrong."""
-    if not error:
-        return ""
-    for pattern, said in _FAILURES:
-        if pattern.search(error):
-            return texts(said)
-    return texts("The service did not take the message.")
 
 
 @router.get("/admin/channels")

@@ -209,7 +209,8 @@ async def codes(request: Request, site: Annotated[str | None, Query(max_length=6
         made = await web.link.ask("duty.code", person_of(request).name, site=name, post=post.id)
         link = f"{base}/here/{name}/{post.id}/{made['code']}"
         found.append((post.title.get(texts.language), link, segno.make(link, error="m")))
-    drawn = [(title, link, code.svg_inline(scale=6, border=2, omitsize=True)) for title, link, code in found]
+    form: dict[str, Any] = {"scale": 6, "border": 2, "omitsize": True, "svgclass": "qr"}
+    drawn = [(title, link, code.svg_inline(**form)) for title, link, code in found]
     return page(request, "post_codes.html", site=web.inventory.site_title(name).get(texts.language), codes=drawn)
 
 
