@@ -91,12 +91,14 @@ def shrink(plan: Plan, say: Callable[[str], None] = lambda _: None) -> tuple[Pla
     whole = live(plan)
     assert whole.broken is not None
     invariant, left, result = whole.broken[0], list(plan.happenings), whole
-    size = max(1, len(left) // 2)
+    size, tries = max(1, len(left) // 2), 0
     while True:
         at, smaller = 0, False
         while at < len(left):
             without = left[:at] + left[at + size :]
-            tried = live(plan.only(without))
+            tried, tries = live(plan.only(without)), tries + 1
+            if tries % 10 == 0:
+                say(f"{tries} shorter stories tried, in steps of {size}; {len(left)} happenings left")
             if tried.broken is not None and tried.broken[0] == invariant:
                 left, result, smaller = without, tried, True
                 say(f"{len(left)} happenings still break {invariant}")
