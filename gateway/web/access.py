@@ -174,6 +174,7 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/api/v1/lines/{site}/{line}/reports"): SIGNED_IN,
     ("POST", "/api/v1/lines/{site}/{line}/reports"): MAINTAIN,
     ("GET", "/api/v1/causes"): SIGNED_IN,
+    ("GET", "/api/v1/near-limits"): SIGNED_IN,
     ("GET", "/api/v1/orders"): SIGNED_IN,
     ("POST", "/api/v1/orders"): HANDLE,
     ("GET", "/api/v1/orders/{order_id}"): SIGNED_IN,

@@ -147,6 +147,19 @@ async def test_an_order_closes_by_itself_when_the_data_shows_the_work(house: Hou
     ]  # fmt: skip
 
 
+async def test_what_is_near_a_limit_is_told_by_page_and_api_alike(house: House) -> None:
+    """A battery on its way to its limit, with the rule that will speak, though a date of its device is due."""
+    browser, address = await house.browser("maintainer"), "/api/v1/near-limits?kind=battery"
+    assert (await browser.get(address)).json()["items"] == []
+    house.plant.say("hydrant-01/battery_pct", 26.0)
+    await house.plant.settled()
+    await house.shown(browser, "/upkeep?kind=battery", "/devices/shuiye/hydrant-01")
+    (found,) = (await browser.get(address)).json()["items"]
+    assert (found["point"], found["value"], found["side"]) == ("shuiye/hydrant-01/battery_pct", 26.0, "below")
+    assert (found["limit"], found["near"], found["rule"]) == (20.0, 0.6, "hydrant-battery-low")
+    assert (await browser.get(f"{address}&site=elsewhere")).json()["items"] == []
+
+
 async def test_orders_over_the_api_are_those_of_the_pages(house: House) -> None:
     """The same order, its history, lists in turns, problems in words."""
     browser = await house.browser("maintainer")

@@ -25,6 +25,7 @@ from gateway.web.upkeep.order_steps import (
     place_of,
     take_step,
 )
+from gateway.web.upkeep.trending import rank, trends
 from gateway.work.line_reports import LINE_REPORT
 from gateway.work.order_life import ORDER, Cause, Order
 
@@ -52,6 +53,27 @@ class CauseAnswer(Answer):
     points: float
     alarms: list[int]
     orders: list[int]
+
+
+class NearAnswer(Answer):
+    """A value near its limit, of which no alarm stands. The list has the nearest first."""
+
+    kind: Cause
+    point: str
+    """site/device/point."""
+    title: str
+    where: str
+    value: float
+    unit: str
+    side: Literal["below", "above"]
+    limit: float
+    near: float
+    """0 where it begins to be told, 1 at the limit, beyond it more."""
+    behind: int
+    """Fire points that are seen through the device."""
+    rule: str | None
+    """The rule that will speak; null: the limit is practice and no rule's."""
+    observed_ms: int
 
 
 class OrderAnswer(Answer):
@@ -92,6 +114,26 @@ async def list_causes(
             kind=row.kind, node=row.node, title=row.title, where=row.where, site=row.site, since_ms=row.since_ms,
             devices=row.devices, blind=row.blind, effect=row.effect, points=row.points,
             alarms=[alarm.id for alarm in row.alarms], orders=[order.id for order in row.orders],
+        )
+        for row in part
+    ]  # fmt: skip
+    return Page(items=found, next=after)
+
+
+@router.get("/api/v1/near-limits", **_API)
+async def list_near_limits(
+    request: Request, turn: Turned, kind: Cause | None = None, site: Short = None, area: Short = None
+) -> Page[NearAnswer]:
+    """Battery, signal, clock, backlog and lines on their way to a limit, the nearest first."""
+    web, texts = web_of(request), web_of(request).texts(request)
+    await web.refresh_approvals()
+    rows = narrowed(web, trends(web.picture, web.inventory, texts, web.now_ms()), site or "", area or "")
+    part, after = cut((row for row in rows if kind in (None, row.kind)), turn, rank)
+    found = [
+        NearAnswer(
+            kind=row.kind, point=row.key, title=row.title, where=row.where, value=row.value, unit=row.unit,
+            side=row.side, limit=row.limit, near=round(row.near, 2), behind=row.behind, rule=row.rule or None,
+            observed_ms=row.observed_ms,
         )
         for row in part
     ]  # fmt: skip

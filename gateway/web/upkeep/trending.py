@@ -55,6 +55,7 @@ class Trend(NamedTuple):
     where: str
     site: str
     site_title: str
+    value: float
     text: str
     unit: str
     side: Literal["below", "above"]
@@ -93,7 +94,8 @@ def rank(row: Trend) -> tuple[float, int, str]:
 class _Finder:
     def __init__(self, picture: Picture, inventory: Inventory, texts: Texts, now_ms: int) -> None:
         self._picture, self._inventory, self._texts, self._now_ms = picture, inventory, texts, now_ms
-        self._alarmed = {alarm.subject for alarm in picture.alarms.values() if alarm.active}
+        self._alarmed = {(alarm.subject, alarm.rule) for alarm in picture.alarms.values() if alarm.active}
+        self._subjects = {subject for subject, _ in self._alarmed}
         self._watch = FireWatch(inventory.rules.values())
         self._through: dict[str, int] = defaultdict(int)
         for device in inventory.devices.values():
@@ -158,7 +160,7 @@ class _Finder:
             return
         if isinstance(current.value, bool) or not isinstance(current.value, int | float):
             return
-        if judge(device, current, self._now_ms, None, self._texts)[0] != "good" or {key, device.key} & self._alarmed:
+        if judge(device, current, self._now_ms, None, self._texts)[0] != "good" or self._is_told(device, key, limits):
             return
         best: tuple[float, _Limit] | None = None
         for each in limits:
@@ -176,12 +178,19 @@ class _Finder:
             kind=kind, key=key, title=row.title,
             where=" · ".join(part for part in (device.title.get(language), place) if part),
             site=device.site, site_title=self._inventory.site_title(device.site).get(language),
-            text=row.text, unit=row.unit, side=limit.side, limit=limit.limit, near=near,
+            value=current.value, text=row.text, unit=row.unit, side=limit.side, limit=limit.limit, near=near,
             behind=self._through.get(device.key, 0),
             rule=limit.rule.id if limit.rule else "",
             rule_title=limit.rule.title.get(language) if limit.rule else "",
             practice=limit.rule is None, observed_ms=current.observed_ms, href=self._href(device),
         )  # fmt: skip
+
+    def _is_told(self, device: Device, key: str, limits: list[_Limit]) -> bool:
+        """Whether an alarm stands on the value: its own, of its device by a rule that looks at it, any of its line."""
+        if device.profile.category == "line":
+            return device.key in self._subjects
+        rules = {each.rule.id for each in limits if each.rule is not None}
+        return key in self._subjects or any((device.key, rule) in self._alarmed for rule in rules)
 
     def _href(self, device: Device) -> str:
         if device.profile.category == "line":
