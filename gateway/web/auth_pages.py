@@ -80,7 +80,7 @@ async def sign_in(
         if web.sign_in.pending(token) == name and web.sign_in.is_pending(token, user):
             # The browser it let in a moment ago goes on where it was: it may have crashed, or been closed.
             return RedirectResponse("/first-password", 303)
-    if outcome != "busy":
+    if web.sign_in.is_noted(outcome, name, address):
         await _note_failure(web, name, address)
     status, said = _SAID[outcome]
     return page(request, "sign_in.html", status=status, said=said, name=name, onward=local_path(next))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections import OrderedDict
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from gateway.ledger.records import User
 from gateway.users import hasher
 from gateway.web.access import new_token
 from gateway.web.brake import Brake, network_of
+from gateway.web.receipts import Brake as Knocks
 from gateway.web.texts import msgid
 
 MIN_LENGTH = 8
@@ -26,7 +28,10 @@ DAY_MS = 86_400_000
 AT_ONCE = max(1, min(2, (os.cpu_count() or 1) - 1))
 """Verifications at once: each takes a core and 19 MiB for 40 ms, and one core is the gateway's."""
 WAITING = 60
-"""Further ones that may wait; beyond that people are told to try again."""
+"""Further ones that may wait, and as many of those at a known device; beyond that people are told to try again."""
+NOTED_S = 60.0
+NOTED = 60
+"""Tries held up by the brake that are written down within NOTED_S; each is a row of the audit chain for ever."""
 
 COMMON = Path(__file__).with_name("common_passwords.yaml")
 """Passwords that are guessed first."""
@@ -65,7 +70,13 @@ class SignIn:
         self._hasher = hasher()
         self._brake = Brake(monotonic)
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._waiting = 0
+        # Strangers stand in a line of their own before the common one, so that however many of them try from wherever,
+        # somebody at a known device stands behind AT_ONCE of them at most.
+        self._strangers = asyncio.Semaphore(AT_ONCE)
+        self._waiting = {True: 0, False: 0}
+        """By whether it is at a known device."""
+        self._noted = Knocks(monotonic, tries=1, window_s=NOTED_S)
+        self._noted_in_all = Knocks(monotonic, tries=NOTED, window_s=NOTED_S)
         self._nobody: str | None = None
         self._common: frozenset[str] = frozenset()
         self._pending: OrderedDict[str, tuple[str, Since, float]] = OrderedDict()
@@ -78,11 +89,12 @@ class SignIn:
         address = network_of(address)
         if self._brake.holds(name, address, device):
             return Result("braked")
-        if self._waiting >= WAITING:
+        if self._waiting[bool(device)] >= WAITING:
             return Result("busy")
         # Counted as failed until shown right, so that tries sent at once do not slip past the brake together.
         self._brake.failed(name, address, device)
-        right = await self._verify(user.password_hash if user else await self._nobodys_hash(), password)
+        password_hash = user.password_hash if user else await self._nobodys_hash()
+        right = await self._verify(password_hash, password, known=bool(device))
         if not right or user is None:
             return Result("wrong")
         self._brake.succeeded(name, address, device)
@@ -95,6 +107,14 @@ class SignIn:
         if self._hasher.check_needs_rehash(user.password_hash):
             return Result("first" if self.is_old(user) else "ok", user, await self.hash(password))
         return Result("first" if self.is_old(user) else "ok", user)
+
+    def is_noted(self, outcome: Outcome, name: str, address: str) -> bool:
+        """Whether a try that failed is written down: every password that was looked at; of those that were held up one
+        a minute of an account and address, and NOTED in all, so that nobody fills the ledger by knocking.
+        """
+        if outcome != "braked":
+            return outcome != "busy"
+        return self._noted.allows(f"{network_of(address)} {name}") and self._noted_in_all.allows("")
 
     def is_old(self, user: User) -> bool:
         """Whether the policy asks for a new password."""
@@ -159,13 +179,17 @@ class SignIn:
             self._nobody = await self.hash(new_token())
         return self._nobody
 
-    async def _verify(self, password_hash: str, password: str) -> bool:
-        self._waiting += 1
+    async def _verify(self, password_hash: str, password: str, *, known: bool = True) -> bool:
+        """known: by somebody at a known device, or signed in already."""
+        self._waiting[known] += 1
         try:
-            async with self._slots:
+            async with contextlib.AsyncExitStack() as turn:
+                if not known:
+                    await turn.enter_async_context(self._strangers)
+                await turn.enter_async_context(self._slots)
                 return await asyncio.to_thread(self._matches, password_hash, password[: MAX_LENGTH + 1])
         finally:
-            self._waiting -= 1
+            self._waiting[known] -= 1
 
     def _matches(self, password_hash: str, password: str) -> bool:
         try:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gateway.ledger.records import User
 from gateway.users import hasher
 from gateway.web.brake import Brake, device_cookie, known_device, make_device
-from gateway.web.sign_in import COMMON, Policy, SignIn
+from gateway.web.sign_in import AT_ONCE, COMMON, WAITING, Policy, SignIn
 from tests.web.station import PASSWORD, Browser, Station, csrf_in, now_ms, serving
 
 SECRET = b"s" * 32
@@ -132,6 +132,30 @@ async def test_fifty_sign_ins_at_once_are_checked_a_few_at_a_time(station: Stati
     tries = [sign_in.attempt(user._replace(name=f"u{n}"), f"u{n}", PASSWORD, f"10.0.0.{n}") for n in range(50)]
     assert {result.outcome for result in await asyncio.gather(*tries)} == {"ok"}
     assert most <= 2
+
+
+async def test_the_desk_is_let_in_at_once_while_strangers_from_everywhere_fill_the_line() -> None:
+    """A thousand addresses try: further strangers are told to come back, a known device waits for one or two."""
+    sign_in = SignIn(now_ms, time.monotonic)
+    order: list[str] = []
+    real = sign_in._matches
+
+    def noted(password_hash: str, password: str) -> bool:
+        order.append(password)
+        return real(password_hash, password)
+
+    sign_in._matches = noted  # type: ignore[method-assign] # notes, and does the same
+    user = User("duty", "duty", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD), None, 0)
+    await sign_in.warm()
+    flood = [asyncio.create_task(sign_in.attempt(None, f"u{n}", "guess", f"10.{n}.0.1")) for n in range(1000)]
+    async with asyncio.timeout(10):
+        while not order:
+            await asyncio.sleep(0)
+    desk = await sign_in.attempt(user, "duty", PASSWORD, "192.0.2.1", "the desk")
+    assert desk.outcome == "ok"
+    assert order.index(PASSWORD) <= 2 * AT_ONCE
+    outcomes = [result.outcome for result in await asyncio.gather(*flood)]
+    assert (outcomes.count("wrong"), outcomes.count("busy")) == (WAITING, 1000 - WAITING)
 
 
 async def test_the_same_work_is_done_for_a_name_nobody_has() -> None:

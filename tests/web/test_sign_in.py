@@ -176,6 +176,10 @@ async def test_failures_are_told_to_the_gateway_and_braked_for_account_and_addre
         assert (await browser.sign_in("duty")).status_code == 429
         told = [ask.args for ask in station.asked if ask.op == "sign_in.failed"]
         assert told[0] == {"name": "duty", "address": "127.0.0.1"}
+        for _ in range(10):
+            assert (await browser.sign_in("duty")).status_code == 429
+        # What is held up is written down once a minute, however often somebody knocks.
+        assert len([ask for ask in station.asked if ask.op == "sign_in.failed"]) == TRIES + 1
 
 
 def test_the_brake_holds_one_pair_only_and_for_a_quarter_of_an_hour() -> None:
