@@ -54,6 +54,7 @@ from gateway.web.admin.jobs import Jobs
 from gateway.web.board import board_api, map_pages
 from gateway.web.board import pages as board_pages
 from gateway.web.configured import Configured
+from gateway.web.connections import Connection
 from gateway.web.context import Web, web_of
 from gateway.web.entity_tags import Tagged
 from gateway.web.guard import Cookies, Guard
@@ -391,6 +392,7 @@ async def _serve(
         forwarded_allow_ips=settings.trusted_proxies or None,
         timeout_graceful_shutdown=int(STOP_S),
         timeout_keep_alive=30,
+        http=Connection,
         limit_concurrency=settings.stream_clients + 200,
         ssl_certfile=settings.tls_cert_file,
         ssl_keyfile=settings.tls_key_file,
