@@ -41,7 +41,10 @@ def install(app: FastAPI) -> None:
             answer.headers["WWW-Authenticate"] = "Bearer"
             return answer
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        onward = "/sign-in" if request.method != "GET" or target == "/" else f"/sign-in?next={quote(target)}"
+        if request.method not in SAFE or wants_fragment(request):
+            # Back to where the form stands: the page puts what was entered into it again (static/typed.js).
+            target = _came_from(request)
+        onward = "/sign-in" if target == "/" else f"/sign-in?next={quote(target)}"
         if wants_fragment(request):
             # The session ended while the page was open: the whole page has to go to the sign-in.
             return Response(status_code=401, headers={"HX-Redirect": onward})
@@ -142,10 +145,17 @@ def _tell_unknown(request: Request, mark: str) -> Response:
         if _is_api(request):
             answer.headers["Location"] = f"/api/v1/outcomes/{mark}"
         return answer
-    came_from = urlsplit(request.headers.get("referer", ""))
-    back = local_path(came_from.path) if came_from.netloc == request.headers.get("host") else "/"
+    back = urlsplit(_came_from(request)).path
     part = {"part": "1"} if has_done.get() else {}
     return RedirectResponse(f"/outcome/{mark}?{urlencode({'back': back, **part})}", 303)
+
+
+def _came_from(request: Request) -> str:
+    """The page of ours that a request was sent from; the board where that is not known."""
+    page_url = urlsplit(request.headers.get("referer", ""))
+    if page_url.netloc != request.headers.get("host"):
+        return "/"
+    return local_path(page_url.path + (f"?{page_url.query}" if page_url.query else ""))
 
 
 def _problem(request: Request, status: int, detail: str, errors: list[dict[str, str]] | None = None) -> Response:

@@ -10,6 +10,7 @@ async function open(id, focus = "") {
   acts.innerHTML = await answer.text();
   window.htmx.process(acts);
   dialog.querySelector("[data-dialog-fire]").hidden = true;
+  acts.dispatchEvent(new CustomEvent("weizhan:shown", { bubbles: true }));
   if (!dialog.open) dialog.showModal();
   (dialog.querySelector(focus || FIELD.a) ?? dialog.querySelector("button, input, select"))?.focus();
 }
