@@ -15,7 +15,7 @@ from gateway.ledger import records as r
 from gateway.ledger.entries import E, Kind
 from gateway.ledger.personal import Identity
 from gateway.web.inventory import Inventory
-from gateway.web.ledger import Message, WebLedger
+from gateway.web.ledger import Message, ServicePeriod, WebLedger
 from gateway.web.picture import Picture
 from gateway.work.dates import Done
 from gateway.work.public import PublicReport
@@ -134,6 +134,12 @@ class AreaLedger(WebLedger):
 
     def device_versions(self, site: str, device: str, first_id: int) -> dict[int, str]:
         return super().device_versions(site, device, first_id) if site in self._sites else {}
+
+    def device_entries(self, kind: Kind[E], site: str, device: str) -> list[E]:
+        return super().device_entries(kind, site, device) if site in self._sites else []
+
+    def service_periods(self, site: str, device: str) -> list[ServicePeriod]:
+        return super().service_periods(site, device) if site in self._sites else []
 
     def resent(self, site: str, agent: str, device: str, first_day: str, last_day: str) -> list[r.ResentRow]:
         return self._mine(super().resent(site, agent, device, first_day, last_day))

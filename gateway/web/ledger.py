@@ -13,6 +13,7 @@ from gateway.assessment.evidence import Arrivals, arrivals
 from gateway.control.protocol import AlarmView
 from gateway.ledger import life_rows
 from gateway.ledger.dossier import make_dossier
+from gateway.ledger.entries import E, Kind
 from gateway.ledger.personal import Identity, find_identities
 from gateway.ledger.reader import LedgerReader
 from gateway.ledger.records import TransitionRow
@@ -53,6 +54,28 @@ class Waiting(NamedTuple):
 
     objects: int
     oldest_ms: int | None
+
+
+class ServicePeriod(NamedTuple):
+    """A time in which a device or a point of it was out of service. until_ms: None while it is; note: at its return."""
+
+    subject: str
+    from_ms: int
+    until_ms: int | None
+    reason: str
+    by: str
+    returned_by: str = ""
+    note: str = ""
+
+
+_ABOUT = (
+    "SELECT data FROM entry WHERE kind = ? AND site = ? AND (json_extract(data, '$.subject') = ? "
+    "OR substr(json_extract(data, '$.subject'), 1, ?) = ?) ORDER BY id DESC"
+)
+_SERVICE = (
+    "SELECT at_ms, actor, action, subject, detail FROM audit WHERE (subject = ? OR (subject > ? AND subject < ?)) "
+    "AND action IN ('service.take_out', 'service.return') ORDER BY id"
+)
 
 
 class WebLedger(LedgerReader):
@@ -127,6 +150,27 @@ class WebLedger(LedgerReader):
     def device_versions(self, site: str, device: str, first_id: int) -> dict[int, str]:
         """Version of the rule that decided each of its alarms from this alarm on."""
         return self._ask(lambda connection: life_rows.device_versions(connection, site, device, first_id))
+
+    def device_entries(self, kind: Kind[E], site: str, device: str) -> list[E]:
+        """Every row of a register about a device or a point of it (its `subject`), the latest first."""
+        key = f"{site}/{device}"
+        decode = msgspec.json.Decoder(kind.form).decode
+        return [decode(data) for (data,) in self._all(_ABOUT, (kind.name, site, key, len(key) + 1, f"{key}/"))]
+
+    def service_periods(self, site: str, device: str) -> list[ServicePeriod]:
+        """When it or a point of it was out of service, in order; from the audit chain: a table has what is out now."""
+        found: list[ServicePeriod] = []
+        out: dict[str, int] = {}
+        key = f"{site}/{device}"
+        for at_ms, actor, action, subject, detail in self._all(_SERVICE, (key, f"{key}/", f"{key}0")):
+            told = msgspec.json.decode(detail)
+            if action == "service.take_out":
+                out[subject] = len(found)
+                found.append(ServicePeriod(subject, at_ms, None, str(told.get("reason") or ""), actor))
+            elif (number := out.pop(subject, None)) is not None:
+                note = str(told.get("note") or "")
+                found[number] = found[number]._replace(until_ms=at_ms, returned_by=actor, note=note)
+        return found
 
     def arrivals(self, site: str, agent: str, device: str, over: Stretches, silence_ms: int) -> Arrivals:
         """What the inbox still has of a device's span."""

@@ -5,23 +5,32 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from pypdf import PdfReader
 
+from gateway.duty.checks import CHECKS, DutyCheck
+from gateway.duty.handover import Stay
+from gateway.duty.shifts import SHIFT, Shift
 from gateway.exports.checking import check_file
 from gateway.exports.checking_desk import CheckingDesk, TooMuch
 from gateway.exports.document import Spool, lines
 from gateway.history.base import Row
 from gateway.ledger import audit
+from gateway.ledger.entries import Entry, Kind
 from gateway.ledger.records import AuditEntry
+from gateway.web.app import load_inventory
+from gateway.work.rectification import HAZARD, Hazard
+from rules.model import Limits, Threshold, with_limits
 from tests.exports import papers
 from tests.web.station import Browser, Station, now_ms, serving
 
@@ -114,6 +123,72 @@ async def test_a_life_tells_what_happened_and_what_was_done_when_everything_did(
         assert (await browser.get("/records/shuiye/nothing")).status_code == 404
 
 
+def kept(station: Station, kind: Kind[Any], rows: Iterable[Entry]) -> None:
+    """Put rows of a register into the ledger."""
+    query = "INSERT INTO entry VALUES (?,?,?,?,0,?,?,?)"
+    told = [
+        (kind.name, row.id, row.site, row.state, row.from_ms, row.until_ms, msgspec.json.encode(row).decode())
+        for row in rows
+    ]
+    with station.db:
+        station.db.executemany(query, told)
+
+
+async def test_a_life_is_whole_when_thousands_of_shifts_checks_and_hazards_came_after_it(station: Station) -> None:
+    """Who was on duty two years ago and how they answered, and a hazard of then: not pushed out by what others did."""
+    ago_ms = now_ms() - 700 * DAY_MS
+    told(station, 701 * DAY_MS)
+    station.alarm("hydrant-pressure-low", f"{HYDRANT}/pressure_kpa", "critical", ago_s=700 * 86_400, cleared=True)
+    third = DAY_MS // 3
+    shifts = [
+        Shift(id=n + 1, site="shuiye", state="over", from_ms=at, until_ms=at + third, planned_ms=at, ends_ms=at + third,
+              stays=(Stay(n % 7 + 1, "control", at, at + third),))
+        for n in range(2100)
+        if (at := ago_ms - third // 2 + n * third)
+    ]  # fmt: skip
+    kept(station, SHIFT, shifts)
+    checks = [
+        DutyCheck(id=n + 1, site="shuiye", state="answered", from_ms=at, until_ms=at + 60_000, origin="gateway")
+        for n in range(2100)
+        if (at := ago_ms - 3_600_000 + n * third)
+    ]
+    kept(station, CHECKS, checks)
+    subjects = (HYDRANT, *(["shuiye/hydrant-02"] * 1500))
+    hazards = [
+        Hazard(id=n + 1, site="shuiye", state="closed", from_ms=ago_ms + n, until_ms=ago_ms + n + 1, source="person",
+               subject=subject, text=f"hazard {n}")
+        for n, subject in enumerate(subjects)
+    ]  # fmt: skip
+    kept(station, HAZARD, hazards)
+    async with inspecting(station) as browser:
+        text = (await browser.get(f"/records/{HYDRANT}")).text
+    assert "On duty then: Person no. 1 (control); duty check of" in text
+    assert "hazard 0" in text
+    assert "hazard 1" not in text
+
+
+async def test_a_life_tells_every_time_out_of_service_when_the_device_is_back(station: Station) -> None:
+    """From when to when, by whom, why, and who returned it; also of a point of it, and of one that is out now."""
+    entries = [
+        AuditEntry(now_ms() - 5 * DAY_MS, "wang", "service.take_out", HYDRANT, {"reason": "valve mended"}),
+        AuditEntry(now_ms() - 4 * DAY_MS, "li", "service.return", HYDRANT, {"note": "tried and tight"}),
+        AuditEntry(now_ms() - 3 * DAY_MS, "wang", "service.take_out", f"{HYDRANT}/pressure_kpa", {"reason": "sensor"}),
+        AuditEntry(now_ms() - 3 * DAY_MS, "wang", "service.take_out", "shuiye/hydrant-011", {"reason": "not mine"}),
+    ]
+    with station.db:
+        audit.append(station.db, entries)
+    async with inspecting(station) as browser:
+        events = (await browser.get(f"/api/v1/records/{HYDRANT}")).json()["events"]
+        page = (await browser.get(f"/records/{HYDRANT}?kind=hold")).text
+    held = [(e["who"], e["until_ms"] is None, e["lines"]) for e in events if e["kind"] == "hold"]
+    assert [(who, is_out) for who, is_out, _ in held] == [("wang", True), ("wang", False)]
+    assert held[0][2][-1] == "sensor"
+    assert held[1][2][0] == "valve mended"
+    assert held[1][2][1].endswith("Returned to service · li · tried and tight")
+    assert "tried and tight" in page
+    assert "not mine" not in page
+
+
 async def test_a_certificate_adds_up_when_values_came_and_were_lost(station: Station) -> None:
     """The page and the file say the same sum, and that every link of the chain holds."""
     begin = now_ms() - 4 * DAY_MS
@@ -174,6 +249,28 @@ async def test_every_kind_of_export_is_whole_when_made_as_every_kind_of_file(
                 text = "\n".join(page.extract_text() for page in PdfReader(path).pages)
                 assert ("设备档案" if language == "zh" else "Record of a device") in text
                 assert "shuiye/hydrant-01" in text
+
+
+async def test_a_chart_of_an_export_has_the_limits_of_its_time_when_a_rule_was_changed(station: Station) -> None:
+    """Not those of today alone: what held at the beginning, and what holds since when."""
+    rule = load_inventory(station.settings()).rules["hydrant-pressure-low"]
+    assert isinstance(rule.when, Threshold)
+    now = float(rule.when.below or 0)
+    moved_ms = now_ms() - 2 * 3_600_000
+    for kept_rule, first_ms in ((with_limits(rule, Limits(below=now - 40), "old"), 1_000), (rule, moved_ms)):
+        row = (kept_rule.id, kept_rule.version, first_ms, kept_rule.model_dump_json(by_alias=True))
+        station.db.execute("INSERT INTO rule_version VALUES (?, ?, ?, ?)", row)
+    at = now_ms() - 4 * 3_600_000
+    await station.remember(
+        [Row("shuiye", "hydrant-01", "pressure_kpa", at + n * 60_000, 150.0, "good") for n in range(60)]
+    )
+    async with inspecting(station) as browser:
+        file = await made(browser, kind="life", file="csv", site="shuiye", device="hydrant-01")
+    lines = list(csv.reader(io.StringIO(file.content.decode("utf-8-sig"))))
+    limits = [json.loads(line[2])["limits"] for line in lines if line[:1] == ["table"] and "kPa" in line[-1]]
+    assert [at for _, at in limits[0]] == [now - 40, now]
+    assert "since" not in limits[0][0][0]
+    assert "since 20" in limits[0][1][0]
 
 
 async def test_an_export_is_its_owners_alone_when_others_ask_for_it(station: Station) -> None:

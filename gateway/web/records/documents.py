@@ -20,6 +20,7 @@ from gateway.exports.document import Chart, Column, Document, Table
 from gateway.web import charts
 from gateway.web.access import Refused
 from gateway.web.alarm_cards import alarm_card
+from gateway.web.chart_lines import threshold_lines, versions_of_others
 from gateway.web.context import Web
 from gateway.web.duty import origin_text
 from gateway.web.inventory import Device
@@ -169,10 +170,7 @@ async def _chart(web: Web, texts: Texts, device: Device, point: str, from_ms: in
             rows.append((rows[-1][0] + step_ms, None, None, None))
         else:
             rows.append((bucket.start_ms, bucket.min, bucket.mean, bucket.max))
-    limits = tuple(
-        (texts.word("severity", rule.severity), float(when.below if when.below is not None else when.above or 0.0))
-        for rule, when in web.inventory.limits(device, point)
-    )
+    limits = await _limits(web, texts, device, point, from_ms, until_ms)
     columns = (
         Column(texts("Time"), "time"),
         Column(texts("Lowest"), "number"),
@@ -181,6 +179,23 @@ async def _chart(web: Web, texts: Texts, device: Device, point: str, from_ms: in
     )
     name = f"{title} · {texts.day(from_ms)} – {texts.day(until_ms)}"
     return Table(name, columns, rows, Chart(unit.symbol if unit else "", limits))
+
+
+async def _limits(
+    web: Web, texts: Texts, device: Device, point: str, from_ms: int, until_ms: int
+) -> tuple[tuple[str, float], ...]:
+    """The limits that were in force in a span, and since when, where one began or moved within it."""
+    kept = await web.read(web.ledger.rule_versions)
+    others = versions_of_others(web.inventory, device)
+    found = []
+    for line in threshold_lines(kept, device, point, from_ms, until_ms, texts.language, others):
+        for step in line.steps:
+            if step.at is not None:
+                word = texts.word("severity", line.severity)
+                since = step.from_ms > from_ms
+                label = texts("%(what)s, since %(time)s", what=word, time=texts.stamp(step.from_ms)) if since else word
+                found.append((label, float(step.at)))
+    return tuple(found)
 
 
 async def _completeness(web: Web, texts: Texts, wanted: Wanted) -> Made:

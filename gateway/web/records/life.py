@@ -32,7 +32,10 @@ Kind = Literal["identity", "alarm", "work", "hold", "hazard", "order", "rule"]
 KINDS: tuple[Kind, ...] = ("alarm", "work", "hold", "hazard", "order", "rule", "identity")
 MOST_ALARMS = 500
 """Alarms on the page and in its export; what is older is counted and stands in the export of alarms."""
-MOST_ROWS = 1000
+ALL = -1
+"""No limit: what is left out in silence reads as if it had never been."""
+CHECKED_MS = 7 * 86_400_000
+"""A duty check so long before an alarm still says something of it."""
 MOST_VERSIONS = 200
 """Versions of a site file that are read."""
 
@@ -148,8 +151,10 @@ class Duty:
         """Shifts and checks since then."""
         answering = await web.read(web.ledger.entries, ANSWERING, from_ms=from_ms)
         sites = (site, *sorted({row.site for row in answering if site in row.covers}))
-        shifts = await web.read(web.ledger.entries, SHIFT, sites=sites, from_ms=from_ms, limit=MOST_ROWS)
-        checks = await web.read(web.ledger.entries, CHECKS, sites=sites, from_ms=from_ms, limit=MOST_ROWS)
+        # All of them: with a limit, who was on duty at an older alarm would be told as nobody.
+        shifts = await web.read(web.ledger.entries, SHIFT, sites=sites, from_ms=from_ms)
+        # The latest one before the first alarm too, which was over by then.
+        checks = await web.read(web.ledger.entries, CHECKS, sites=sites, from_ms=from_ms - CHECKED_MS)
         return cls(texts, shifts, checks, await people_names(web))
 
     def at(self, at_ms: int) -> str:
@@ -174,9 +179,9 @@ class Duty:
 async def _work_events(web: Web, texts: Texts, device: Device) -> list[Event]:
     found = [
         Event(row.at_ms, "work", texts.word("work", row.work), who=row.by, lines=(row.note,) if row.note else ())
-        for row in await web.read(web.ledger.work, device.site, device.id, MOST_ROWS)
+        for row in await web.read(web.ledger.work, device.site, device.id, ALL)
     ]
-    for window in await web.read(web.ledger.maintenance, device.site, MOST_ROWS):
+    for window in await web.read(web.ledger.maintenance, device.site, ALL):
         if _in_scope(device, window.scope):
             end = window.closed_ms if window.closed_ms is not None else window.until_ms
             found.append(
@@ -185,7 +190,7 @@ async def _work_events(web: Web, texts: Texts, device: Device) -> list[Event]:
                     who=window.by, lines=tuple(line for line in (window.reason, window.note) if line),
                 )
             )  # fmt: skip
-    for drill in await web.read(web.ledger.drills, device.site, MOST_ROWS):
+    for drill in await web.read(web.ledger.drills, device.site, ALL):
         if _in_scope(device, drill.scope):
             end = drill.closed_ms if drill.closed_ms is not None else drill.until_ms
             found.append(
@@ -194,22 +199,22 @@ async def _work_events(web: Web, texts: Texts, device: Device) -> list[Event]:
                     who=drill.leader, lines=tuple(line for line in (drill.reason, drill.note) if line),
                 )
             )  # fmt: skip
-    for out in await web.read(web.ledger.out_of_service):
-        if out.subject == device.key or out.subject.startswith(f"{device.key}/"):
-            found.append(
-                Event(out.from_ms, "hold", texts.word("hold", "out_of_service"), who=out.by, lines=(out.reason,))
-            )
+    for out in await web.read(web.ledger.service_periods, device.site, device.id):
+        lines = [] if out.subject == device.key else [decision.subject_title(out.subject, web.inventory, texts)]
+        lines.append(out.reason)
+        if out.until_ms is not None:
+            back = (texts.stamp(out.until_ms), texts("Returned to service"), texts.who(out.returned_by), out.note)
+            lines.append(" · ".join(part for part in back if part))
+        word = texts.word("hold", "out_of_service")
+        found.append(
+            Event(out.from_ms, "hold", word, until_ms=out.until_ms, who=out.by, lines=tuple(x for x in lines if x))
+        )
     return found
 
 
 async def _register_events(web: Web, texts: Texts, device: Device) -> list[Event]:
-    def is_mine(subject: str) -> bool:
-        return subject == device.key or subject.startswith(f"{device.key}/")
-
     found = []
-    for row in await web.read(web.ledger.entries, HAZARD, sites=(device.site,), limit=MOST_ROWS):
-        if not is_mine(row.subject):
-            continue
+    for row in await web.read(web.ledger.device_entries, HAZARD, device.site, device.id):
         lines = [texts.word("hazard_state", row.state)]
         if row.order is not None:
             lines.append(
@@ -237,9 +242,7 @@ async def _register_events(web: Web, texts: Texts, device: Device) -> list[Event
                 lines=tuple(lines),
             )
         )
-    for order in await web.read(web.ledger.entries, ORDER, sites=(device.site,), limit=MOST_ROWS):
-        if not is_mine(order.subject):
-            continue
+    for order in await web.read(web.ledger.device_entries, ORDER, device.site, device.id):
         done = (
             (f"{texts.stamp(order.done.at_ms)} · {texts.who(order.done.by)} · {order.done.note}",) if order.done else ()
         )

@@ -23,7 +23,6 @@ from gateway.work.rectification import HAZARD, Hazard
 HOUR_MS = 3_600_000
 TREND = 6
 """Months drawn beside one another."""
-MOST_DEDUCTIONS = 2000
 READY_RATES = ("ready", "duty_checks", "intact", "online", "patrols", "trainings")
 RECTIFICATION_RATES = ("hazards_closed", "hazards_in_time")
 
@@ -136,7 +135,7 @@ async def readiness_tables(web: Web, texts: Texts, sites: tuple[str, ...], month
                     texts("yes") if each.accepted else texts("no"),
                 )
                 for line, account in stations
-                for each in account.deductions[:MOST_DEDUCTIONS]
+                for each in account.deductions
             ),
         ),
     ]
