@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from contract.site import SYSTEM_SITE
 from gateway.control.protocol import AlarmView
 from gateway.web import commands, decision
-from gateway.web.access import Refused
+from gateway.web.access import HANDLE, Refused
 from gateway.web.alarm_cards import SEVERITIES, AlarmCard, alarm_card
 from gateway.web.board.pages import FIRE_SHELVES, SHELVES, acts, board, ticks_of
 from gateway.web.context import Web, person_of, web_of
@@ -106,7 +106,7 @@ async def alarm_page(request: Request, alarm_id: int) -> Response:
     alarm = await web.read(web.ledger.alarm, alarm_id)
     if alarm is None:
         raise Refused(404, msgid("There is no such alarm."))
-    names = [user.name for user in await web.read(web.ledger.users)]
+    names = [user.name for user in await web.accounts(HANDLE, alarm.site)]
     episodes = [
         alarm_card(other, web.inventory, texts)
         for other in await web.read(web.ledger.alarms, site=alarm.site, rule=alarm.rule, limit=200)

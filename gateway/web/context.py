@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -14,6 +14,7 @@ import jinja2
 from starlette.requests import Request
 
 from contract.errors import RetryLater
+from contract.site import SYSTEM_SITE
 from gateway.exports.checking_desk import CheckingDesk
 from gateway.exports.desk import Desk
 from gateway.history.base import History
@@ -102,6 +103,20 @@ class Web:
             return (session, self.ledger.user(session.user)) if session else None
 
         return await self.read(both)
+
+    async def accounts(self, roles: Collection[str], site: str = "") -> list[User]:
+        """Who may sign in, has one of the roles and sees the site, or some of the sites of this context: those to whom
+        something there can be given. By name.
+        """
+        wanted = {site} if site not in ("", SYSTEM_SITE) else set(self.inventory.sites)
+        grid = self.all.inventory.grid
+        return [
+            user
+            for user in await self.read(self.ledger.users)
+            if user.role in roles
+            and user.disabled_ms is None
+            and ((reach := grid.reach(user.area)) is None or not wanted.isdisjoint(reach))
+        ]
 
     def sites_of(self, person: Person) -> frozenset[str] | None:
         """Sites and areas the person is for, as rows of registers name them; None: all there are."""

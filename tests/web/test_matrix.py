@@ -83,6 +83,9 @@ async def open_world(folder: Path, port: int) -> AsyncIterator[World]:
         # One stays an administrator for everything, whatever becomes of the others.
         fields = {"name": "chief", "role": "administrator", "password_hash": HASH}
         await world.own.ask("user.create", **fields)
+        # Of another area: not even their names are told here.
+        fields |= {"name": f"{e.MARK}-keeper", "role": "maintainer", "area": e.AREAS[e.FOREIGN]}
+        await world.own.ask("user.create", **fields)
         yield world
 
 

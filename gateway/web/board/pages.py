@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from gateway.board.rows import ADVICE, Advice, Done
 from gateway.web import commands, decision, views
-from gateway.web.access import Refused
+from gateway.web.access import HANDLE, Refused
 from gateway.web.alarm_cards import alarm_card
 from gateway.web.board.plan_rows import plan_of_fire, plan_view, plans_of
 from gateway.web.board.station_strip import station_strip
@@ -102,7 +102,7 @@ async def acts(request: Request, alarm_id: int) -> Response:
         "_acts.html",
         alarm=alarm_card(alarm, web.inventory, texts, web.picture.told),
         ticks=await ticks_of(web, alarm_id),
-        people=[user.name for user in await web.read(web.ledger.users)],
+        people=[user.name for user in await web.accounts(HANDLE, alarm.site)],
         shelf=web.picture.standing.shelves.get((alarm.rule, alarm.subject)),
         shelves=FIRE_SHELVES if alarm.severity == "fire" else SHELVES,
     )

@@ -186,7 +186,7 @@ async def hazard(request: Request, hazard_id: int) -> Response:
         may={step for step, roles in MAY.items() if who.may(roles)},
         sites=sites_of(web, texts),
         devices=devices_of(web, texts),
-        owners=sorted(user.name for user in await web.read(web.ledger.users) if user.role in HANDLE),
+        owners=[user.name for user in await web.accounts(HANDLE, found.site)],
         working=_habit(web, found.site),
     )
 

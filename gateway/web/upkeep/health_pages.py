@@ -37,7 +37,7 @@ async def health(
     await web.refresh_approvals()
     orders = orders_at_hand(web)
     found = causes(web.picture, web.inventory, orders, texts, web.now_ms())
-    users = [user for user in await web.read(web.ledger.users) if user.role == "maintainer"]
+    users = await web.accounts({"maintainer"})
     within = narrowed(web, found, site, area)
     rows = [row for row in within if kind in ("", row.kind)]
     near = narrowed(web, trends(web.picture, web.inventory, texts, web.now_ms()), site, area)

@@ -174,7 +174,7 @@ async def order_page(request: Request, order_id: int) -> Response:
         window=web.picture.standing.maintenance.get(found.window or 0),
         confirm_h=_confirm_h(web, found.site),
         may={step for step, roles in MAY.items() if who.may(roles)},
-        owners=await _owners(web) if who.may(MAINTAIN) else [],
+        owners=await _owners(web, found.site) if who.may(MAINTAIN) else [],
         priorities=PRIORITIES,
         works=WORKS,
         now_local=texts.local(web.now_ms()),
@@ -250,8 +250,8 @@ def _confirm_h(web: Web, site: str) -> float:
     return known.orders.confirm_h if known is not None else 0.5
 
 
-async def _owners(web: Web) -> list[str]:
-    return sorted(user.name for user in await web.read(web.ledger.users) if user.role in MAINTAIN)
+async def _owners(web: Web, site: str = "") -> list[str]:
+    return [user.name for user in await web.accounts(MAINTAIN, site)]
 
 
 def _line(row: Any) -> Line:
