@@ -17,6 +17,7 @@ from gateway.exports.checking import check_file
 from gateway.exports.document import MOST_CHARS, BadExport, TooLong, clean, guard, number, unguard
 from gateway.exports.pdf_file import MOST_PDF_ROWS
 from tests.exports.papers import document, written
+from tests.parts.codes import codes_in_pdf
 
 HEADS = ("=", "+", "-", "@", "\t", "\r")
 NASTY = [
@@ -90,7 +91,7 @@ def test_a_workbook_has_typed_cells_when_read_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("language", "made"), [("zh", "生成时间"), ("en", "Made")])
 def test_a_pdf_can_be_read_and_searched_when_its_text_is_taken_out(language: str, made: str, tmp_path: Path) -> None:
-    """Chinese text whole, head of the table on every page, pages numbered, the code on each, the font inside."""
+    """Chinese text whole, head of the table on every page, pages numbered, the code on each and as QR, fonts inside."""
     path, code = written(document([f"消火栓压力过低 {n}" for n in range(120)], language=language), "pdf", tmp_path)
     pages = PdfReader(path).pages
     texts = [page.extract_text() for page in pages]
@@ -100,6 +101,7 @@ def test_a_pdf_can_be_read_and_searched_when_its_text_is_taken_out(language: str
         assert code in text
         assert "设备档案 市政消火栓" in text
         assert "标题" in text
+    assert codes_in_pdf(path) == [code]
     assert made in texts[0]
     assert all(f"消火栓压力过低 {n}" in "\n".join(texts) for n in range(120))
     fonts = pages[0]["/Resources"]["/Font"].get_object()

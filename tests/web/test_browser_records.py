@@ -11,6 +11,7 @@ from pypdf import PdfReader
 
 from gateway.exports.checking import check_file
 from gateway.history.base import Row
+from tests.parts.codes import codes_in_pdf, codes_in_picture
 from tests.web.station import Station, now_ms, serving
 from tests.web.test_browser import WAIT_MS, _page, _sign_in
 from tests.web.test_labels import HYDRANT, NEW, maintaining, token_in
@@ -52,7 +53,8 @@ async def saved(page: Page, file: str, folder: Path) -> Path:
 
 
 async def test_a_search_leads_to_a_life_whose_pdf_can_be_read(station: Station, tmp_path: Path) -> None:
-    """Chinese: find the hydrant, read its life, take it away; the PDF has the alarm, who acknowledged it, a chart."""
+    """Chinese: find the hydrant, read its life, take it away; the PDF has the alarm, who acknowledged it, a chart,
+    and a QR code that a telephone reads."""
     await lived(station)
     async with station.gateway(), serving(station) as address, _page(address) as page:
         await _sign_in(page, "inspector")
@@ -69,7 +71,9 @@ async def test_a_search_leads_to_a_life_whose_pdf_can_be_read(station: Station, 
             word in text for word in ("设备档案", "胜利路市政消火栓", "wang", "水压", "onerror=alert(1)", "1 / ")
         )
         assert check_file(path).is_whole
-        await page.goto(f"{address}/records/check?code={check_file(path).found}")
+        (link,) = codes_in_pdf(path)
+        assert link == f"{address}/records/check?code={check_file(path).found}"
+        await page.goto(link)
         await expect(page.locator("#main")).to_contain_text("没有发出过")  # the stand-in keeps no audit rows
 
 
@@ -115,7 +119,7 @@ async def test_records_fit_phone_and_desk_when_looked_at_in_both_languages(stati
 
 
 async def test_a_label_opens_its_page_signed_out_until_it_is_taken_back(tmp_path: Path, free_port: int) -> None:
-    """The maintainer makes it, a stranger's phone opens it; taken back it says so and shows nothing."""
+    """The maintainer makes it, a stranger's phone reads the code and opens it; taken back it says so and no more."""
     async with maintaining(tmp_path, free_port) as (browser, data_dir):
         address = str(browser.base_url).rstrip("/")
         async with _page(address, "en-GB") as page, _page(address, viewport=PHONE) as stranger:
@@ -123,7 +127,8 @@ async def test_a_label_opens_its_page_signed_out_until_it_is_taken_back(tmp_path
             await page.goto(f"{address}{HYDRANT}/label")
             await page.get_by_role("button", name="Make the labels").click()
             await expect(page.locator(".label-card svg.qr")).to_be_visible()
-            scanned = f"{address}/l/{token_in(data_dir)}"
+            (scanned,) = codes_in_picture(await page.locator(".label-card").screenshot())
+            assert scanned == f"{address}/l/{token_in(data_dir)}"
             await stranger.goto(scanned)
             await expect(stranger.locator("h1")).to_contain_text("胜利路市政消火栓")
             assert await stranger.evaluate(OVERFLOW) <= 0

@@ -16,6 +16,7 @@ import pytest
 from gateway.notify.receipts import read_token
 from gateway.notify.targets import NUMBER, SIGNATURE, TIMESTAMP
 from tests.gateway.notify import servers
+from tests.gateway.notify.mailbox import mailbox
 from tests.gateway.notify.sending import KEY, SECRET, Office, hook, now_ms, office, secret_file, settings_for
 from tests.gateway.notify.servers import Answer, server
 from tests.gateway.notify.station import alarm
@@ -218,6 +219,24 @@ async def test_apprise_speaks_to_a_real_server_and_hides_its_secret_when_that_fa
             there.answer = servers.ok
             await settled(desk)
             assert "先看" in there.posts[-1].json["message"]
+
+
+async def test_a_mail_holds_a_name_as_text_when_the_name_is_markup(tmp_path: Path) -> None:
+    """Whatever part of the letter a reader shows: the tag of the name is none there."""
+    name = "<img src=x onerror=alert(1)>"
+    async with mailbox() as box:
+        url = secret_file(tmp_path, "url", f"mailto://127.0.0.1:{box.port}?from=a@example.cn&to=wang@example.cn")
+        person = {"id": "wang", "name": "w", "channels": [{"kind": "apprise", "id": "a", "url_file": url}]}
+        settings = settings_for([person], private_addresses=True, timeout_s=5.0)
+        async with office(tmp_path, settings) as desk:
+            desk.planner.alarm_moved(alarm(1, subject=f"s/{name}/p", device=name), "raise", now_ms())
+            await desk.turn()
+            await settled(desk)
+    (letter,) = box.letters
+    assert name in letter["subject"]
+    parts = [part for part in letter.walk() if not part.is_multipart()]
+    assert [part.get_content_type() for part in parts if name in part.get_content()] in ([], ["text/plain"])
+    assert all("先看" in part.get_content() for part in parts)
 
 
 async def test_a_thread_that_hangs_delays_nobody_when_a_service_of_apprise_never_answers(tmp_path: Path) -> None:
