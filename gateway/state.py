@@ -230,10 +230,11 @@ class WorkingState:
 
     def clock_offset(self, said: Batch | AgentState, received_ms: int) -> int:
         """Note a message's times; gives how far the agent's wall clock is ahead of ours (ms)."""
-        times = self.times.get((said.site, said.agent))
-        if times is None:
-            times = self.times[said.site, said.agent] = AgentTime()
-        return times.hear(said.boot, said.steady_ms, said.sent_ms, received_ms)
+        return self.time_of(said.site, said.agent).hear(said.boot, said.steady_ms, said.sent_ms, received_ms)
+
+    def time_of(self, site: str, agent: str) -> AgentTime:
+        """What is known of the clock of an agent."""
+        return self.times.setdefault((site, agent), AgentTime())
 
     def snapshot(self, now_ms: int) -> Snapshot:
         """Everything current, for a new subscriber."""

@@ -25,19 +25,36 @@ AGREE_MS = 1000
 DRIFT_MS = 100
 EARLIEST_MS = 1_420_070_400_000
 """A time before 2015 is a clock that was never set."""
+BOOTS = 8
+"""Of so many lives of a machine, or machines that take turns, it is remembered what was heard of them last."""
 CLOCK = q.uncertain("clock")
 
 
 class AgentTime:
     """What is known of one agent's clock."""
 
-    __slots__ = ("_bases", "_best", "_boot", "_high", "_low", "_since_ms")
+    __slots__ = ("_bases", "_best", "_boot", "_high", "_low", "_said", "_since_ms")
 
     def __init__(self) -> None:
         self._boot: str | None = None
         self._best = 0
         self._low = self._high = self._since_ms = 0
         self._bases: dict[Lane, tuple[int, int]] = {}
+        self._said: dict[str, int] = {}
+
+    def is_said_before(self, boot: str, steady_ms: int) -> bool:
+        """Whether a state was said no later than one that was heard already: it came once more and proves no life.
+
+        Notes it as heard. boot empty: the agent does not say, so nobody can tell.
+        """
+        if not boot:
+            return False
+        if steady_ms <= self._said.get(boot, -1):
+            return True
+        if len(self._said) >= BOOTS and boot not in self._said:
+            del self._said[next(iter(self._said))]
+        self._said[boot] = steady_ms
+        return False
 
     def hear(self, boot: str, steady_ms: int, sent_ms: int, received_ms: int) -> int:
         """Take a message's times; gives how far the agent's wall clock is ahead of ours (ms).
