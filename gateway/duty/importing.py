@@ -20,6 +20,8 @@ from xml.etree.ElementTree import ParseError  # the type openpyxl raises; nothin
 from openpyxl import load_workbook
 from openpyxl.utils.exceptions import InvalidFileException
 
+from gateway.exports.document import unguard
+
 T = TypeVar("T")
 MOST_BYTES = 4 * 1024 * 1024
 """Largest file."""
@@ -385,13 +387,13 @@ def parts_of(text: str) -> list[str]:
 
 
 def plain(cell: object) -> str:
-    """A cell as text: NFKC (full-width digits and letters as ASCII), whole numbers without a point, no control
-    characters, no space around it."""
+    """A cell as text: without the apostrophe of our own files before what looks like a formula, NFKC (full-width digits
+    and letters as ASCII), whole numbers without a point, no control characters, no space around it."""
     if cell is None:
         return ""
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < _LOSSY:
         cell = int(cell)
-    text = unicodedata.normalize("NFKC", str(cell)).replace("\u3001", "、")
+    text = unicodedata.normalize("NFKC", unguard(str(cell))).replace("\u3001", "、")
     return "".join(c for c in text if c == "\n" or unicodedata.category(c)[0] != "C").strip()
 
 

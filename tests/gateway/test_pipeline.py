@@ -12,10 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
-from contract.messages import AgentState, Gap, Reading, Receipt, Request, Value, digest
+from contract.messages import Gap, Reading, Receipt, Request, Value, digest
 from contract.site import REGISTER_DEVICE
 from contract.topics import DEFAULT_ROOT
 from gateway.app import refused_rows
@@ -320,46 +319,6 @@ async def test_clock_offset_is_estimated_when_an_agents_clock_is_wrong(tmp_path:
         await bench.take(arrival(fire, START_MS + 500))
         (alarm,) = bench.reader.open_alarms()
         assert abs(alarm.raised_ms - START_MS) < 1000
-
-
-async def test_old_retained_state_is_no_sign_of_life_when_the_broker_hands_it_out_again(tmp_path: Path) -> None:
-    """A reconnect brings the broker's memory; an agent is not heard by it."""
-    clock = Clock()
-    async with open_bench(tmp_path, clock) as bench:
-        await bench.take(arrival(state()))
-        clock.now_ms += 5000
-        await bench.take(arrival(state(), clock.now_ms, retained=True))
-        assert [a.heard_ms for a in bench.reader.agents()] == [START_MS]
-        await bench.take(arrival(state(online=False), clock.now_ms, retained=True))
-        assert [(a.online, a.heard_ms) for a in bench.reader.agents()] == [(False, clock.now_ms)]
-        await bench.take(arrival(batch(1, Reading(PRESSURE, START_MS, 1.0)), clock.now_ms))
-        assert [a.online for a in bench.reader.agents()] == [False]
-
-
-async def test_a_state_that_comes_once_more_is_no_sign_of_life(tmp_path: Path) -> None:
-    """Of the same life of the machine or of one before; what is said later is one, and the last will always counts."""
-
-    def said(boot: str, steady_ms: int, *, online: bool = True) -> AgentState:
-        return msgspec.structs.replace(state(online=online), boot=boot, steady_ms=steady_ms)
-
-    clock = Clock()
-    async with open_bench(tmp_path, clock) as bench:
-
-        async def heard(boot: str, steady_ms: int, *, online: bool = True) -> tuple[bool, int]:
-            clock.now_ms += 1000
-            await bench.take(arrival(said(boot, steady_ms, online=online), clock.now_ms))
-            (agent,) = bench.reader.agents()
-            return agent.online, agent.heard_ms - START_MS
-
-        assert await heard("a", 500) == (True, 1000)
-        assert await heard("a", 900) == (True, 2000)
-        assert await heard("a", 500) == (True, 2000)
-        assert await heard("a", 400, online=False) == (False, 4000)  # the will is as old as the connection
-        assert await heard("a", 900) == (False, 4000)
-        assert await heard("b", 20) == (True, 6000)
-        assert await heard("a", 900) == (True, 6000)
-        assert await heard("b", 30) == (True, 8000)
-        assert await heard("a", 2000) == (True, 9000)  # the other machine of a pair
 
 
 async def test_damaged_row_is_left_out_and_told_when_the_inbox_rotted(tmp_path: Path) -> None:

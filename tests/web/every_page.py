@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
+import yaml
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from contract.mqtt import MqttSettings
@@ -22,6 +23,7 @@ from gateway.app import Gateway, open_gateway
 from gateway.history.settings import EmbeddedSettings
 from gateway.ledger.secret import sign
 from gateway.ledger.store import FILE
+from gateway.notify.settings import NotifySettings
 from gateway.settings import GatewaySettings
 from gateway.web.access import ANYONE, ROUTES, csrf_of, token_hash
 from gateway.web.ledger import WebLedger
@@ -93,11 +95,17 @@ MADE = frozenset({"/records/exports/{job_id}", "/upkeep/lab/{token}"})
 class Seen(e.Known):
     """The station of these tests, with the examples the matrix has none of."""
 
-    def __init__(self, gateway: Gateway, plant: Plant, data_dir: Path) -> None:
+    def __init__(self, gateway: Gateway, plant: Plant, data_dir: Path, words: str = "") -> None:
         super().__init__(gateway, e.OWN)
         self.plant = plant
+        self._words = words
         self.data_dir = data_dir
         self._made["line"] = "field"
+
+    @property
+    def text(self) -> str:
+        """What everybody writes everywhere."""
+        return self._words or super().text
 
     async def live(self) -> None:
         """Everything answers, a device does not; a fire, a tank that runs dry, an old alarm that is over."""
@@ -120,7 +128,7 @@ class Seen(e.Known):
         rows = self.gateway.pipeline.working.quarantine
         await until(lambda: bool(rows))
         await self.ask("label.issue", site=self.site, devices=["panel-01", "hydrant-01"], days=30)
-        report = {"text": "楼道堆放杂物", "place": "一层", "phone": "", "photo": ""}
+        report = {"text": self._words or "楼道堆放杂物", "place": self._words or "一层", "phone": "", "photo": ""}
         await self.ask("hazard.receive", receipt=receipt_hash(CODE), site=self.site, **report)
 
     async def place(self, path: str) -> str:
@@ -207,26 +215,43 @@ async def shown(page: Page, address: str) -> None:
     assert answer.status == 200, (address, answer.status)
 
 
+def named(text: str, words: str) -> str:
+    """A site or grid file in which every name begins with these words."""
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, list):
+            return [walk(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        if set(value) == {"zh", "en"}:
+            return {language: f"{words} {name}" for language, name in value.items()}
+        return {key: f"{words} {each}" if key == "name" else walk(each) for key, each in value.items()}
+
+    return yaml.safe_dump(walk(yaml.safe_load(text)), allow_unicode=True)
+
+
 @asynccontextmanager
-async def open_eyes(folder: Path, port: int) -> AsyncIterator[Eyes]:
-    """Gateway, pages, a station with content, one Chromium."""
+async def open_eyes(
+    folder: Path, port: int, words: str = "", notify: NotifySettings | None = None
+) -> AsyncIterator[Eyes]:
+    """Gateway, pages, a station with content, one Chromium. words: every name begins with them, every text is them."""
     chromium = shutil.which("chromium")
     if chromium is None or not VENDOR.is_file():
         missing = "chromium (Debian package chromium)" if chromium is None else "web assets (make assets)"
         if os.environ.get("CI"):
             pytest.fail(f"{missing} is missing")
         pytest.skip(f"{missing} is missing")
-    (folder / "grid.yaml").write_text(GRID, "utf-8")
-    (folder / "shuiye.yaml").write_text(site_text() + MORE, "utf-8")
-    (folder / "spring.yaml").write_text(OTHER, "utf-8")
+    for name, text in (("grid", GRID), ("shuiye", site_text() + MORE), ("spring", OTHER)):
+        (folder / f"{name}.yaml").write_text(named(text, words) if words else text, "utf-8")
     sites = [folder / "shuiye.yaml", folder / "spring.yaml"]
     settings = GatewaySettings(sites=sites, grid=folder / "grid.yaml", data_dir=folder / "d")
     station = Station.__new__(Station)
     station.settings = lambda: settings  # type: ignore[method-assign] # with a grid
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        gateway = await enter(open_gateway(settings, EmbeddedSettings(), MqttSettings(port=port)))
-        known = Seen(gateway, Plant(gateway), settings.data_dir)
+        told = {} if notify is None else {"notify": notify}
+        gateway = await enter(open_gateway(settings, EmbeddedSettings(), MqttSettings(port=port), **told))
+        known = Seen(gateway, Plant(gateway), settings.data_dir, words)
         for name in ("duty", "maintainer", "inspector", "administrator"):
             await known.ask("user.set_password", name=name, password_hash="$argon2id$none")
         await known.live()

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
+from gateway.exports.document import guard
 from gateway.ledger import audit
 from gateway.ledger.heads import public_key, sign_head
 from gateway.ledger.records import AuditRow
@@ -219,13 +220,8 @@ def _csv(rows: list[AuditRow]) -> Iterator[bytes]:
         text.seek(0)
         text.truncate()
         stamp = datetime.fromtimestamp(row.at_ms / 1000, UTC).isoformat(timespec="milliseconds")
-        writer.writerow((row.id, stamp, row.at_ms, *(plain_cell(cell) for cell in row[2:])))
+        writer.writerow((row.id, stamp, row.at_ms, *(guard(cell) for cell in row[2:])))
         yield text.getvalue().encode()
-
-
-def plain_cell(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") and text else text
 
 
 def _search(web: Web, who: str, what: str, subject: str, begin: str, end: str) -> Search:

@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from contract.errors import ConfigError
 from contract.site import Site, load_site
 from gateway.control.client import ControlError
-from gateway.duty.importing import plain
+from gateway.exports.document import guard
 from gateway.sites.checking import MOST_BYTES, check_text
 from gateway.sites.compare import compare_sites
 from gateway.sites.register import APPLYING, IN_FORCE, SITE_VERSION, SiteVersion, sha256_of, version_path
@@ -93,7 +93,7 @@ async def site_devices(request: Request, site: str, kind: Kind) -> Response:
     texts = web.texts(request)
     loaded = await asyncio.to_thread(_loaded, web, site, _file_of(web, site))
     titles = [column.zh if texts.language == "zh" else column.en for column in COLUMNS]
-    lines = [titles, *([plain_cell(cell) for cell in line] for line in device_lines(loaded))]
+    lines = [titles, *([guard(cell) for cell in line] for line in device_lines(loaded))]
     notes = [[profile.id, profile.title.get(texts.language)] for profile in web.inventory.library]
     return await table_file(kind, f"devices-{site}", lines, notes, texts)
 
@@ -236,11 +236,6 @@ async def _uploaded(request: Request) -> bytes:
     if len(data) > 8 * MOST_BYTES:
         raise Refused(413, msgid("The file is too large."))
     return data
-
-
-def plain_cell(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return plain(f"'{text}") if text[:1] in ("=", "+", "-", "@") else text
 
 
 def _attachment(name: str) -> dict[str, str]:

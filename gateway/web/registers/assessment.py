@@ -20,6 +20,7 @@ from gateway.assessment.figures import READINESS_NAMES, Figures, Rate, added, ra
 from gateway.assessment.periods import Length, Period
 from gateway.assessment.report import Ledgers, Place, places, report, trend
 from gateway.duty.readiness_report import LOCAL_MEASURE
+from gateway.exports.document import guard
 from gateway.incidents.rows import CLOCKS
 from gateway.web.access import Refused
 from gateway.web.api import PROBLEMS
@@ -108,7 +109,7 @@ async def assessment_csv(request: Request, period: _Name = "", area: _Area = "",
             for rate in line.rates
             for cell in ("" if rate.percent is None else f"{rate.percent:.2f}", rate.part, rate.whole)
         ]
-        writer.writerow([shown.name, _plain(line.title), *cells])
+        writer.writerow([shown.name, guard(line.title), *cells])
     writer.writerow([texts("Local measure, not an official score.")])
     headers = {"Content-Disposition": f'attachment; filename="assessment-{shown.name}.csv"'}
     return Response("\ufeff" + text.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
@@ -264,8 +265,3 @@ async def _hazards(web: Web, sites: list[Place], shown: Period) -> list[Hazard]:
     span = {"from_ms": shown.from_ms, "until_ms": shown.until_ms}
     rows = await web.read(web.ledger.entries, HAZARD, sites=names, limit=MOST_HAZARDS, **span)
     return [row for row in rows if row.rounds]
-
-
-def _plain(title: str) -> str:
-    """A name that no spreadsheet takes for a formula."""
-    return f"'{title}" if title[:1] in ("=", "+", "-", "@", "\t", "\r") else title

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gateway.commands_staff import MOST_PEOPLE
-from gateway.duty.importing import Fault, plain
+from gateway.duty.importing import Fault
 from gateway.duty.people import local_day
 from gateway.duty.staff_tables import (
     KIND_NAMES,
@@ -29,6 +29,7 @@ from gateway.duty.staff_tables import (
     parse_roster,
     roster_lines,
 )
+from gateway.exports.document import guard
 from gateway.web import commands
 from gateway.web.access import Refused
 from gateway.web.context import Web, person_of, web_of
@@ -163,7 +164,7 @@ async def table_file(
 
 def _csv(lines: Sequence[Sequence[str]]) -> bytes:
     text = io.StringIO()
-    csv.writer(text).writerows(lines)
+    csv.writer(text).writerows([guard(cell) for cell in line] for line in lines)
     # The mark tells Excel that it is UTF-8.
     return text.getvalue().encode("utf-8-sig")
 
@@ -172,14 +173,14 @@ def _xlsx(lines: Sequence[Sequence[str]], notes: Sequence[Sequence[str]], title:
     book = Workbook()
     sheet: Any = book.active
     for line in lines:
-        sheet.append(list(line))
+        sheet.append([guard(cell) for cell in line])
     for row in sheet.iter_rows(min_row=1, max_row=max(TEXT_ROWS, len(lines)), max_col=len(lines[0])):
         for cell in row:
             cell.number_format = "@"
     if notes:
         further: Any = book.create_sheet(title)
         for note in notes:
-            further.append([plain(cell) for cell in note])
+            further.append([guard(cell) for cell in note])
     made = io.BytesIO()
     book.save(made)
     return made.getvalue()

@@ -13,8 +13,8 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.exports.document import guard
 from gateway.web.access import HANDLE
-from gateway.web.admin.audit import plain_cell
 from gateway.web.context import Web, person_of, web_of
 from gateway.web.inventory import Device
 from gateway.web.render import page
@@ -113,7 +113,7 @@ async def dates_csv(
             state = texts("overdue") if row.is_late else ""
             basis = "GB 50444-2008" if row.is_standard else texts("practice")
             cells = (row.site, row.device.key, row.title, place, texts.word("due", row.what), texts.day(row.at_ms))
-            writer.writerow([plain_cell(cell) for cell in (*cells, state, basis)])
+            writer.writerow([guard(cell) for cell in (*cells, state, basis)])
     headers = {"Content-Disposition": f'attachment; filename="dates-{texts.day(web.now_ms())}.csv"'}
     return Response("\ufeff" + text.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
 
