@@ -29,7 +29,8 @@ from contract.topics import UP, topic
 from gateway.ingest.door import Arrival
 from gateway.tasks import end_task
 
-BACKOFF_S = (0.2, 5.0)
+BACKOFF_S = (0.2, 1.5)
+"""Seconds between two tries. There is one gateway and every alarm waits for it: it may ask often."""
 ENTER_S = 3.0
 """A stop waits this long for a connection that is being made."""
 REQUESTS = 100
