@@ -80,14 +80,15 @@ async def _look(page: Page, address: str) -> list[Any]:
     return ran + await page.evaluate(RAN)
 
 
-@pytest.mark.parametrize("language", ["zh-CN", "en"])
-async def test_no_name_is_run_by_any_page_when_it_is_a_script(town: Town, language: str) -> None:
-    """With the policy of the pages switched off, so that only what they write stands between: 0 executed."""
+@pytest.mark.parametrize(("language", "turn"), [("zh-CN", 0), ("en", 1)])
+async def test_no_name_is_run_by_any_page_when_it_is_a_script(town: Town, language: str, turn: int) -> None:
+    """With the policy of the pages switched off, so that only what they write stands between: 0 executed. Every page in
+    one of the languages; how a name is written does not depend on it."""
     wrong: list[Any] = []
     silent: list[str] = []
     for user, places in (("administrator", town.eyes.pages), (None, town.eyes.open_pages)):
         async with town.eyes.context(user, locale=language) as context:
-            for path, at in places.items():
+            for path, at in list(places.items())[turn::2]:
                 page = await context.new_page()
                 wrong += [(path, each) for each in await _look(page, town.eyes.address + at)]
                 if not await page.evaluate(SAID, WORDS[:30]):
