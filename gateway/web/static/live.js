@@ -307,7 +307,9 @@ body.addEventListener("htmx:beforeSwap", (event) => {
   const live = document.getElementById("live");
   if (!live) { kept = null; return; }
   const sent = isRefresh(event) ? null : event.detail.requestConfig?.elt; // a form that was sent is done with; the others are not
-  const unsent = (e) => !sent || !(e.contains(sent) || sent.contains(e));
+  // By name: the form may have been redrawn while its answer was on the way.
+  const part = (e) => e.closest("details[id]")?.id;
+  const unsent = (e) => !sent || !(sent.contains(e) || (part(sent) && part(e) === part(sent)));
   const chosen = [...live.querySelectorAll("details[open][id] input[type=radio]:checked")].filter(unsent);
   kept = {
     open: [...live.querySelectorAll("details[open][id]")].filter(unsent).map((e) => e.id),
