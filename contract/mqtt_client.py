@@ -18,4 +18,6 @@ class BrokerClient(aiomqtt.Client):
         if self._connected.done():
             super()._on_disconnect(client, userdata, flags, reason_code, properties)
         else:
-            self._connected.set_exception(aiomqtt.MqttCodeError(reason_code, "The broker hung up before it answered"))
+            ended = aiomqtt.MqttCodeError(reason_code, "The broker hung up before it answered")
+            self._connected.set_exception(ended)
+            self._connected.exception()  # read: where nobody waits any more it would be logged as forgotten

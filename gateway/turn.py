@@ -247,7 +247,7 @@ class Turn:
             old = said.sent_ms <= int(known.state.get("sent_ms", -1))
             if old and (said.online == known.online or said.online):
                 return  # the broker's memory of what was heard already; it proves no life
-        elif said.online and self.state.time_of(*key).is_said_before(said.boot, said.steady_ms):
+        elif said.online and self.state.time_of(*key).is_said_before(said.boot, said.steady_ms, said.sent_ms):
             return
         offset_ms = known.clock_offset_ms if known else 0
         if said.online and not told.retained:

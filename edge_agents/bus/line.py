@@ -301,9 +301,8 @@ class ModbusLine:
         """Say which devices have no data any more; report the figures when their minute is over."""
         if now_s - self._look_s > HELD_UP_S:
             self._start_over(now_s)
-        if (
-            now_s < self._look_s + LOOK_S
-        ):  # the same sum as in _next_look_s: else a wait for it could end just before it
+        # The same sum as in _next_look_s: else a wait for it could end just before it.
+        if now_s < self._look_s + LOOK_S:
             return
         self._look_s = now_s
         for number, answered_s in enumerate(self._answered_s):

@@ -40,20 +40,22 @@ class AgentTime:
         self._best = 0
         self._low = self._high = self._since_ms = 0
         self._bases: dict[Lane, tuple[int, int]] = {}
-        self._said: dict[str, int] = {}
+        self._said: dict[str, tuple[int, int]] = {}
 
-    def is_said_before(self, boot: str, steady_ms: int) -> bool:
+    def is_said_before(self, boot: str, steady_ms: int, sent_ms: int) -> bool:
         """Whether a state was said no later than one that was heard already: it came once more and proves no life.
 
-        Notes it as heard. boot empty: the agent does not say, so nobody can tell.
+        Notes it as heard. boot empty: the agent does not say, so nobody can tell. Both clocks must say so: a machine
+        that is set back to a snapshot, or names every boot alike, begins its time since boot anew and is there.
         """
         if not boot:
             return False
-        if steady_ms <= self._said.get(boot, -1):
+        latest = self._said.get(boot)
+        if latest is not None and steady_ms <= latest[0] and sent_ms <= latest[1]:
             return True
         if len(self._said) >= BOOTS and boot not in self._said:
             del self._said[next(iter(self._said))]
-        self._said[boot] = steady_ms
+        self._said[boot] = (steady_ms, sent_ms)
         return False
 
     def hear(self, boot: str, steady_ms: int, sent_ms: int, received_ms: int) -> int:

@@ -27,15 +27,16 @@ async def test_old_retained_state_is_no_sign_of_life_when_the_broker_hands_it_ou
 async def test_a_state_that_comes_once_more_is_no_sign_of_life(tmp_path: Path) -> None:
     """Of the same life of the machine or of one before; what is said later is one, and the last will always counts."""
 
-    def said(boot: str, steady_ms: int, *, online: bool = True) -> AgentState:
-        return msgspec.structs.replace(state(online=online), boot=boot, steady_ms=steady_ms)
+    def said(boot: str, steady_ms: int, *, online: bool = True, set_back: bool = False) -> AgentState:
+        sent_ms = START_MS + 1_000_000 if set_back else START_MS + steady_ms
+        return msgspec.structs.replace(state(online=online, sent_ms=sent_ms), boot=boot, steady_ms=steady_ms)
 
     clock = Clock()
     async with open_bench(tmp_path, clock) as bench:
 
-        async def heard(boot: str, steady_ms: int, *, online: bool = True) -> tuple[bool, int]:
+        async def heard(boot: str, steady_ms: int, *, online: bool = True, set_back: bool = False) -> tuple[bool, int]:
             clock.now_ms += 1000
-            await bench.take(arrival(said(boot, steady_ms, online=online), clock.now_ms))
+            await bench.take(arrival(said(boot, steady_ms, online=online, set_back=set_back), clock.now_ms))
             (agent,) = bench.reader.agents()
             return agent.online, agent.heard_ms - START_MS
 
@@ -48,3 +49,4 @@ async def test_a_state_that_comes_once_more_is_no_sign_of_life(tmp_path: Path) -
         assert await heard("a", 900) == (True, 6000)
         assert await heard("b", 30) == (True, 8000)
         assert await heard("a", 2000) == (True, 9000)  # the other machine of a pair
+        assert await heard("a", 10, set_back=True) == (True, 10_000)  # to a snapshot, or by a boot of the same name
