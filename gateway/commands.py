@@ -73,6 +73,28 @@ def _check_area(ask: Ask, turn: Turn, loaded: Any) -> None:
         for what, site in _named_sites(ask, turn, loaded):
             if site not in mine and not _is_of_called(ask, turn, mine):
                 raise refuse("not_found", f"{what}: got nothing of area {area!r}, which is all you may see.")
+        for what, site in _named_people(ask, turn):
+            if site not in mine:
+                raise refuse("not_found", f"{what}: got nothing of area {area!r}, which is all you may see.")
+
+
+def _named_people(ask: Ask, turn: Turn) -> Iterator[tuple[str, str]]:
+    """People of stations whom a command names as doing something, and their sites.
+
+    Not who has proved with a PIN to be there: somebody of another station may stand in.
+    """
+    args = ask.args
+    named = [args.get("person") if args.get("proof") != "pin" else None, *_rows(args.get("people"))]
+    for cell in _rows(args.get("cells")):
+        named += _rows(cell.get("people")) if isinstance(cell, dict) else ()
+    for number in named:
+        row = turn.state.registers.people.find(number) if isinstance(number, int) else None
+        if row is not None:
+            yield f"person {row.id}", row.site
+
+
+def _rows(given: object) -> list[Any]:
+    return given if isinstance(given, list) else []
 
 
 def _is_of_called(ask: Ask, turn: Turn, mine: frozenset[str]) -> bool:
@@ -90,7 +112,7 @@ def _named_sites(ask: Ask, turn: Turn, loaded: Any) -> Iterator[tuple[str, str]]
     if isinstance(site := args.get("site"), str) and site:
         yield f"site {site[:100]!r}", site
     for name in ("cells", "people"):  # of a roster or a list: each of its own site
-        for each in rows if isinstance(rows := args.get(name), list) else ():
+        for each in _rows(args.get(name)):
             if isinstance(each, dict) and isinstance(site := each.get("site"), str):
                 yield f"site {site[:100]!r}", site
     if isinstance(subject := args.get("subject"), str) and subject:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from gateway.alarms.holds import FIRE
+from gateway.assignees import must_see_to
 from gateway.commands_form import Command, Form, Load, Note, Said, refuse
 from gateway.control.protocol import AlarmView
 from gateway.ledger.alarm_rows import ALARMS, alarm_view
@@ -59,8 +60,8 @@ def _acknowledge(args: _OnAlarm, actor: str, turn: Turn, _: None) -> Any:
 
 def _assign(args: _Assign, actor: str, turn: Turn, _: None) -> Any:
     alarm = _open(turn, args.alarm_id, "nobody has to see to it")
-    if args.person and args.person not in turn.state.users:
-        raise refuse("not_found", f"person {args.person[:100]!r}: got no such user.")
+    if args.person:
+        must_see_to(turn, args.person, alarm.site, actor)
     return msgspec.to_builtins(turn.moves.assign(alarm, args.person or None, actor, args.note))
 
 

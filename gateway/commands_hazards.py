@@ -11,6 +11,7 @@ import msgspec
 
 from contract.hazard import HazardLevel
 from contract.site import REGISTER_DEVICE
+from gateway.assignees import must_not_be_idle
 from gateway.commands_form import Command, Form, Load, Name, Note, Said, refuse
 from gateway.ledger.entries import find_entry
 from gateway.turn import Turn
@@ -195,8 +196,10 @@ def _assign(args: _Assign, actor: str, turn: Turn, loaded: Hazard | None) -> Any
     hazard = _at_hand(turn, args.id, loaded)
     if args.person is not None and turn.state.registers.people.find(args.person) is None:
         raise refuse("not_found", f"person {args.person}: got no such person.")
+    owner = args.owner.strip()
+    must_not_be_idle(turn, owner, hazard.site)
     order = r.Order(
-        owner=args.owner.strip(),
+        owner=owner,
         deadline_ms=_deadline(turn, hazard, args.days, args.working, args.deadline_ms),
         person=args.person,
         department=args.department.strip(),

@@ -12,6 +12,7 @@ import msgspec
 from contract.order import Priority
 from contract.site import REGISTER_DEVICE, SYSTEM_SITE
 from gateway import commands_devices, commands_holds
+from gateway.assignees import must_not_be_idle
 from gateway.commands_form import Command, Form, Load, Name, Note, Said, is_known, refuse
 from gateway.commands_hazards import Photo, Place
 from gateway.ledger.entries import find_entry
@@ -123,11 +124,13 @@ def _open(args: _Open, actor: str, turn: Turn, _: None) -> Any:
         raise refuse("invalid", "title: got nothing, want what is to be done.")
     if args.deadline_ms is not None:
         _check_deadline(turn, args.deadline_ms)
+    owner = args.owner.strip()
+    must_not_be_idle(turn, owner, site)
     order = turn.state.registers.orders.ask(
         turn.pen, site, actor, cause=args.cause, title=title, subject=subject, place=args.place.strip(),
         priority=args.priority, alarm=alarm, hazard=args.hazard, deadline_ms=args.deadline_ms, photo=args.photo,
     )  # fmt: skip
-    if (owner := args.owner.strip()) and order.state == "open":
+    if owner and order.state == "open":
         order = turn.state.registers.orders.step(
             turn.pen, order, "take", actor, lambda row: o.take(row, owner, turn.now_ms)
         )
@@ -136,6 +139,7 @@ def _open(args: _Open, actor: str, turn: Turn, _: None) -> Any:
 
 def _take(args: _Take, actor: str, turn: Turn, loaded: Order | None) -> Any:
     owner = args.owner.strip() or actor
+    must_not_be_idle(turn, owner, _at_hand(turn, args.id, loaded).site)
     return _step(turn, args.id, loaded, "take", actor, lambda row: o.take(row, owner, turn.now_ms))
 
 

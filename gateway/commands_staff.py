@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from contract.station import CertificateKind
+from gateway.assignees import must_be_let_in
 from gateway.commands_form import Command, Form, Load, Said, refuse
 from gateway.duty.people import PERSON, Certificate, Person, Role, expiry_ms
 from gateway.duty.planning import Cell, Problem
@@ -199,6 +200,8 @@ def _check(args: _Add | _Change, turn: Turn, person_id: int, known: dict[int, Id
         whose = turn.state.registers.people.of_user(args.user)
         if whose is not None and whose.id != person_id:
             raise refuse("conflict", f"{head}user {args.user!r}: is the login of person {whose.id}.")
+        if whose is None or whose.site != args.site:  # a login that was switched off since stays with its person
+            must_be_let_in(turn, args.user, args.site)
     for other in known.values():
         same = (other.name, other.phone) == (args.name, args.phone) and other.person != person_id
         if same and turn.state.registers.people.find(other.person) is not None:
