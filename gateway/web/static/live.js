@@ -1,6 +1,8 @@
 // Keeps a page current: one event stream, ages and clocks that run, a banner when the picture is no longer current,
 // and the siren. What a change looks like is decided by the server: the changing part of the page is fetched anew.
 
+import { keep } from "./kept.js";
+import { drawn, isHeld, isPressed, later, mustWait } from "./pressed.js";
 import { attention, dutyCheck, fires, playing, playTest, setFaults, setWaiting, siren, startSound } from "./sound.js";
 
 const texts = JSON.parse(document.body.dataset.texts);
@@ -147,17 +149,22 @@ function refresh(delay = 120) {
     // What is on its way may have been drawn before this change: look again when it is here.
     if ((askedAt && performance.now() - askedAt < PATIENCE_MS) || performance.now() - swappedAt < SETTLE_MS) { refresh(50); return; }
     const live = document.getElementById("live");
-    // Somebody is writing into it: their words come first, the next change or the timer brings the rest.
-    const field = document.activeElement;
-    const writes = field && live?.contains(field) && field.matches(FIELDS) && performance.now() - typedAt < TYPING_MS;
-    if (live && !writes && !body.classList.contains("is-dragging")) window.htmx.trigger(live, "refresh");
+    if (!live) return;
+    if (writesIn(live) || body.classList.contains("is-dragging")) refresh(500); // their words come first
+    else if (mustWait()) refresh(30);
+    else window.htmx.trigger(live, "refresh");
   }, delay);
+}
+function writesIn(live) {
+  const field = document.activeElement;
+  return live.contains(field) && field.matches(FIELDS) && performance.now() - typedAt < TYPING_MS;
 }
 
 // Duty checks of the pages other than the board: nothing is written in there, so it may be drawn at once.
 function refreshDuty() {
   const place = document.getElementById("duty");
-  if (place) window.htmx.trigger(place, "refresh");
+  if (place && mustWait()) later(refreshDuty);
+  else if (place) window.htmx.trigger(place, "refresh");
 }
 
 function format(value, element) {
@@ -301,32 +308,39 @@ body.addEventListener("htmx:responseError", (event) => {
 const isRefresh = ({ detail: { requestConfig } }) => requestConfig?.elt?.id === "live" && requestConfig.verb === "get";
 body.addEventListener("htmx:beforeRequest", (event) => { if (isRefresh(event)) askedAt = performance.now(); });
 body.addEventListener("htmx:afterRequest", (event) => { if (isRefresh(event)) askedAt = 0; });
-// What somebody has opened or begun to write outlives a redraw that they did not ask for.
-let kept = null;
+let putBack = null;
 body.addEventListener("htmx:beforeSwap", (event) => {
+  const { detail } = event;
   const live = document.getElementById("live");
-  if (!live) { kept = null; return; }
-  const sent = isRefresh(event) ? null : event.detail.requestConfig?.elt; // a form that was sent is done with; the others are not
-  // By name: the form may have been redrawn while its answer was on the way.
-  const part = (e) => e.closest("details[id]")?.id;
-  const unsent = (e) => !sent || !(sent.contains(e) || (part(sent) && part(e) === part(sent)));
-  const chosen = [...live.querySelectorAll("details[open][id] input[type=radio]:checked")].filter(unsent);
-  kept = {
-    open: [...live.querySelectorAll("details[open][id]")].filter(unsent).map((e) => e.id),
-    fields: new Map([...live.querySelectorAll("textarea[id], input[id], select[id]")].filter(unsent).map((e) => [e.id, e.value])),
-    chosen: chosen.map((e) => `#${e.closest("details[id]").id} input[name="${CSS.escape(e.name)}"][value="${CSS.escape(e.value)}"]`),
-  };
+  if (detail.shouldSwap && mustStand(event, live)) { detail.shouldSwap = false; return; }
+  putBack = live && keep(live, isRefresh(event) ? null : detail.requestConfig?.elt);
 });
-function restoreKept() {
-  if (!kept) return;
-  for (const id of kept.open) { const e = document.getElementById(id); if (e) e.open = true; }
-  for (const [id, value] of kept.fields) { const e = document.getElementById(id); if (e && value) e.value = value; }
-  for (const path of kept.chosen) { const e = document.querySelector(path); if (e) e.checked = true; }
-  kept = null;
+// Whether an answer comes while its place must not change. A picture is asked for again; what became of an act is shown later.
+function mustStand({ detail }, live) {
+  const { target, xhr, requestConfig } = detail;
+  if (requestConfig?.verb === "get") {
+    if (!["refresh", undefined].includes(requestConfig.triggeringEvent?.type)) return false; // somebody asked for it
+    const busy = target === live && (writesIn(live) || body.classList.contains("is-dragging"));
+    if (!busy && !isHeld()) return false;
+    if (target === live) refresh(30);
+    else if (target.id === "duty") later(refreshDuty);
+    return true; // any other asks every second or two by itself
+  }
+  if (!isPressed() || !target?.id) return false;
+  later(() => {
+    const place = document.getElementById(target.id);
+    putBack = live && keep(document.getElementById("live"), requestConfig.elt);
+    const how = requestConfig.elt.closest("[hx-swap]")?.getAttribute("hx-swap") ?? "innerHTML";
+    if (place) window.htmx.swap(place, xhr.responseText, { swapStyle: how, swapDelay: 0, settleDelay: 20 }, { eventInfo: detail });
+    refresh(SETTLE_MS);
+  });
+  return true;
 }
 body.addEventListener("htmx:afterSwap", () => {
   swappedAt = performance.now();
-  restoreKept();
+  drawn();
+  putBack?.();
+  putBack = null;
   const live = document.getElementById("live");
   if (live?.dataset.title) document.title = document.title.replace(/^.*? · /, `${live.dataset.title} · `); // the mark comes back with the tick
   tick();
