@@ -9,11 +9,12 @@ from typing import NamedTuple
 from contract.panel import EVENT
 from contract.profile import Profile
 from contract.site import Gb26875Line, MqttLine, PanelSerialLine, PanelTcpLine, Placed, PrinterLine
-from edge_agents.bus.line import LineRules, ModbusLine, PolledDevice
+from edge_agents.bus.line import ModbusLine
 from edge_agents.bus.mqtt import SensorLine, restored_sensor
 from edge_agents.bus.panel import PanelLine
 from edge_agents.bus.panel_line import new_panel_line
 from edge_agents.bus.panel_tcp import PanelListener
+from edge_agents.bus.polled import LineRules, PolledDevice
 from edge_agents.bus.port import FrameCounters, PolledLine
 from edge_agents.bus.printer import ListeningLine
 from edge_agents.drivers.gb26875.line import TransmitterLine

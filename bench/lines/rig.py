@@ -11,8 +11,9 @@ from contract.lines import AskWho
 from contract.messages import Reading
 from contract.profile import Profile, ProfileLibrary
 from contract.site import DeviceEntry, ModbusRtuLine, ModbusRtuTcpLine
-from edge_agents.bus.line import LineRules, ModbusLine, PolledDevice
+from edge_agents.bus.line import ModbusLine
 from edge_agents.bus.modbus import ModbusPort
+from edge_agents.bus.polled import LineRules, PolledDevice
 from edge_agents.bus.port import FrameCounters
 from edge_agents.drivers.modbus import plan_reads
 from edge_agents.reporting import DeviceReport, ReportRule, Reports

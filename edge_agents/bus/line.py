@@ -13,17 +13,16 @@ import math
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from contract import quality as q
 from contract.errors import DeviceError, RetryLater
-from contract.lines import AskWho
 from edge_agents.bus.health import DeviceHealth, HealthReport, LineCounters
 from edge_agents.bus.identity import Identities
+from edge_agents.bus.polled import LineRules, PolledDevice
 from edge_agents.bus.port import FrameCounters, Port
 from edge_agents.bus.presence import LinePresence
-from edge_agents.drivers.modbus import Block, ReadGroup, ReadPlan, decode_group
-from edge_agents.reporting import DeviceReport, Observation, Reports
+from edge_agents.drivers.modbus import Block, ReadGroup
+from edge_agents.reporting import Observation, Reports
 from edge_agents.schedule import ALARM, REST, Job, LineSchedule
 from edge_agents.waiting import wait
 
@@ -46,33 +45,10 @@ SUDDEN_S = 10.0
 count as answering is given more than its worst answer time."""
 LOOK_S = 0.2
 """Whether devices are overdue is asked at most this often."""
-IDLE_S = 1.0
+IDLE_S = 2.5
 """Longest pause between two steps while nothing is due: so long it may take to see that the connection is gone."""
 HELD_UP_S = 5.0
 """A longer pause between two steps means that this process was held up, not the devices."""
-
-
-@dataclass(slots=True)
-class PolledDevice:
-    """One device of a line."""
-
-    id: str
-    unit_id: int
-    poll_s: float
-    plan: ReadPlan
-    word_order: str
-    report: DeviceReport
-
-
-@dataclass(frozen=True, slots=True)
-class LineRules:
-    """How a line deals with trouble; see the site file's line."""
-
-    retries: int = 1
-    dead_share: float = 0.1
-    misses: int = 3
-    """Periods without an answer after which a device has no data."""
-    ask_who: AskWho = "idle"
 
 
 class ModbusLine:
@@ -398,12 +374,8 @@ class ModbusLine:
     async def _read(
         self, port: Port, job: Job, device: PolledDevice, group: ReadGroup
     ) -> tuple[list[Observation], int]:
-        registers: dict[int, int] = {}
-        for block in group.blocks:
-            words = await self._read_block(port, job, device, block)
-            registers.update(zip(range(block.address, block.address + block.size), words, strict=True))
-        decoded = decode_group(group, registers, device.word_order)
-        return [Observation(read.at, *result) for read, result in decoded], self._now_ms()
+        answers = [await self._read_block(port, job, device, block) for block in group.blocks]
+        return device.seen(job.group, answers), self._now_ms()
 
     async def _read_block(self, port: Port, job: Job, device: PolledDevice, block: Block) -> list[int]:
         """The words of a block; a damaged answer is asked for again."""

@@ -17,8 +17,9 @@ import edge_agents
 from contract.errors import DeviceError, RetryLater
 from contract.profile import ProfileLibrary
 from contract.site import DeviceEntry, ModbusRtuLine, ModbusTcpLine
-from edge_agents.bus.line import ModbusLine, PolledDevice
+from edge_agents.bus.line import ModbusLine
 from edge_agents.bus.modbus import ModbusPort
+from edge_agents.bus.polled import PolledDevice
 from edge_agents.drivers.modbus import Block, decode_group, plan_reads
 from edge_agents.reporting import DeviceReport, ReportRule, Reports
 from tests.edge_agents.gateway import until

@@ -20,8 +20,9 @@ from contract.messages import Reading
 from contract.profile import ProfileLibrary
 from contract.site import DeviceEntry, ModbusRtuLine, ModbusTcpLine
 from edge_agents.bus.allowed import ForbiddenRequestError
-from edge_agents.bus.line import ModbusLine, PolledDevice
+from edge_agents.bus.line import ModbusLine
 from edge_agents.bus.modbus import ModbusPort
+from edge_agents.bus.polled import PolledDevice
 from edge_agents.bus.port import FrameCounters
 from edge_agents.drivers.modbus import plan_reads
 from edge_agents.reporting import DeviceReport, ReportRule

@@ -11,7 +11,8 @@ from pathlib import Path
 from contract.errors import DeviceError
 from contract.profile import ProfileLibrary
 from contract.site import DeviceEntry, PrinterLine
-from edge_agents.bus.line import ModbusLine, PolledDevice
+from edge_agents.bus.line import ModbusLine
+from edge_agents.bus.polled import PolledDevice
 from edge_agents.bus.printer import ListeningLine
 from edge_agents.drivers.identity import IdentityPart
 from edge_agents.drivers.modbus import Block, plan_reads

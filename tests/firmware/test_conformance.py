@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from contract.site import DeviceEntry, ModbusRtuLine
-from edge_agents.bus.line import ModbusLine, PolledDevice
+from edge_agents.bus.line import ModbusLine
 from edge_agents.bus.modbus import ModbusPort
+from edge_agents.bus.polled import PolledDevice
 from edge_agents.drivers.identity import decode_identity
 from edge_agents.drivers.modbus import plan_reads
 from edge_agents.reporting import DeviceReport, ReportRule, Reports

@@ -21,6 +21,8 @@ from tests.world.loop import ProcessLoop, Timeline
 
 Direction = Literal["up", "down"]
 CUT = "the connection was cut"
+REPLAYED = 200
+"""Messages of one replay: more than the smallest queues hold. The thousandth says nothing that the first did not."""
 INCOMING = 1000
 """Messages a client holds; aiomqtt drops what comes beyond."""
 
@@ -61,7 +63,7 @@ class Broker:
         self.retained: dict[str, bytes] = {}
         self.up = True
         self.clients: list[Client] = []
-        self.stored: list[tuple[str, bytes]] = []
+        self.stored: deque[tuple[str, bytes]] = deque(maxlen=4000)
         """What was passed on lately, for replays."""
         self._topics: dict[str, aiomqtt.Topic] = {}
 
@@ -118,8 +120,7 @@ class Broker:
         """A message has reached the broker."""
         if retain:
             self.retained[topic] = payload
-        if len(self.stored) < 4000:
-            self.stored.append((topic, payload))
+        self.stored.append((topic, payload))
         for client in self.clients:
             if client.wants(topic):
                 self.pass_on(client, topic, payload, retain=False)
@@ -140,9 +141,10 @@ class Broker:
             self.timeline.after(later_s, lambda: client.down(lambda: client.take(message)))
 
     def replay(self, share: float) -> None:
-        """Old messages, whatever their age, come once more, in any order."""
+        """Old messages, whatever their age, come once more, in any order: a share of them, REPLAYED at most."""
         old = [each for each in self.stored if self.random.random() < share]
         self.random.shuffle(old)
+        del old[REPLAYED:]
         for topic, payload in old:
             for client in self.clients:
                 if client.wants(topic):

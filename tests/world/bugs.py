@@ -42,7 +42,7 @@ from tests.world.plan import HYDRANTS, Happening, Limits, Plan
 from tests.world.station import CANARY
 
 Patch = Callable[[], contextlib.AbstractContextManager[Any]]
-SMALL = Limits(outbox_bytes=56 * 1024, batch_bytes=1024, seal_ms=250, resend_s=0.2, is_small=True)
+SMALL = Limits(outbox_bytes=56 * 1024, batch_bytes=1024, seal_ms=250, resend_s=0.2, drift_s=6.0, is_small=True)
 
 
 class Bug(NamedTuple):

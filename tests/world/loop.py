@@ -19,6 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
+_running_loop, _set_running_loop = events._get_running_loop, events._set_running_loop
 MOST_AT_ONCE = 2_000
 """Callbacks at one instant; then a microsecond passes: to compute takes time, too."""
 MOST_SPINS = 2_000
@@ -148,7 +149,11 @@ class ProcessLoop(asyncio.AbstractEventLoop):
     def call_later(  # type: ignore[override]  # as above
         self, delay: float, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
     ) -> Call:
-        return self.call_at(self.time() + delay, callback, *args, context=context)
+        if self.dead:
+            return self.call_at(self.time() + delay, callback, *args, context=context)
+        call, timeline = Call(callback, args, context), self._timeline
+        timeline.push(timeline.now_us + max(1, math.ceil(delay * 1e6 / self._rate)), self, call)
+        return call
 
     def call_at(  # type: ignore[override]  # as above
         self, when: float, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
@@ -185,8 +190,8 @@ class ProcessLoop(asyncio.AbstractEventLoop):
 
     def _step_all(self) -> None:
         ready = self._ready
-        before = events._get_running_loop()
-        events._set_running_loop(self)
+        before = _running_loop()
+        _set_running_loop(self)
         count = 0
         try:
             while ready and (self.draining or (count < MOST_AT_ONCE and not self.dead)):
@@ -203,7 +208,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
                     self.call_exception_handler({"message": f"in {call.callback!r}", "exception": exc})
         finally:
             self._timeline.events += count
-            events._set_running_loop(before)
+            _set_running_loop(before)
         self._spins = self._spins + 1 if count >= MOST_AT_ONCE else 0
         if self._spins > MOST_SPINS:
             raise Stuck(f"{self.name}: runs on and on at {self.time():.6f} s of its life")
@@ -256,8 +261,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         self._work(self, (lambda: func(*args)) if args else func, done)
         return done
 
-    def get_debug(self) -> bool:
-        return False
+    get_debug = staticmethod(bool)  # False; asked for each future, so by what is quickest
 
     def is_running(self) -> bool:
         return True

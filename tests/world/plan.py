@@ -45,6 +45,8 @@ class Limits:
     resend_s: float = 2.0
     seal_ms: int = 1000
     commit_ms: int = 10
+    drift_s: float = 30.0
+    """Pause between two changes of the water; short where limits are small, so that they are reached."""
     is_small: bool = False
 
 
@@ -74,9 +76,10 @@ def draw(seed: int, hours: float = 2.0, *, faults: float = 1.0) -> Plan:
             batch_bytes=1024,
             queue_messages=random.choice((10, 12, 30)),
             checkpoint_s=random.choice((0.1, 1.0)),
-            resend_s=0.2,
+            resend_s=0.5,
             seal_ms=random.choice((250, 3000)),
             commit_ms=random.choice((0, 100)),
+            drift_s=6.0,
             is_small=True,
         )
     clocks = {name: (random.uniform(-300_000, 300_000), 1 + random.uniform(-1e-4, 1e-4)) for name in AGENTS}

@@ -23,7 +23,7 @@ agents:
         kind: modbus_rtu
         port: /dev/ttyS2
         devices:
-          - {{id: panel-01, profile: panel-modbus, unit_id: 1, points: 8, poll_s: 3}}
+          - {{id: panel-01, profile: panel-modbus, unit_id: 1, points: 8, poll_s: 5}}
   - id: edge2
     lines:
       - id: rs3

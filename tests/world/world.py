@@ -37,7 +37,6 @@ from tests.world.station import CANARY, SITE, LogLines, notify
 
 START_MS = 1_760_000_000_000
 CHECK_S = 10.0
-DRIFT_S = 6.0
 CALM_S = 60.0
 """How long the station may take to be right again once everything works."""
 _installed: dict[str, Installation] = {}
@@ -204,7 +203,7 @@ class World:
         name = self.random.choice(("hydrant-01", "hydrant-02", "hydrant-03"))
         if name not in self._troubled:
             self.equipment[name].set("pressure_kpa", round(300 + self.random.uniform(-9, 9), 1))
-        self.timeline.after(DRIFT_S, self._drift)
+        self.timeline.after(self.plan.limits.drift_s, self._drift)
 
     def _look(self) -> None:
         self.checks.look()
