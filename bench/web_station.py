@@ -133,7 +133,15 @@ async def web_station(
     config = folder / "weizhan.yaml"
     record = {
         "gateway": {"sites": [str(site)], "data_dir": str(data_dir)},
-        "web": {"port": 0, "language": "en", "stream_clients": streams, "session_hours": 744, **(web_settings or {})},
+        "web": {
+            "port": 0,
+            "language": "en",
+            "stream_clients": streams,
+            "session_hours": 744,
+            "stream_clients_session": streams,
+            "stream_clients_account": streams,
+            **(web_settings or {}),
+        },
     }
     config.write_text(yaml.safe_dump(record), "utf-8")
     async with open_gateway(settings, EmbeddedSettings(kind="embedded"), MqttSettings(port=1)) as gateway:

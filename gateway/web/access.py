@@ -348,6 +348,7 @@ ROUTES: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/records/{site}/{device}"): SIGNED_IN,
     ("GET", "/records/{site}/{device}/completeness"): SIGNED_IN,
     ("GET", "/api/v1/stream"): WATCH,
+    ("GET", "/api/v1/heartbeat"): WATCH,
 }
 """(method, path) -> roles that may call it."""
 
@@ -395,8 +396,8 @@ ALL_AREAS = frozenset(
 """Paths about the whole installation: for a person of one area they are not there."""
 PROBES = frozenset({"/healthz", "/readyz"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-STREAMS = frozenset({"/api/v1/stream"})
-"""Answers that go on: what another site's page could listen to is not begun from there."""
+STREAMS = frozenset({"/api/v1/stream", "/api/v1/heartbeat"})
+"""What a page asks for by itself, again and again: not begun from another site's page, which could listen."""
 IN_PERSON = ("/account", "/admin/accounts", "/admin/walls", "/api/v1/accounts", "/sign-out")
 """Beginnings of the paths that are for a person at a browser: a token makes no accounts, passwords or tokens."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from contract.units import unit_of
 from gateway.control.protocol import AlarmView
@@ -22,7 +22,6 @@ from gateway.web.firmware import firmware_of
 from gateway.web.inventory import Device
 from gateway.web.listing import Page, Turned, cut, cut_ordered, newest
 from gateway.web.openapi import described
-from gateway.web.sessions import Rights
 from gateway.web.situation import Situation
 from gateway.web.texts import Texts, msgid
 from gateway.web.views import DeviceRow
@@ -33,15 +32,6 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 router = APIRouter()
 _API: dict[str, Any] = {"responses": PROBLEMS}
-_EVENTS: dict[str, Any] = {
-    "description": "Server-sent events: docs/api.md, Events",
-    "content": {
-        "text/event-stream": {
-            "schema": {"type": "string"},
-            "example": 'event: heartbeat\ndata: {"now_ms":1764460800000,"connected":true,"changes":41}\n\n',
-        }
-    },
-}
 YEARS_MS = 5 * 366 * 86_400_000
 
 
@@ -231,22 +221,6 @@ async def history(
         buckets=rows,
         segments=stretches,
         complete=complete,
-    )
-
-
-@router.get("/api/v1/stream", response_class=StreamingResponse, responses={**PROBLEMS, 200: _EVENTS})
-async def stream(
-    request: Request,
-    device: Annotated[str | None, Query(description="Readings of this site/device only; empty for none")] = None,
-) -> Response:
-    """Server-sent events: alarm, agent, reading, gateway, unknown_device, heartbeat every two seconds."""
-    hub, who = web_of(request).hub, person_of(request)
-    sites = web_of(request).sites_of(who)
-    if hub.full:
-        raise Refused(503, msgid("Too many screens are open. Close one, or raise web.stream_clients."))
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(
-        hub.follow(device, sites, who.key, Rights(who.role, who.area)), media_type="text/event-stream", headers=headers
     )
 
 

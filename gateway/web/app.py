@@ -47,6 +47,7 @@ from gateway.web import (
     pages,
     receipt_pages,
     report_pages,
+    stream_api,
 )
 from gateway.web.access import SAFE, STREAMS
 from gateway.web.admin import routes as admin
@@ -117,7 +118,7 @@ PAGES = (
 )  # fmt: skip
 APIS = (
     outcomes.api, records_api.router,
-    api.router, api_actions.router, board_api.router, chart_api.router, readiness_api.router,
+    api.router, stream_api.router, api_actions.router, board_api.router, chart_api.router, readiness_api.router,
     shifts_api.router, staff_api.router, incidents_api.router,
     patrols_api.router, hazards_api.router, *upkeep.APIS, grid.api, assessment.api,
     *admin.APIS,
@@ -158,7 +159,7 @@ def create_app(
         now_ms: wall clock, ms UTC. monotonic: for durations, s.
         wait_s: the gateway's answer to a command is awaited for so long.
     """
-    hub = Hub(settings.stream_clients, now_ms)
+    hub = Hub(settings.shares, now_ms)
     changed = asyncio.Event()
 
     def tell(name: str, data: Any) -> None:

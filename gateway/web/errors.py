@@ -168,5 +168,5 @@ def _problem(request: Request, status: int, detail: str, errors: list[dict[str, 
         "instance": request.url.path,
         "errors": errors or [],
     }
-    headers = {"Retry-After": "2"} if status == 503 else None
+    headers = {"Retry-After": "2"} if status in (429, 503) else None
     return JSONResponse(body, status_code=status, media_type="application/problem+json", headers=headers)

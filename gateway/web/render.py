@@ -165,6 +165,8 @@ def script_texts(texts: Texts) -> dict[str, Any]:
         "no": _("no"),
         "lost": _("No connection to the server since %(time)s. Nothing here is current.", time="{time}"),
         "away": _("The gateway has not answered since %(time)s. Nothing here is current.", time="{time}"),
+        "busy": _("The server has had too many connections since %(time)s. Nothing here is current.", time="{time}"),
+        "asking": _("This page asks for news every two seconds instead of being told at once."),
         "sound_on": _("Sound on"),
         "sound_off": _("Turn sound on"),
         "heard": _("Written down: the sound of this screen is heard."),

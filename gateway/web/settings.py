@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, field_validator, model_validator
 
 from contract.configfile import Section
+from gateway.web.stream_shares import Shares
 
 
 class ReportForm(Section):
@@ -53,9 +54,22 @@ class WebSettings(Section):
     timezone: str = "Asia/Shanghai"
     """Time zone of the times shown; everything is stored in UTC."""
     stream_clients: int = Field(default=200, ge=1, le=5000)
-    """Most screens with a live stream at once; further ones are told to try again."""
+    """Most screens with a live stream at once; further ones say so and ask every two seconds instead."""
+    stream_clients_session: int = Field(default=20, ge=1, le=5000)
+    """Most live streams of one sign-in, token or wall: no browser needs as many."""
+    stream_clients_account: int = Field(default=60, ge=1, le=5000)
+    """Most live streams of one account, whatever it is signed in from. Raise it where many desks share one account."""
+    stream_clients_desk: int = Field(default=40, ge=0, le=5000)
+    """Of all live streams, kept for browsers of duty accounts and for walls; at most half of all."""
     report_form: ReportForm = ReportForm()
     """The form for the public."""
+
+    @property
+    def shares(self) -> Shares:
+        """How the live streams are shared out."""
+        return Shares(
+            self.stream_clients, self.stream_clients_session, self.stream_clients_account, self.stream_clients_desk
+        )
 
     @property
     def secure(self) -> bool:

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from contract.site import SYSTEM_SITE
+from gateway.web.stream_shares import Listener, No, Shares
 
 QUEUE = 256
 """Frames a screen may lag behind."""
@@ -28,6 +29,7 @@ HEARTBEAT_S = 2.0
 LAG_S = 10.0
 """A frame a screen has not taken for so long cuts it off; before it, up to some 300 KB lie in the network's buffers."""
 
+NOBODY = Listener()
 Sites = frozenset[str] | None
 _encode = msgspec.json.Encoder().encode
 
@@ -38,14 +40,14 @@ class Screen:
     Args:
         device: (site/device) narrows the readings to those of one device; "" wants none.
         sites: what the person may see; None: everything.
-        key: hash of the session that looks. rights: what the session may, to be compared later.
+        who: whose it is. rights: what the session may, to be compared later.
     """
 
     def __init__(
-        self, device: str | None, sites: frozenset[str] | None = None, key: str = "", rights: Any = None
+        self, device: str | None, sites: frozenset[str] | None = None, who: Listener = NOBODY, rights: Any = None
     ) -> None:
         self.device = device
-        self.key = key
+        self.who = who
         self.rights = rights
         self.sites = sites
         self.frames: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE)
@@ -96,8 +98,8 @@ class Hub:
     `changes()` counts what a page would draw anew.
     """
 
-    def __init__(self, limit: int, now_ms: Callable[[], int]) -> None:
-        self._limit = limit
+    def __init__(self, shares: Shares, now_ms: Callable[[], int]) -> None:
+        self._shares = shares
         self._now_ms = now_ms
         self._screens: set[Screen] = set()
         self._waiting: dict[str, list[Any]] = {}
@@ -116,10 +118,9 @@ class Hub:
         """How many streams are open."""
         return len(self._screens)
 
-    @property
-    def full(self) -> bool:
-        """Whether a further screen must be refused."""
-        return len(self._screens) >= self._limit
+    def refusal(self, who: Listener) -> No | None:
+        """Why somebody gets no further stream; None: they get one."""
+        return self._shares.refusal(who, (screen.who for screen in self._screens))
 
     def publish(self, name: str, data: Any) -> None:
         """Tell every screen. Alarms go out at once; readings are gathered, the last of each point counts."""
@@ -129,7 +130,7 @@ class Hub:
             self._waiting.update((row[0], row) for row in data)
             return
         if name == "gateway":
-            self._send_each(name, self._gateway)
+            self._send_each(name, self.state_for)
             return
         self._send(frame(name, data), _site(data))
 
@@ -142,22 +143,27 @@ class Hub:
             self._drop_stalled()
             if loop.time() >= beat_at:
                 beat_at = loop.time() + HEARTBEAT_S
-                self._send_each("heartbeat", self._gateway)
+                self._send_each("heartbeat", self.state_for)
             await asyncio.sleep(GATHER_S)
 
     def watching(self) -> dict[str, Any]:
         """Session -> what it might do when its stream began, of every open stream that has a session."""
-        return {screen.key: screen.rights for screen in self._screens if screen.key}
+        return {screen.who.key: screen.rights for screen in self._screens if screen.who.key}
 
     async def follow(
-        self, device: str | None, sites: Sites = None, key: str = "", rights: Any = None
+        self, device: str | None, sites: Sites = None, who: Listener = NOBODY, rights: Any = None
     ) -> AsyncIterator[bytes]:
-        """Frames for one screen, beginning with a heartbeat, until it is cut off or the hub closes."""
-        screen = Screen(device, sites, key, rights)
+        """Frames for one screen, beginning with a heartbeat, until it is cut off or the hub closes.
+
+        None for one that came in the same instant as others and is too many: it asks again and is told why.
+        """
+        if self.refusal(who) is not None:
+            return
+        screen = Screen(device, sites, who, rights)
         self._screens.add(screen)
         try:
             # The browser tries again after this many ms.
-            yield b"retry: 1000\n\n" + frame("heartbeat", self._gateway(sites))
+            yield b"retry: 1000\n\n" + frame("heartbeat", self.state_for(sites))
             while not screen.cut:
                 chunk = await screen.take()
                 if chunk is None:
@@ -169,7 +175,7 @@ class Hub:
     def close(self, key: str | None = None) -> None:
         """End every stream, or those of one session, whose screens connect again as what they may see now."""
         for screen in self._screens:
-            if key is not None and screen.key != key:
+            if key is not None and screen.who.key != key:
                 continue
             screen.give_up()
 
@@ -215,7 +221,8 @@ class Hub:
             self._screens.discard(screen)
             self.dropped += 1
 
-    def _gateway(self, sites: Sites) -> dict[str, Any]:
+    def state_for(self, sites: Sites) -> dict[str, Any]:
+        """What a heartbeat tells whoever may see the sites."""
         connected, since_ms = self.state()
         return {
             "now_ms": self._now_ms(),

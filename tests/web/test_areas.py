@@ -12,6 +12,7 @@ from gateway.ledger.store import FILE
 from gateway.web.areas import AreaLedger
 from gateway.web.ledger import WebLedger
 from gateway.web.stream import Hub
+from gateway.web.stream_shares import Listener, Shares
 from tests.web.station import Station
 
 HERE = frozenset({"shuiye", "west-side"})
@@ -30,9 +31,9 @@ async def told(stream: AsyncIterator[bytes], count: int) -> list[tuple[str, Any]
 
 async def test_a_screen_is_told_of_its_own_area_when_things_happen_everywhere() -> None:
     """Rows of other sites never reach it; what is of no site, or of the gateway itself, does."""
-    hub = Hub(5, lambda: 1)
+    hub = Hub(Shares(5), lambda: 1)
     hub.fires = lambda sites: [1, 2] if sites is None else [1]
-    mine, all_of_it = hub.follow(None, HERE, "duty"), hub.follow(None)
+    mine, all_of_it = hub.follow(None, HERE, Listener("duty")), hub.follow(None)
     assert [(await told(mine, 1))[0][1]["fires"], (await told(all_of_it, 1))[0][1]["fires"]] == [[1], [1, 2]]
     for site in ("shuiye", "east", "system", "west-side"):
         hub.publish("entry", {"kind": "incident", "id": 1, "site": site})
@@ -48,8 +49,8 @@ async def test_a_screen_is_told_of_its_own_area_when_things_happen_everywhere() 
 
 async def test_none_of_ten_thousand_events_of_another_area_reaches_a_screen() -> None:
     """Of every kind and all mixed with one's own: of those of another area not one."""
-    hub, seen = Hub(5, lambda: 1), 0
-    stream = hub.follow(None, HERE, "duty")
+    hub, seen = Hub(Shares(5), lambda: 1), 0
+    stream = hub.follow(None, HERE, Listener("duty"))
     await told(stream, 1)
     for number in range(10_000):
         name = ("alarm", "agent", "entry", "unknown_device", "duty")[number % 5]
@@ -67,8 +68,8 @@ async def test_none_of_ten_thousand_events_of_another_area_reaches_a_screen() ->
 
 async def test_the_screens_of_one_user_end_when_the_area_of_that_user_changes() -> None:
     """They connect again, as what the user may see now; others go on."""
-    hub = Hub(5, lambda: 1)
-    mine, other = hub.follow(None, HERE, "duty"), hub.follow(None, None, "chief")
+    hub = Hub(Shares(5), lambda: 1)
+    mine, other = hub.follow(None, HERE, Listener("duty")), hub.follow(None, None, Listener("chief"))
     await told(mine, 1)
     await told(other, 1)
     hub.close("duty")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -123,6 +124,29 @@ async def test_a_board_whose_session_is_over_goes_to_the_sign_in(screens: Screen
             }"""
         )
         await page.wait_for_url("**/sign-in*", timeout=2 * WAIT_MS)
+
+
+async def test_a_board_without_a_stream_says_why_and_goes_on_by_asking(screens: Screens) -> None:
+    """Every live stream is taken: it is not called lost, a fire is shown and marked, and a free stream is taken."""
+    settings = WebSettings(port=0, stream_clients=1)
+    async with serving(screens.station, settings) as address, AsyncExitStack() as first:
+        other = await first.enter_async_context(screens.screen("/alarms", "maintainer", address=address))
+        await _until(other, "(async () => (await (await fetch('/api/v1/heartbeat')).json()).refused !== null)()")
+        async with screens.screen(address=address, **PHONE) as page:
+            banner = page.locator("[data-banner]")
+            await expect(banner).to_contain_text("打开的屏幕过多", timeout=WAIT_MS)
+            await expect(banner).to_contain_text("每两秒")
+            await page.evaluate("window.same = true")
+            screens.station.alarm("panel-fire", "shuiye/panel-01/p012", "fire")
+            await expect(page.locator(".fire")).to_contain_text("点位 12", timeout=WAIT_MS)
+            await _until(page, "document.querySelector('[data-icon]').href.includes('fire')")
+            began = time.monotonic()
+            await until(lambda: time.monotonic() - began > TOLD_S + 1)  # longer than it takes to call it lost
+            assert await page.evaluate("document.body.classList.contains('lost')") is False
+            await expect(banner).to_be_visible()
+            await first.aclose()
+            await expect(banner).to_be_hidden(timeout=WAIT_MS)
+            assert await page.evaluate("window.same") is True
 
 
 async def test_a_tick_that_was_not_kept_is_taken_back_on_the_screen(screens: Screens) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from gateway.web.stream import QUEUE, Hub, frame
+from gateway.web.stream_shares import Listener, Shares
 from tests.web.station import Browser, Station, now_ms, serving
 
 
@@ -69,13 +70,13 @@ async def test_a_stop_does_not_wait_for_open_streams(station: Station) -> None:
 
 async def test_a_slow_screen_is_cut_off_and_the_others_miss_nothing() -> None:
     """Its queue is bounded; the 200 others get every alarm."""
-    hub = Hub(201, now_ms)
+    hub = Hub(Shares(201), now_ms)
     slow = hub.follow(None)
     await anext(slow)
     quick = [hub.follow("") for _ in range(200)]
     for screen in quick:
         await anext(screen)
-    assert hub.full
+    assert hub.refusal(Listener()) is not None
     got = [0] * len(quick)
     for n in range(QUEUE + 10):
         hub.publish("alarm", {"id": n})
@@ -92,7 +93,7 @@ async def test_a_slow_screen_is_cut_off_and_the_others_miss_nothing() -> None:
 
 async def test_readings_are_narrowed_to_the_device_a_screen_shows() -> None:
     """One device, all, or none; of each point only the last counts."""
-    hub = Hub(10, now_ms)
+    hub = Hub(Shares(10), now_ms)
     one, every, none = hub.follow("s/a"), hub.follow(None), hub.follow("")
     for screen in (one, every, none):
         await anext(screen)
@@ -109,7 +110,7 @@ async def test_readings_are_narrowed_to_the_device_a_screen_shows() -> None:
 
 async def test_a_screen_that_takes_nothing_is_let_go_when_its_time_is_up() -> None:
     """However little it is owed; one that takes what it gets stays."""
-    hub = Hub(10, now_ms)
+    hub = Hub(Shares(10), now_ms)
     hub.lag_s = 0.3
     stalled, lively = hub.follow(None), hub.follow(None)
     await anext(stalled)

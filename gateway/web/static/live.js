@@ -15,6 +15,8 @@ let clockOffset = 0; // server's clock minus this machine's
 let gateway = { connected: body.dataset.connected === "true", since_ms: Number(body.dataset.since) };
 let lost = false;
 let source = null;
+let asking = false; // the server gave this page no stream: it asks every two seconds instead
+let refused = ""; // why
 
 const now = () => Date.now() + clockOffset;
 const $$ = (selector, root = document) => root.querySelectorAll(selector);
@@ -85,9 +87,12 @@ function showConnection() {
   body.classList.toggle("away", !lost && !gateway.connected);
   const banner = document.querySelector("[data-banner]");
   if (!banner) return;
-  banner.hidden = !lost && gateway.connected;
+  const calm = !lost && gateway.connected;
+  banner.hidden = calm && !asking;
+  banner.classList.toggle("is-asking", calm && asking);
   const time = wall(lost ? lastHeardAt + clockOffset : gateway.since_ms, { second: "2-digit" });
-  if (!banner.hidden) put(banner.querySelector("[data-banner-text]"), (lost ? texts.lost : texts.away).replace("{time}", time));
+  const said = calm ? `${refused} ${texts.asking}`.trim() : (lost ? (busy ? texts.busy : texts.lost) : texts.away).replace("{time}", time);
+  if (!banner.hidden) put(banner.querySelector("[data-banner-text]"), said);
 }
 
 // What asks for somebody shows in the tab as well: its picture, and its title that blinks while nobody acknowledged.
@@ -210,11 +215,41 @@ function setGateway(state) {
 const REOPEN_MS = 4000;
 let openedAt = 0;
 
-// The stream was refused: when the session is over, the sign-in is what there is to show.
-async function signedOut() {
-  const answer = await fetch("/api/v1/session", { headers: { Accept: "application/json" } }).catch(() => null);
-  if (answer?.status === 401) location.reload();
+// --- without a stream ------------------------------------------------------------------------------------------------
+
+// The stream was refused, or something on the way lets none through: ask for its heartbeat until there is one again.
+// When the session is over, the sign-in is what there is to show.
+const ASK_MS = 2000;
+const TRY_MS = 3000; // a stream is tried anew as often
+const DRAW_MS = 10_000; // values are no changes that are counted
+let askTimer = 0;
+let busy = false; // the server answers, but takes no more connections
+let drawnAt = 0;
+async function ask() {
+  clearTimeout(askTimer);
+  askTimer = 0;
+  if (source && source.readyState !== EventSource.CLOSED) return;
+  const answer = await fetch("/api/v1/heartbeat", { headers: { Accept: "application/json" }, cache: "no-store", signal: AbortSignal.timeout(LOST_MS) }).catch(() => null);
+  if (answer?.status === 401) { location.reload(); return; }
+  const state = answer?.ok ? await answer.json().catch(() => null) : null;
+  busy = answer?.status === 503 && !answer.headers.get("Content-Type")?.includes("json");
+  if (source && source.readyState !== EventSource.CLOSED) return;
+  if (state) {
+    asking = true;
+    refused = state.refused ?? "";
+    heard();
+    const before = fires.size;
+    setGateway(state);
+    if (fires.size > before) body.dispatchEvent(new CustomEvent("weizhan:fire"));
+    if (String(state.changes) !== body.dataset.changes) { refresh(20); refreshDuty(); drawnAt = performance.now(); }
+    else if (performance.now() - drawnAt > DRAW_MS) { refresh(); drawnAt = performance.now(); }
+    body.dataset.changes = state.changes;
+  }
+  if (document.hidden && !listensHidden()) return;
+  if (!state?.refused && performance.now() - openedAt > TRY_MS) connect();
+  if (!askTimer) askTimer = setTimeout(ask, ASK_MS);
 }
+const listensHidden = () => body.classList.contains("page-board") || playing();
 
 // Back from sleep, or from a page in the background: whatever the stream seems to be, look anew.
 function resync() {
@@ -234,8 +269,8 @@ function connect() {
   // What changed between drawing and connecting, or while the connection was lost, was missed: draw anew.
   let fresh = true;
   let opened = false;
-  source.addEventListener("open", () => { if (opened) { refresh(); refreshDuty(); } opened = fresh = true; });
-  source.addEventListener("error", () => { if (source.readyState === EventSource.CLOSED) { source = null; setTimeout(connect, 3000); signedOut(); } });
+  source.addEventListener("open", () => { asking = busy = false; if (opened) { refresh(); refreshDuty(); } opened = fresh = true; });
+  source.addEventListener("error", () => { if (source?.readyState === EventSource.CLOSED) { source = null; ask(); } });
   on("heartbeat", (state) => {
     setGateway(state);
     if (fresh && String(state.changes) !== body.dataset.changes) { refresh(20); refreshDuty(); }
