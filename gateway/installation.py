@@ -17,6 +17,7 @@ from gateway.settings import GatewaySettings
 from rules.check import check_limits
 from rules.engine import Engine
 from rules.model import Rule, load_packs, with_limits
+from rules.plans import Plans
 
 
 class Installation:
@@ -40,9 +41,14 @@ class Installation:
         } | {(site.site, own.device): own.agent for site in sites.values() for own in site.own_devices()}
         self._listed[SYSTEM_SITE, GATEWAY_DEVICE] = GATEWAY_DEVICE
 
+    @cached_property
+    def _plans(self) -> Plans:
+        """The rules, read for use, by every engine built of this installation."""
+        return Plans(self.rules.values())
+
     def engine(self, approved: Iterable[ApprovedDevice]) -> Engine:
         """A fresh engine that knows every listed and approved device."""
-        engine = Engine(self.rules)
+        engine = Engine(self.rules, self._plans)
         for site in self.sites.values():
             engine.add_site(site)
         engine.add_device(SYSTEM_SITE, GATEWAY_DEVICE, GATEWAY_DEVICE, GATEWAY_PROFILE)

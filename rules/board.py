@@ -24,20 +24,17 @@ _moment = itemgetter(0)
 class Trace:
     """What a course has seen of a point: its latest reading at the gateway's time, and its series."""
 
-    __slots__ = ("boards", "is_new", "keeps", "last", "series")
+    __slots__ = ("boards", "keeps", "last", "series")
 
     def __init__(self) -> None:
         self.keeps: frozenset[Keep] = frozenset()
         self.last: Reading | None = None
         self.series: Series | None = None
-        self.is_new = False
-        """It changed since it was last written down."""
         self.boards: tuple[tuple[Board, str], ...] = ()
         """Who counts it, and as part of which `device/point`."""
 
     def add(self, reading: Reading, at_ms: int) -> None:
         """See a reading."""
-        self.is_new = True
         if self.series is not None:
             self.series.append(at_ms, reading.value, reading.quality)
         if self.last is None or at_ms >= self.last.observed_ms:
@@ -47,8 +44,7 @@ class Trace:
             board.changed.add(point)
 
     def dump(self) -> dict[str, Any]:
-        """All of it as JSON can hold it; written down from here on."""
-        self.is_new = False
+        """All of it as JSON can hold it."""
         last = self.last
         return {
             "last": None if last is None else [last.observed_ms, last.value, last.quality],

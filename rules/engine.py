@@ -6,7 +6,7 @@ agent's clock offset), never later than it was received. A timer is a since-time
     memory.py    what is remembered          horizon.py   how far event time is complete, and the order of judging
     phases.py    the phases of an alarm      presence.py  agents, lines, silence
     causes.py    what stands above an alarm  standings.py alarms that others look at, by place
-    wiring.py    which rule watches what
+    wiring.py    which rule watches what     plans.py     the rules, read for use
     sight.py     what a condition sees       conditions.py, series.py   whether it holds
 
 The cost of a reading depends on the rules of its point only; a calm value of a calm point costs one dictionary
@@ -39,6 +39,7 @@ from rules.memory import (
 )
 from rules.model import Rule, with_limits
 from rules.phases import LATE_MS, Phases
+from rules.plans import Plans
 from rules.presence import Presence
 from rules.restoring import Restoring, Tail
 from rules.rewiring import Rewiring
@@ -53,16 +54,19 @@ class Engine:
     Feed it with `observe`, `agent_heard`, `broker`, `note_alarm`, `note_finding` and `advance`, in the order things are
     committed; `take` gives what to write down. Restored from what was written down, it goes on as if it had never
     stopped.
+
+    Args:
+        rules: those in force. plans: the same, read for use, where somebody has read them already.
     """
 
-    def __init__(self, rules: Mapping[str, Rule]) -> None:
+    def __init__(self, rules: Mapping[str, Rule], plans: Plans | None = None) -> None:
         self._world = World(dict(rules))
         self._phases = Phases(self._world, lambda: self._progress, lambda: self._causes)
         self._progress = Progress(self._world, self._apply, self._phases.fire)
         self._causes = Causes(self._world, self._progress, self._phases)
         self._presence = Presence(self._world, self._progress, self._phases, self._causes)
         self._wiring = Wiring(self._world, self._progress, self._causes)
-        self._wiring.set_rules(rules.values())
+        self._wiring.set_rules(Plans(rules.values()) if plans is None else plans)
         self._restoring = Restoring(
             self._world, self._progress, self._phases, self._presence, self._causes, self._add_late_point
         )
@@ -323,6 +327,7 @@ class Engine:
         """Judge one reading in one course; everything before it in that course has been judged."""
         if feed.trace is not None:
             feed.trace.add(reading, at_ms)
+            feed.slot.is_new = True
         if feed.node is not None:
             self._presence.told(feed.node, reading, at_ms)
         value, is_good, slot = reading.value, reading.quality == GOOD, feed.slot

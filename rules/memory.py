@@ -141,7 +141,8 @@ class LastValue:
     """The current picture of one point, and where its readings are judged."""
 
     __slots__ = (
-        "alarming", "calm", "device", "feeds", "high", "holding", "key", "lane", "last", "low", "quiet", "received_ms",
+        "alarming", "calm", "device", "feeds", "high", "holding", "is_new", "key", "lane", "last", "low", "quiet",
+        "received_ms",
     )  # fmt: skip
 
     def __init__(self, key: str, device: Device, lane: Lane) -> None:
@@ -153,6 +154,8 @@ class LastValue:
         self.feeds: list[Feed] = []
         self.holding = 0
         """Readings of it that are held back."""
+        self.is_new = False
+        """What a course remembers of it changed since it was written down."""
         # A number within [low, high], and a word not in `alarming`, changes nothing while the point is calm.
         self.calm = True
         self.quiet = True

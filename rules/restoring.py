@@ -133,6 +133,7 @@ class Restoring:
             self._progress.hold(feed, reading, at_ms, number)
         elif feed.trace is not None:
             feed.trace.add(reading, at_ms)
+            feed.slot.is_new = True
 
     def arm(self, watch: Watch, is_known: bool, now_ms: int, *, resumed: bool = False) -> None:
         """Timers of a watch after a restart. resumed: what explains it is known to be as it was."""
@@ -169,8 +170,9 @@ class Restoring:
     def series(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """What is remembered of points beside their last values, of all that changed since the last call."""
         for key, slot in self._world.values():
-            if not slot.feeds or not (slot.holding or _is_new(slot.feeds)):
+            if not (slot.is_new or slot.holding) or not slot.feeds:
                 continue
+            slot.is_new = False
             held: dict[str, list[list[Any]]] = {}
             if slot.holding:
                 for feed in slot.feeds:
@@ -181,11 +183,3 @@ class Restoring:
                 kept = {} if feed.trace is None else feed.trace.dump()
                 data[feed.course.key] = {**kept, "held": held.get(feed.course.key, [])}
             yield key, data
-
-
-def _is_new(feeds: Iterable[Feed]) -> bool:
-    """Whether anything they remember changed since it was written down; a loop, because it is asked of every point."""
-    for feed in feeds:  # noqa: SIM110  # a generator costs more than the question
-        if feed.trace is not None and feed.trace.is_new:
-            return True
-    return False

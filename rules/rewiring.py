@@ -13,6 +13,7 @@ from rules.horizon import LOOK, REVIEW, Progress
 from rules.memory import Course, Device, Feed, Group, LastValue, RuleState, Watch, World
 from rules.model import Rule
 from rules.phases import Phases
+from rules.plans import Plans
 from rules.wiring import Wiring
 
 REMOVED = "rule removed"
@@ -60,7 +61,7 @@ class Rewiring:
                 self._phases.withdraw(watch, world.now_ms, REMOVED)
         held = self._take_all_out()
         world.rules = dict(rules)
-        self._wiring.set_rules(rules.values())
+        self._wiring.set_rules(Plans(rules.values()))
         for (site, _), agent in world.agents.items():
             if agent.devices or agent.lines:
                 self._wiring.wire_agent(site, agent)
@@ -239,9 +240,10 @@ class Rewiring:
             known = self._traces.get((feed.course.key, slot.key))
             if feed.trace is not None and known is not None and known is not feed.trace:
                 feed.trace.load(slot.key.partition("/")[2], known.dump())
-                feed.trace.is_new = True
+                slot.is_new = True
             elif feed.trace is not None and feed.trace.last is None and slot.received_ms:
                 feed.trace.add(slot.last, min(slot.observed_ms, slot.received_ms))
+                slot.is_new = True
 
     def _slot(self, key: str) -> LastValue | None:
         site, _, point = key.partition("/")

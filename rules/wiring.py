@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
 from zoneinfo import ZoneInfo
 
-from contract.profile import BUILT_IN, ONLINE, Profile
+from contract.profile import BUILT_IN, ONLINE
 from contract.site import Site
 from rules.board import Trace
 from rules.causes import Causes
-from rules.conditions import compile_condition
-from rules.conditions_view import Node
-from rules.gate import Gate, gate_of
 from rules.horizon import Progress
 from rules.memory import Agent, Device, Feed, Group, Lane, LastValue, Line, Watch, World
-from rules.model import AlarmIs, Quality, Rule, Since, State, Threshold
+from rules.plans import Plan, Plans
 from rules.series import Keep, Series
 from rules.sight import Sight
 
@@ -28,44 +22,6 @@ MARGIN_MS = 5_000
 MOST_WAIT_MS = 180_000
 """Devices of a dying line go silent one after the other, within so many periods of a poll and a margin; a device's
 silence is not believed before, but never later than this."""
-_POINTLESS = ("absence", "agent_lost", "line_lost")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A rule, read for use."""
-
-    rule: Rule
-
-    @cached_property
-    def version(self) -> str:
-        """Of the rule; worked out once."""
-        return self.rule.version
-
-    @cached_property
-    def node(self) -> Node | None:
-        """Its condition, compiled; None of one that one reading decides, and of the engine's own kinds."""
-        rule, when = self.rule, self.rule.when
-        if when.kind in _POINTLESS:
-            return None
-        is_threshold = isinstance(when, Threshold) and when.at_20c is None
-        if rule.per == "point" and (is_threshold or isinstance(when, State | Quality)):
-            return None
-        return compile_condition(when)
-
-    @cached_property
-    def is_about_quality(self) -> bool:
-        """Whether it speaks of points that cannot be measured."""
-        return any(isinstance(leaf, Quality) for leaf in self.rule.leaves())
-
-    @cached_property
-    def counts_known(self) -> bool:
-        """Whether it counts from when its subject became known."""
-        return any(isinstance(leaf, Since) for leaf in self.rule.leaves())
-
-    def fits_device(self, profile: Profile) -> bool:
-        """Whether a rule per device watches devices of that profile."""
-        return any(fnmatch.fnmatchcase(profile.id, pattern.partition("/")[0]) for pattern in self.rule.applies_to)
 
 
 class Wiring:
@@ -75,39 +31,14 @@ class Wiring:
         self._world = world
         self._progress = progress
         self._causes = causes
-        self._plans: dict[str, Plan] = {}
-        self._ranks: dict[str, int] = {}
+        self._plans = Plans(())
         self._limited: dict[int, Plan] = {}
-        self._besides: dict[tuple[int, str], frozenset[str]] = {}
         self._wanted: dict[tuple[str, str, str], list[tuple[Watch, frozenset[Keep]]]] = {}
-        self._per: dict[str, list[Plan]] = {}
-        self._by_point: dict[tuple[str, str], list[Plan]] = {}
-        self._by_profile: dict[str, list[Plan]] = {}
-        self._deep_by_profile: dict[str, list[Plan]] = {}
-        self._gates: dict[tuple[str, str, str | None], Gate | None] = {}
 
-    def set_rules(self, rules: Iterable[Rule]) -> None:
+    def set_rules(self, plans: Plans) -> None:
         """Know the rules in force."""
-        self._plans = {rule.id: Plan(rule) for rule in rules}
-        self._limited, self._by_point, self._by_profile, self._besides, self._per = {}, {}, {}, {}, {}
-        self._deep_by_profile, self._gates = {}, {}
-        for plan in self._plans.values():
-            self._per.setdefault(plan.rule.per, []).append(plan)
-        self._ranks = {}
-        for name in self._plans:
-            self._rank(name, ())
-        self._causes.set_rules(plan.rule for plan in self._plans.values())
-
-    def _rank(self, name: str, below: tuple[str, ...]) -> int:
-        """How many rules stand above one another over this one: those that inhibit it and those it looks at."""
-        plan = self._plans.get(name)
-        if plan is None or name in below:
-            return -1
-        if name not in self._ranks:
-            above = [inhibit.rule for inhibit in plan.rule.inhibit_by]
-            above += [each for leaf in plan.rule.leaves() if isinstance(leaf, AlarmIs) for each in leaf.rules]
-            self._ranks[name] = 1 + max((self._rank(each, (*below, name)) for each in above), default=-1)
-        return self._ranks[name]
+        self._plans, self._limited = plans, {}
+        self._causes.set_rules(plan.rule for plan in plans)
 
     # --- agents and lines ----------------------------------------------------------------------------------------
 
@@ -122,7 +53,7 @@ class Wiring:
         """Put the rules per agent on it."""
         if agent.is_own:
             return
-        for plan in self._per.get("agent", ()):
+        for plan in self._plans.per("agent"):
             lanes = [] if plan.node is None else list(agent.lanes.values())
             watch = self._watch(plan, agent.path, site, None, lanes)
             if plan.node is None:
@@ -140,7 +71,7 @@ class Wiring:
 
     def wire_line(self, site: str, line: Line) -> None:
         """Put the rules per line on it."""
-        for plan in self._per.get("line", ()):
+        for plan in self._plans.per("line"):
             watch = self._watch(plan, line.path, site, None, [line.agent.lanes["alarm"]])
             watch.above = line.agent
             if plan.node is None:
@@ -150,7 +81,7 @@ class Wiring:
 
     def device(self, device: Device) -> None:
         """Put the rules per device on it."""
-        for plan in self._per.get("device", ()):
+        for plan in self._plans.per("device"):
             if not plan.fits_device(device.profile) or (plan.rule.when.kind == "absence" and device.profile.is_own):
                 continue
             mine = self._mine(plan, device)
@@ -174,7 +105,7 @@ class Wiring:
 
     def point(self, device: Device, name: str, slot: LastValue) -> None:
         """Put the rules on a point of it, and the point into what looks at it."""
-        for plan in self._of_point(device.profile, name):
+        for plan in self._plans.of_point(device.profile, name):
             mine = self._mine(plan, device)
             others = set[str]() if mine.node is None else {str(each) for each in mine.node.needs.points - {None}}
             lanes = [slot.lane, *(lane_of(device, other) for other in others), *self._beside(mine, device)]
@@ -208,19 +139,6 @@ class Wiring:
             for watch in device.watches:
                 watch.slots.append(slot)
 
-    def _of_point(self, profile: Profile, name: str) -> list[Plan]:
-        key = (profile.id, name)
-        plans = self._by_point.get(key)
-        if plans is None:
-            of_profile = self._by_profile.get(profile.id)
-            if of_profile is None:
-                of_profile = [plan for plan in self._per.get("point", ()) if plan.fits_device(profile)]
-                self._by_profile[profile.id] = of_profile
-            plans = [plan for plan in of_profile if plan.rule.applies(profile.id, name)]
-            if len(self._by_point) < MOST_POINTS * 16:
-                self._by_point[key] = plans
-        return plans
-
     def _mine(self, plan: Plan, device: Device) -> Plan:
         rule = device.rules.get(plan.rule.id)
         if rule is None:
@@ -252,7 +170,7 @@ class Wiring:
         """Show a new point to the rules of its device and of its groups that look at it."""
         for watch, keeps in self._wanted.pop((device.site, device.name, name), ()):
             self._show(watch, slot, keeps)
-        for plan in self._deep_of(device.profile):
+        for plan in self._plans.deep_of(device.profile):
             mine = self._world.watches.get((plan.rule.id, device.path))
             if mine is not None and mine.node is not None:
                 needs = mine.node.needs
@@ -268,15 +186,6 @@ class Wiring:
                 self._causes.joined(group, device.name, name)
                 self._join_group(group, device, name, slot)
 
-    def _deep_of(self, profile: Profile) -> list[Plan]:
-        """Rules per device of that profile that look at points."""
-        plans = self._deep_by_profile.get(profile.id)
-        if plans is None:
-            of_device = self._per.get("device", ())
-            plans = [plan for plan in of_device if plan.node is not None and plan.fits_device(profile)]
-            self._deep_by_profile[profile.id] = plans
-        return plans
-
     def _join_group(self, group: Group, device: Device, name: str, slot: LastValue) -> None:
         for watch in group.watches:
             assert watch.node is not None
@@ -290,7 +199,7 @@ class Wiring:
 
     def group(self, group: Group) -> None:
         """Put the rules per group on it; its points join as they are made."""
-        for plan in self._per.get("group", ()):
+        for plan in self._plans.per("group"):
             if plan.rule.group == group.kind:
                 watch = self._watch(plan, group.path, group.site, None, [])
                 watch.group = group
@@ -323,20 +232,12 @@ class Wiring:
             feed.looks = []
             for each in feed.deep:
                 known_as = None if each.rule.per == "point" and each.subject == slot.key else name
-                gate = self._gate(each, known_as) if each.device is device else None
+                gate = self._plans.gate(each.rule, each.version, known_as) if each.device is device else None
                 feed.looks.append((each, gate, known_as))
         watch.calm = None
         if watch.sight is not None:
             watch.sight.shown(slot.key.rpartition("/")[2])
         slot.settle()
-
-    def _gate(self, watch: Watch, point: str | None) -> Gate | None:
-        known = (watch.rule.id, watch.version, point)
-        if known not in self._gates:
-            if len(self._gates) >= MOST_POINTS * 16:
-                self._gates.clear()
-            self._gates[known] = gate_of(watch.rule.when, point)
-        return self._gates[known]
 
     def _feed(self, slot: LastValue, course: object) -> Feed:
         for feed in slot.feeds:
@@ -354,7 +255,7 @@ class Wiring:
         if watch is None:
             watch = world.watches[key] = Watch(plan.rule, plan.version, subject, site, device)
             watch.node = plan.node
-            watch.rank = self._ranks.get(plan.rule.id, 0)
+            watch.rank = self._plans.rank(plan.rule.id)
             watch.counts_known = plan.counts_known
             watch.course = self._progress.course(lanes)
             if plan.node is not None:
@@ -385,30 +286,7 @@ class Wiring:
 
     def _beside(self, plan: Plan, device: Device) -> list[Lane]:
         """Lanes that tell what the rule looks at or is inhibited by. A fire waits for nobody."""
-        key = (id(plan), device.profile.id)
-        used = self._besides.get(key)
-        if used is None:
-            used = self._besides[key] = frozenset() if plan.rule.severity == "fire" else self._used(plan, device)
-        return [device.agent.lanes[name] for name in used]
-
-    def _used(self, plan: Plan, device: Device) -> frozenset[str]:
-        rule = plan.rule
-        named = {inhibit.rule: inhibit.scope for inhibit in rule.inhibit_by}
-        for leaf in rule.leaves():
-            if isinstance(leaf, AlarmIs):
-                named.update(dict.fromkeys(leaf.rules, leaf.scope))
-        used = {"alarm"} if plan.is_about_quality else set()
-        for name, scope in named.items():
-            other = self._plans.get(name)
-            if scope != "device" or other is None:
-                used.add("alarm")
-                continue
-            known = device.profile.points_for(None)
-            named_points = {leaf.point for leaf in other.rule.leaves() if getattr(leaf, "point", None) is not None}
-            for point in known:
-                if point.name in named_points or other.rule.applies(device.profile.id, point.name):
-                    used.add(point.lane)
-        return frozenset(used)
+        return [device.agent.lanes[name] for name in self._plans.beside(plan, device.profile)]
 
 
 def lane_of(device: Device, name: str) -> Lane:
