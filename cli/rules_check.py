@@ -86,7 +86,7 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
     """A case with what was expected and what came, each on a time line."""
     case = outcome.case
     word = Text("pass", "green") if outcome.passed else Text("FAIL", "bold red")
-    console.print(word, f"{case.rule}: {case.name}")
+    console.print(word, f"{case.rule}: {case.name.en}")
     for name, decisions in (("expected", case.expect), ("got", outcome.got)):
         told = ", ".join(f"{each.event} {each.at:g} s" for each in decisions) or "nothing"
         console.print(f"  {name:>8} {draw_line(decisions, case.until)} {told}", soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -25,6 +25,15 @@ class Text(Section):
     def get(self, lang: str) -> str:
         """The text in `zh` or `en`."""
         return self.zh if lang == "zh" else self.en
+
+
+class Words(Text):
+    """A text of which one language may do: a plain string, as in a profile or pack of one's own, stands for both."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, given: Any) -> Any:
+        return {"zh": given, "en": given} if isinstance(given, str) else given
 
 
 class DeviceUnit(Section):

@@ -33,7 +33,7 @@ from contract.own_points import (
 )
 from contract.panel import AUTO, MANUAL, MODE, address_title, is_address
 from contract.panel_profile import STATES, Panel, PanelVector, Transmitter, TransmitterVector
-from contract.point import Ident, Point, Text
+from contract.point import Ident, Point, Text, Words
 from contract.topics import IDENT
 from contract.units import FACTORS, unit_of
 
@@ -124,11 +124,11 @@ class Profile(Section):
     id: Ident
     title: Text
     category: Category
-    source: str = Field(min_length=8)
+    source: Words
     """Where the map and the ranges come from."""
-    requirements: list[str] = []
+    requirements: list[Words] = []
     """What the installer must do."""
-    caveats: list[str] = []
+    caveats: list[Words] = []
     poll_s: float = Field(default=10.0, ge=0.1, le=86400)
     """Default period of a poll."""
     max_silence_s: float = Field(default=300.0, ge=1, le=86400)
@@ -291,7 +291,7 @@ def check_fields(mapping: MqttJson, points: list[Point]) -> None:
             raise ValueError(f"mqtt_json.fields.{name}.values: want true or false for a truth.")
 
 
-def _own(profile_id: Category, title: Text, source: str, points: Iterable[Point]) -> Profile:
+def _own(profile_id: Category, title: Text, source: Words, points: Iterable[Point]) -> Profile:
     # Not read from a file and no device of anybody's: made without the checks of a profile file (registers, vector).
     return Profile.model_construct(
         id=profile_id,
@@ -307,7 +307,7 @@ def _own(profile_id: Category, title: Text, source: str, points: Iterable[Point]
 LINE_PROFILE = _own(
     "line",
     Text(zh="通信线路", en="Communication line"),
-    "The agent's own measurement of a line it polls.",
+    Words(zh="采集终端对所轮询线路的自身测量。", en="The agent's own measurement of a line it polls."),
     (ONLINE_POINT, *LINE_POINTS),
 )
 """What a line reports of itself, as the device `line-<id>`; `online` (alarm lane) is false while nothing on it can be
@@ -315,27 +315,33 @@ reached: its port is gone, or all of its devices (two at least) are silent."""
 LISTENED_LINE_PROFILE = _own(
     "line",
     Text(zh="通信线路", en="Communication line"),
-    "The agent's own knowledge of a line it listens on.",
+    Words(zh="采集终端对所监听线路的自身了解。", en="The agent's own knowledge of a line it listens on."),
     (ONLINE_POINT,),
 )
 """The same of a line that is only listened to (a printer port, a panel, a broker of sensors)."""
 AGENT_PROFILE = _own(
     "agent",
     Text(zh="采集终端", en="Edge agent"),
-    "What the gateway knows of an agent from its heartbeats, and what it answers to a proof of the path.",
+    Words(
+        zh="网关由采集终端的心跳及其对报警通路验证的应答得知。",
+        en="What the gateway knows of an agent from its heartbeats, and what it answers to a proof of the path.",
+    ),
     AGENT_POINTS,
 )
 """What is known of an agent, as the device `agent-<id>` of its site."""
 REGISTER_PROFILE = _own(
     "register",
     Text(zh="值守与管理", en="Duty and management"),
-    "What the gateway keeps of a site beside its equipment: duty, station, incidents, patrols, hazards, readiness.",
+    Words(
+        zh="网关为站点保存的设备以外的内容：值守、消防站、火情、巡查、隐患。",
+        en="What the gateway keeps of a site beside its equipment: duty, station, incidents, patrols, hazards.",
+    ),
     REGISTER_POINTS,
 )
 GATEWAY_PROFILE = _own(
     "gateway",
     Text(zh="网关", en="Gateway"),
-    "The gateway's own measurement of itself.",
+    Words(zh="网关对自身的测量。", en="The gateway's own measurement of itself."),
     GATEWAY_POINTS,
 )
 """What the gateway knows of itself, as the device `gateway` of the reserved site `system`."""

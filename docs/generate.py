@@ -281,9 +281,9 @@ def _point_row(point: Point, name: str) -> str:
 
 def _profile(profile: Profile) -> Iterator[str]:
     yield from (f"## {profile.id}", "", f"{profile.title.en} {profile.title.zh} ({profile.category}).", "")
-    yield from (f"Source: {' '.join(profile.source.split())}", "")
+    yield from (f"Source: {profile.source.en}", "")
     for word, lines in (("Installer", profile.requirements), ("Caveat", profile.caveats)):
-        yield from (f"- {word}: {line}" for line in lines)
+        yield from (f"- {word}: {line.en}" for line in lines)
     how = f"Polled every {profile.poll_s:g} s"
     if profile.modbus:
         modbus = profile.modbus

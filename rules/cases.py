@@ -13,7 +13,7 @@ cases:
 The station of a case is one site with one agent `edge`, one polled line `bus` and, unless `devices` names others, one
 device `device` of the first profile the rule applies to. A rule of the system's own points gets that device.
 
-Further keys of a case:
+A name is `{zh: ..., en: ...}`, or a plain text where one language will do. Further keys of a case:
 
     profile: pump-diesel            # the device's profile, where the rule applies to several
     devices: {h1: hydrant-municipal, h2: hydrant-municipal}
@@ -52,6 +52,7 @@ from contract import configfile
 from contract.configfile import Section
 from contract.errors import ConfigError
 from contract.messages import Reading
+from contract.point import Words
 from contract.profile import ONLINE, ProfileLibrary
 from contract.quality import GOOD
 from rules.calendar import to_ms
@@ -108,7 +109,7 @@ class Expected(Section):
 class Case(Section):
     """One test of one rule."""
 
-    name: str
+    name: Words
     rule: str
     profile: str | None = None
     devices: dict[str, str] = {}
@@ -163,7 +164,7 @@ def run_case(case: Case, rules: Mapping[str, Rule], library: ProfileLibrary) -> 
     """
     for name in (case.rule, *case.beside):
         if name not in rules:
-            raise ConfigError(f"case {case.name!r}: rule: got {name!r}, want one of {', '.join(sorted(rules))}.")
+            raise ConfigError(f"case {case.name.en!r}: rule: got {name!r}, want one of {', '.join(sorted(rules))}.")
     mine = {name: rules[name] for name in (case.rule, *case.beside)}
     stage = set_stage(
         mine[case.rule], library, case.profile, case.devices, case.members, frozenset(case.manual), case.time_zone

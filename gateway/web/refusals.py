@@ -1,7 +1,7 @@
 """What the gateway says when it refuses, in the reader's language.
 
 The gateway speaks English with what, got, wanted and what to do (`gateway/commands_form.py`); the catalogue beside this
-file has each of its sentences in Chinese.
+file has each of its sentences in Chinese. The line doctor is put into words the same way (`upkeep/findings.yaml`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import yaml
 from gateway.web.texts import Language
 
 FILE = Path(__file__).with_name("refusals.yaml")
+FINDINGS = Path(__file__).parent / "upkeep" / "findings.yaml"
 LONGEST = 600
 """Characters of a refusal that are looked at; longer ones hold what somebody sent."""
 _BLANK = re.compile(r"\{(\d)\}")
@@ -30,18 +31,18 @@ class Refusal(NamedTuple):
 
 
 @cache
-def catalogue() -> tuple[Refusal, ...]:
+def catalogue(file: Path = FILE) -> tuple[Refusal, ...]:
     """Every sentence, the ones with most fixed letters first."""
-    texts: dict[str, str] = yaml.safe_load(FILE.read_text("utf-8"))
+    texts: dict[str, str] = yaml.safe_load(file.read_text("utf-8"))
     found = [Refusal(english, _pattern(english), chinese) for english, chinese in texts.items()]
     return tuple(sorted(found, key=lambda refusal: -len(_BLANK.sub("", refusal.english))))
 
 
-def in_words(text: str, language: Language) -> str | None:
+def in_words(text: str, language: Language, file: Path = FILE) -> str | None:
     """The gateway's sentence as a reader of the language is told; None for a Chinese reader where none is known."""
     if language == "en":
         return text
-    for refusal in catalogue():
+    for refusal in catalogue(file):
         found = refusal.pattern.fullmatch(text[:LONGEST])
         if found is not None:
             parts = _BLANK.split(refusal.chinese)

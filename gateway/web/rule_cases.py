@@ -55,10 +55,10 @@ def _packs(folders: tuple[Path, ...]) -> list[tuple[Path, str, Text, frozenset[s
 
 
 def case_rows(cases: list[Case], texts: Texts, names: PointNames) -> list[CaseRow]:
-    """The tests in the reader's language; their names are the pack's."""
+    """The tests in the reader's language; a name that a pack of one's own has in one language stays so."""
     return [
         CaseRow(
-            case.name,
+            case.name.get(texts.language),
             [
                 texts("at %(time)s: %(what)s", time=span(one.at, texts), what=_arrival(one, texts, names))
                 for one in case.input

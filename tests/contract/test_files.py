@@ -122,7 +122,7 @@ def test_shipped_profile_is_sound(path: Path) -> None:
     """Each profile loads, names its source, and its vector speaks only of its own points."""
     profile = load_profile(path)
 
-    assert len(profile.source) > 40
+    assert len(profile.source.en) > 40
     if profile.modbus is not None:
         names = {point.name for point in profile.points_for(None)}
         assert set(profile.test_vector.values) <= names  # type: ignore[union-attr]  # a Modbus profile's vector

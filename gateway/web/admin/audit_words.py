@@ -11,7 +11,7 @@ from contract.site import SYSTEM_SITE
 from gateway.ledger.records import AuditRow
 from gateway.web.context import Web
 from gateway.web.decision import subject_title
-from gateway.web.texts import Texts
+from gateway.web.texts import LANGUAGES, Texts
 
 KINDS = (
     "agent", "alarm", "audit", "backup", "configuration", "deduction", "device", "drill", "duty_asked", "duty_check",
@@ -36,11 +36,11 @@ VERBS = (
 )  # fmt: skip
 """What was done: the part behind it."""
 FIELDS = (
-    "address", "agent", "alarm", "area", "at_ms", "before", "bytes", "cause", "channel", "configuration", "count",
-    "detail", "device", "devices", "event_ms", "expires_ms", "file", "finding", "from_ms", "hash", "head", "id",
-    "item", "minutes", "note", "notice", "number", "people", "person", "profile", "range", "reason", "role", "row",
-    "rules", "scope", "severity", "site", "state", "station", "subject", "title", "until_ms", "version", "why", "work",
-    "problem", "rows", "by", "via", "mark",
+    "address", "agent", "alarm", "area", "at_ms", "basis", "before", "bytes", "cause", "channel", "configuration",
+    "count", "detail", "device", "devices", "event_ms", "expires_ms", "file", "finding", "from_ms", "hash", "head",
+    "id", "item", "minutes", "note", "notice", "number", "people", "person", "profile", "range", "reason", "role",
+    "row", "rules", "scope", "severity", "site", "state", "station", "subject", "title", "until_ms", "version", "why",
+    "work", "problem", "rows", "by", "via", "mark",
 )  # fmt: skip
 """Names of details that have a word; others stand as they are."""
 MOST_DETAILS = 200
@@ -105,8 +105,15 @@ def _unfold(value: Any, texts: Texts) -> Iterator[tuple[str, str]]:
 
 
 def _leaves(value: Any, path: str, texts: Texts) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
+    if isinstance(value, dict) and set(value) == set(LANGUAGES):
+        yield path, str(value[texts.language])
+    elif isinstance(value, dict):
         for name, inner in value.items():
+            stem, _, language = str(name).rpartition("_")
+            if language in LANGUAGES and all(f"{stem}_{each}" in value for each in LANGUAGES):
+                if language != texts.language:
+                    continue  # the same in the other language
+                name = stem
             word = texts.word("audit_field", str(name))
             yield from _leaves(inner, f"{path} · {word}" if path else word, texts)
     elif isinstance(value, list) and any(isinstance(each, dict | list) for each in value):

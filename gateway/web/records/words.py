@@ -24,7 +24,7 @@ def identity(web: Web, texts: Texts, device: Device) -> list[tuple[str, str]]:
         (texts("Grid area"), area_title(web, device.site, texts) or unknown),
         (texts("Place"), device.place.get(language) if device.place is not None else unknown),
         (texts("Type"), device.profile.title.get(language)),
-        (texts("Profile and source"), f"{device.profile.id} · {device.profile.source}"),
+        (texts("Profile and source"), f"{device.profile.id} · {device.profile.source.get(language)}"),
         (texts("Agent and line"), f"{device.agent} · {device.line or texts('approved')}"),
         (texts("Made"), day(asset.made if asset else None)),
         (texts("Last calibration (registered)"), day(asset.calibrated if asset else None)),

@@ -21,6 +21,7 @@ from gateway.web.api_models import Answer
 from gateway.web.charts import bucket_ms
 from gateway.web.context import Web, person_of, web_of
 from gateway.web.inventory import Device
+from gateway.web.refusals import FINDINGS, in_words
 from gateway.web.render import page
 from gateway.web.texts import Texts, msgid
 from gateway.web.upkeep.drawn import Curve, draw, highest, means, rises
@@ -103,6 +104,7 @@ async def line_page(request: Request, site: str, line: str, hours: Annotated[int
             for device in devices
         ],
         reports=[report for report in reports if report.line == line][:30],
+        told=lambda text: in_words(text, texts.language, FINDINGS),
     )
 
 
