@@ -55,6 +55,10 @@ class Brake:
         """Whether there were too many failures lately."""
         return any(len(self._late(key)) >= key[0].tries for key in _keys(name, address, device))
 
+    def holds_address(self, address: str) -> bool:
+        """Whether there were too many from that address, whatever the account."""
+        return len(self._late((ADDRESS, "", address))) >= ADDRESS.tries
+
     def failed(self, name: str, address: str, device: str = "") -> None:
         """Note a failure. When the table is full what was not heard of for longest is forgotten."""
         for key in _keys(name, address, device):

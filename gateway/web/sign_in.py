@@ -87,7 +87,9 @@ class SignIn:
         device: the one that signed in to this account before; '': none that is known.
         """
         address = network_of(address)
-        if self._brake.holds(name, address, device):
+        held = self._brake.holds(name, address, device)
+        # Nobody guesses a one-time password, so whoever was given one gets in at a new desk however much others guess.
+        if held and (self._brake.holds_address(address) or not self._has_one_time(user)):
             return Result("braked")
         if self._waiting[bool(device)] >= WAITING:
             return Result("busy")
@@ -96,7 +98,7 @@ class SignIn:
         password_hash = user.password_hash if user else await self._nobodys_hash()
         right = await self._verify(password_hash, password, known=bool(device))
         if not right or user is None:
-            return Result("wrong")
+            return Result("braked" if held else "wrong")
         self._brake.succeeded(name, address, device)
         if user.disabled_ms is not None:
             return Result("disabled", user)
@@ -115,6 +117,12 @@ class SignIn:
         if outcome != "braked":
             return outcome != "busy"
         return self._noted.allows(f"{network_of(address)} {name}") and self._noted_in_all.allows("")
+
+    def _has_one_time(self, user: User | None) -> bool:
+        """Whether a one-time password of this account waits for its use."""
+        if user is None or user.disabled_ms is not None or user.one_time_used_ms is not None:
+            return False
+        return user.one_time_until_ms is not None and user.one_time_until_ms > self._now_ms()
 
     def is_old(self, user: User) -> bool:
         """Whether the policy asks for a new password."""

@@ -10,7 +10,7 @@ import pytest
 from contract.errors import StartError
 from gateway.ledger.records import User
 from gateway.web.app import bind
-from gateway.web.brake import TRIES, WINDOW_S, Brake, network_of
+from gateway.web.brake import ACCOUNT_TRIES, ADDRESS_TRIES, TRIES, WINDOW_S, Brake, network_of
 from gateway.web.guard import Cookies
 from gateway.web.settings import WebSettings
 from gateway.web.sign_in import SignIn
@@ -206,6 +206,34 @@ async def test_tries_sent_at_once_cannot_slip_past_the_brake() -> None:
     user = User("duty", "duty", await sign_in.hash(PASSWORD), None, 0)
     results = await asyncio.gather(*(sign_in.attempt(user, "duty", f"guess {n}", "10.0.0.9") for n in range(20)))
     assert sorted(r.outcome for r in results) == ["braked"] * 15 + ["wrong"] * 5
+
+
+async def test_a_one_time_password_lets_in_at_a_new_desk_while_others_guess() -> None:
+    """Guesses from everywhere keep nobody out who was just given a way in; who guesses is told nothing new."""
+    sign_in = SignIn(now_ms, lambda: 1000.0)
+    password_hash = await sign_in.hash(ONE_TIME)
+    given = User("duty", "duty", password_hash, now_ms() + HOUR_MS, 0)
+    for number in range(ACCOUNT_TRIES):
+        await sign_in.attempt(given, "duty", "guess", f"203.0.113.{number}")
+    stale = [
+        given._replace(one_time_until_ms=None),
+        given._replace(one_time_until_ms=now_ms() - 1),
+        given._replace(one_time_used_ms=now_ms()),
+        given._replace(disabled_ms=now_ms()),
+    ]
+    outcomes = [(await sign_in.attempt(user, "duty", ONE_TIME, "192.168.1.20")).outcome for user in stale]
+    assert outcomes == ["braked"] * 4
+    assert (await sign_in.attempt(given, "duty", "guess", "192.168.1.20")).outcome == "braked"
+    assert (await sign_in.attempt(given, "duty", ONE_TIME, "192.168.1.20")).outcome == "first"
+
+
+async def test_guesses_at_a_one_time_password_are_held_up_by_their_address() -> None:
+    """Twenty a minute from one address cost the machine a second; the rest cost it nothing."""
+    sign_in = SignIn(now_ms, lambda: 1000.0)
+    given = User("duty", "duty", await sign_in.hash(ONE_TIME), now_ms() + HOUR_MS, 0)
+    for _ in range(ADDRESS_TRIES):
+        await sign_in.attempt(given, "duty", "guess", "203.0.113.9")
+    assert (await sign_in.attempt(given, "duty", ONE_TIME, "203.0.113.9")).outcome == "braked"
 
 
 async def test_a_name_nobody_has_costs_the_same_verification() -> None:
