@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.failures import errors
 from contract.errors import ConfigError, WeizhanError
+
+if TYPE_CHECKING:
+    from gateway.exports.page_texts import Drawing
 
 app = typer.Typer(no_args_is_help=True, help="Exports that were handed out.")
 
@@ -34,6 +37,18 @@ def export_verify(
         print(verify_export(file, data_dir))
 
 
+def told_of(drawing: Drawing) -> str:
+    """What is known of pages that another version drew."""
+    by = f"by another version ({drawing.version})" if drawing.version else "by an earlier version"
+    told = f"Its pages were drawn {by}, so the drawing itself was not compared. "
+    if not drawing.absent:
+        return told + f"All {drawing.texts} texts of the content are on them."
+    return told + (
+        f"{drawing.absent} of the {drawing.texts} texts of the content are not on them, the first: {drawing.first!r}. "
+        "Rely on the content (the attached content.jsonl), or ask for the export again."
+    )
+
+
 def verify_export(file: Path, data_dir: Path | None) -> str:
     """The sentences to print.
 
@@ -54,6 +69,7 @@ def verify_export(file: Path, data_dir: Path | None) -> str:
         )
     said = [
         f"{file}: the content matches its code.",
+        *(() if found.drawing is None else (told_of(found.drawing),)),
         f"{found.header.title} · made {found.header.made}",
         f"Code: {found.found}",
         f"Head of the audit chain then: {found.header.head}",

@@ -1,7 +1,9 @@
 """Whether the content of an export is what its code says, from the file alone.
 
     CSV, XLSX   read back into the canonical lines; their SHA-256 has to be the code that stands in the file
-    PDF         the attached content has to have the code that is printed, and printed again give the same text
+    PDF         the attached content has to have the code that is printed, and printed again give the same text. Pages
+                that another version drew (the content says which, so the code covers that too) are not printed again:
+                every text of the content is looked for on them, and the drawing is said not to have been compared
 
 A code proves that nothing was changed by accident or by somebody who left the code alone. Who changes both is found out
 by the audit chain: it holds the code of every export that was handed out.
@@ -21,6 +23,8 @@ from pypdf.errors import PyPdfError
 
 from gateway.exports.csv_file import read_csv
 from gateway.exports.document import BadExport, Header, Spool, code_of, decode_header
+from gateway.exports.layout import drawn_by
+from gateway.exports.page_texts import Drawing, compare
 from gateway.exports.pdf_file import ATTACHED, write_pdf
 from gateway.exports.xlsx_file import MOST_BYTES, read_xlsx
 
@@ -28,12 +32,16 @@ KINDS = (".csv", ".xlsx", ".pdf")
 
 
 class Checked(NamedTuple):
-    """What was found. stated: the code in the file; found: that of its content; where: what does not fit."""
+    """What was found. stated: the code in the file; found: that of its content; where: what does not fit.
+
+    drawing: of a PDF whose pages were drawn by another version, what they show of the content; None of all others.
+    """
 
     header: Header
     stated: str
     found: str
     where: str = ""
+    drawing: Drawing | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -81,17 +89,19 @@ def _check_pdf(path: Path) -> Checked:
         printed = [_plain(page.extract_text()) for page in reader.pages]
     except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise BadExport(f"{path.name}: {exc}. This PDF cannot be read.") from exc
-    stated = re.search(r"SHA-256([0-9a-f]{64})", printed[0]) if printed else None
+    stated = next((found[1] for text in printed if (found := re.search(r"SHA-256([0-9a-f]{64})", text))), "")
     with tempfile.TemporaryDirectory(prefix="weizhan-check-") as folder:
         spool = Spool(Path(folder) / ATTACHED)
         spool.path.write_bytes(attached[0])
-        code = spool.code()
-        header = spool.header()
+        code, header = spool.code(), spool.header()
+        if not header.drawn or header.drawn != drawn_by():
+            drawing = compare(spool, printed, code)
+            return Checked(header, stated or code, code, drawing=drawing)
         again = Path(folder) / "again.pdf"
-        write_pdf(spool, stated[1] if stated else code, again, lambda _: None)
+        write_pdf(spool, stated or code, again, lambda _: None)
         wanted = [_plain(page.extract_text()) for page in PdfReader(again).pages]
     where = next((f"page {n}" for n, (a, b) in enumerate(zip_longest(printed, wanted), 1) if a != b), "")
-    return Checked(header, stated[1] if stated else "", code, where)
+    return Checked(header, stated, code, where)
 
 
 def _plain(text: str) -> str:

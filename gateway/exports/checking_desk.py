@@ -14,6 +14,7 @@ import msgspec
 from gateway.exports.checking import Checked
 from gateway.exports.checking_job import NO_EXPORT
 from gateway.exports.document import BadExport, Header
+from gateway.exports.page_texts import Drawing
 
 LONGEST_S = 60.0
 WAITING = 8
@@ -33,6 +34,7 @@ class _Found(msgspec.Struct):
     stated: str
     found: str
     where: str
+    drawing: Drawing | None = None
 
 
 class CheckingDesk:
@@ -81,7 +83,7 @@ class CheckingDesk:
         if process.returncode != 0:
             raise TooMuch
         found = msgspec.json.decode(said, type=_Found)
-        return Checked(found.header, found.stated, found.found, found.where)
+        return Checked(found.header, found.stated, found.found, found.where, found.drawing)
 
 
 def kind_of(data: bytes) -> str | None:

@@ -22,6 +22,7 @@ import msgspec
 
 from contract.errors import RetryLater
 from gateway.exports.document import Document, Spool, TooLong, lines
+from gateway.exports.layout import drawn_by
 
 log = logging.getLogger(__name__)
 FileKind = Literal["csv", "xlsx", "pdf"]
@@ -220,7 +221,7 @@ class Desk:
         size = rows = 0
         self._folder.mkdir(parents=True, exist_ok=True)
         with spool.path.open("wb") as file:
-            for line in lines(document):
+            for line in lines(document, drawn_by() if job.file == "pdf" else ""):
                 size += file.write(line)
                 rows += line[:1] == b"["
                 if rows % 500 == 0:

@@ -6,7 +6,8 @@
     {"table":"Pressure","columns":[...],"chart":{"unit":"kPa","limits":[["critical",140]]}}
     ["2026-11-01T08:00:00+08:00",150.1,152.0,153.4]        a gap is a row of a time and nothing else
 
-The code of an export is the SHA-256 over these lines, UTF-8, each with a line feed at its end.
+The code of an export is the SHA-256 over these lines, UTF-8, each with a line feed at its end. The header of a PDF also
+says which version draws its pages.
 """
 
 from __future__ import annotations
@@ -86,8 +87,8 @@ class Document(NamedTuple):
     tables: Iterable[Table]
 
 
-class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """The first line."""
+class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The first line. drawn: what draws the pages (`layout.drawn_by`); of a PDF only."""
 
     weizhan_export: int
     kind: str
@@ -98,6 +99,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     head: str
     facts: list[tuple[str, str]]
     notes: list[str]
+    drawn: str = ""
 
 
 class TableHead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -141,8 +143,8 @@ def number(value: float | None) -> int | float | None:
     return int(value) if value.is_integer() and abs(value) < 2**53 else value
 
 
-def lines(document: Document) -> Iterator[bytes]:
-    """The canonical lines, each with its line feed."""
+def lines(document: Document, drawn: str = "") -> Iterator[bytes]:
+    """The canonical lines, each with its line feed. drawn: of a PDF, what draws its pages."""
     zone = ZoneInfo(document.zone)
     header = Header(
         weizhan_export=VERSION,
@@ -154,6 +156,7 @@ def lines(document: Document) -> Iterator[bytes]:
         head=document.head,
         facts=[(clean(name) or "", clean(value) or "") for name, value in document.facts],
         notes=[clean(note) or "" for note in document.notes],
+        drawn=drawn,
     )
     yield _encode(header) + b"\n"
     for table in document.tables:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gateway.exports.csv_file import EVERY, Told
 from gateway.exports.document import Cell, Header, Spool, TableHead, TooLong
+from gateway.exports.page_texts import MOST_SHOWN
 from gateway.exports.pdf_page import (
     FAMILY,
     HEAD,
@@ -19,7 +20,6 @@ from gateway.exports.pdf_page import (
     LARGE,
     LINE,
     MARGIN,
-    MOST_SHOWN,
     MUTED,
     NORMAL,
     RULE,
@@ -37,9 +37,10 @@ SAMPLE = 60
 LEAST = {"time": 33.0, "number": 16.0, "text": 20.0}
 QR = 34.0
 WORDS = {
-    "zh": ("生成时间", "审计链末行", "校验码 SHA-256", "没有记录。"),
-    "en": ("Made", "Head of the audit chain", "Code SHA-256", "No rows."),
+    "zh": ("生成时间", "审计链末行", "校验码 SHA-256", "没有记录。", "版式"),
+    "en": ("Made", "Head of the audit chain", "Code SHA-256", "No rows.", "Layout"),
 }
+LEGEND = {"zh": ("最低至最高", "平均", "报警限值"), "en": ("lowest to highest", "mean", "limit of an alarm")}
 
 
 def write_pdf(spool: Spool, code: str, path: Path, told: Told, link: str = "") -> None:
@@ -54,7 +55,8 @@ def write_pdf(spool: Spool, code: str, path: Path, told: Told, link: str = "") -
             if head.chart is not None:
                 limits = [tuple(limit) for limit in head.chart.get("limits", ())]
                 drawn = list(islice(rows, MOST_CHART_ROWS))
-                draw_chart(paper, head.table, head.chart.get("unit", ""), limits, drawn)
+                legend = LEGEND.get(header.language, LEGEND["en"])
+                draw_chart(paper, head.table, head.chart.get("unit", ""), limits, drawn, legend)
                 continue
             for _ in _table(paper, head, rows, words[3]):
                 done += 1
@@ -71,8 +73,10 @@ def _first_page(paper: Paper, header: Header, code: str, link: str, words: Seque
     paper.set_right_margin(MARGIN + QR + 8)
     paper.paragraph(header.title, size=LARGE)
     paper.ln(1)
-    for name, value in (*header.facts, (words[0], header.made), (words[1], header.head), (words[2], code)):
-        _fact(paper, name, value)
+    told = ((words[0], header.made), (words[1], header.head), (words[2], code), (words[4], header.drawn))
+    for name, value in (*header.facts, *told):
+        if value or name != words[4]:
+            _fact(paper, name, value)
     paper.ln(1)
     for note in header.notes:
         paper.paragraph(note, size=SMALL, muted=True)

@@ -7,21 +7,18 @@ it looks the same everywhere and its text can be searched and copied.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Self
 
 import segno
 from fpdf import FPDF
 from fpdf.fonts import TTFFont
 
-from contract.errors import StartError
 from gateway.exports.document import Cell
+from gateway.exports.layout import SYSTEM, find_font
 
-HERE = Path(__file__).parent
-FETCHED = HERE.parent / "web" / "static" / "vendor" / "NotoSansSC-Regular.ttf"
-SYSTEM = Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc")
 SIMPLIFIED = 2
 """Place of the simplified Chinese face in the system's collection."""
 FAMILY = "weizhan"
@@ -33,21 +30,10 @@ SMALL, NORMAL, LARGE = 8.0, 9.5, 16.0
 INK, MUTED, RULE, HEAD = (16, 26, 36), (75, 90, 104), (211, 219, 226), (238, 241, 244)
 LIMIT = (178, 60, 0)
 BAND, MEAN = (190, 212, 236), (10, 87, 168)
-MOST_SHOWN = 600
-"""Characters of one cell that are printed; the whole text is in the attached content."""
+SAMPLE_WIDE = 7.0
+"""mm, of a piece in the legend of a chart."""
 logging.getLogger("fpdf").setLevel(logging.ERROR)
 logging.getLogger("fontTools").setLevel(logging.ERROR)
-
-
-def find_font() -> Path:
-    """The font to embed. Raises StartError where there is none: Chinese text would be lost without."""
-    for path in (FETCHED, SYSTEM):
-        if path.is_file():
-            return path
-    raise StartError(
-        f"{FETCHED}: got no font, want one. Run `make assets`, or install the package fonts-noto-cjk. "
-        "CSV and XLSX need none."
-    )
 
 
 class Paper(FPDF):
@@ -179,14 +165,16 @@ class Paper(FPDF):
 
 
 def draw_chart(
-    paper: Paper, title: str, unit: str, limits: Sequence[tuple[str, float]], rows: Sequence[Sequence[Cell]]
-) -> None:
-    """Lowest to highest as a band, mean as a line, limits across, a gap where there is one. rows: of the table."""
+    paper: Paper, title: str, unit: str, limits: Sequence[tuple[str, float]], rows: Sequence[Sequence[Cell]],
+    words: tuple[str, str, str],
+) -> None:  # fmt: skip
+    """Lowest to highest as a band, mean as a line, limits across, a gap where there is one. rows: of the table.
+    words: of the legend: band, mean, limit."""
     wide, high = paper.epw - 30, 52.0
-    paper.need(high + 16)
+    paper.need(high + 24)
     paper.ln(2)
     paper.paragraph(f"{title}{f' ({unit})' if unit else ''}")
-    left, top = MARGIN + 24, paper.get_y() + 1
+    left, top = MARGIN + 24, paper.get_y() + 3
     values = [float(v) for row in rows for v in row[1:] if isinstance(v, int | float)]
     times = [datetime.fromisoformat(str(row[0])).timestamp() for row in rows]
     if not values or times[-1] <= times[0]:
@@ -210,25 +198,59 @@ def draw_chart(
     paper.set_line_width(0.2)
     paper.set_font(FAMILY, size=7)
     paper.set_text_color(*MUTED)
-    for n in range(5):
-        value = low + (top_value - low) * n / 4
+    for value in ticks(low, top_value):
         paper.line(left, y(value), left + wide, y(value))
         paper.set_xy(MARGIN, y(value) - 2)
         paper.cell(22, 4, f"{value:.4g}", align="R")
     _draw_values(paper, rows, [(x(at)) for at in times], y)
-    for label, limit in limits:
-        if low <= limit <= top_value:
-            paper.set_draw_color(*LIMIT)
-            paper.set_dash_pattern(dash=1.6, gap=1)
-            paper.line(left, y(limit), left + wide, y(limit))
-            paper.set_dash_pattern()
-            paper.set_xy(left + 1, y(limit) - 4)
-            paper.cell(40, 4, f"{label} {limit:g}")
-    paper.set_y(top + high)
+    shown = [(label, limit) for label, limit in limits if low <= limit <= top_value]
+    for label, limit in shown:
+        _limit_line(paper, left, y(limit), wide)
+        paper.set_xy(left + 1, y(limit) - 4)
+        paper.cell(40, 4, f"{label} {limit:g}")
     for n, align in ((0, "L"), (-1, "R")):
         paper.set_xy(left, top + high + 0.5)
-        paper.cell(wide, 4, str(rows[n][0]), align=align)
-    paper.set_y(top + high + 6)
+        paper.cell(wide, 4, _minute(str(rows[n][0])), align=align)
+    _legend(paper, left, top + high + 5.5, words if shown else words[:2])
+    paper.set_y(top + high + 12)
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """A few round values between two others."""
+    exponent = math.floor(math.log10((high - low) / 4))
+    step = next(each for n in (1, 2, 2.5, 5, 10) if (high - low) / (each := n * 10.0**exponent) <= 6)
+    return [n * step for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _minute(iso: str) -> str:
+    return f"{iso[:10]} {iso[11:16]}"
+
+
+def _limit_line(paper: Paper, left: float, y: float, wide: float) -> None:
+    paper.set_draw_color(*LIMIT)
+    paper.set_dash_pattern(dash=1.6, gap=1)
+    paper.line(left, y, left + wide, y)
+    paper.set_dash_pattern()
+
+
+def _legend(paper: Paper, left: float, top: float, words: Sequence[str]) -> None:
+    """What is drawn how, each as a piece of itself: the band, the line of the mean, the line of a limit."""
+    middle, x = top + 2, left
+    for n, word in enumerate(words):
+        if n == 0:
+            paper.set_fill_color(*BAND)
+            paper.rect(x, top + 0.6, SAMPLE_WIDE, 2.8, style="F")
+        elif n == 1:
+            paper.set_draw_color(*MEAN)
+            paper.set_line_width(0.4)
+            paper.line(x, middle, x + SAMPLE_WIDE, middle)
+            paper.set_line_width(0.2)
+        else:
+            _limit_line(paper, x, middle, SAMPLE_WIDE)
+        room = paper.get_string_width(word) + 2
+        paper.set_xy(x + SAMPLE_WIDE + 1, top)
+        paper.cell(room, 4, word)
+        x += SAMPLE_WIDE + 1 + room + 5
 
 
 def _draw_values(paper: Paper, rows: Sequence[Sequence[Cell]], xs: list[float], y: object) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gateway.exports.csv_file import write_csv
 from gateway.exports.document import Chart, Column, Document, Spool, Table, lines
+from gateway.exports.layout import drawn_by
 from gateway.exports.pdf_file import write_pdf
 from gateway.exports.xlsx_file import write_xlsx
 
@@ -36,7 +37,7 @@ def document(
 def written(of: Document, kind: str, folder: Path) -> tuple[Path, str]:
     """The file, and its code."""
     spool = Spool(folder / "content.jsonl")
-    spool.path.write_bytes(b"".join(lines(of)))
+    spool.path.write_bytes(b"".join(lines(of, drawn_by() if kind == "pdf" else "")))
     path, code = folder / f"export.{kind}", spool.code()
     WRITERS[kind](spool, code, path, lambda _: None)
     return path, code

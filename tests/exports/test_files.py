@@ -14,8 +14,11 @@ from openpyxl import load_workbook
 from pypdf import PdfReader, PdfWriter
 
 from gateway.exports.checking import check_file
-from gateway.exports.document import MOST_CHARS, BadExport, TooLong, clean, guard, number, unguard
-from gateway.exports.pdf_file import MOST_PDF_ROWS
+from gateway.exports.document import MOST_CHARS, BadExport, Spool, TooLong, clean, guard, lines, number, unguard
+from gateway.exports.layout import drawn_by
+from gateway.exports.page_texts import compare
+from gateway.exports.pdf_file import ATTACHED, MOST_PDF_ROWS, write_pdf
+from gateway.exports.pdf_page import ticks
 from tests.exports.papers import document, written
 from tests.parts.codes import codes_in_pdf
 
@@ -110,6 +113,28 @@ def test_a_pdf_can_be_read_and_searched_when_its_text_is_taken_out(language: str
     assert path.stat().st_size < 300_000  # a part of the font, not all of it
 
 
+@pytest.mark.parametrize(
+    ("language", "legend"),
+    [("zh", ("最低至最高", "平均", "报警限值")), ("en", ("lowest to highest", "mean", "limit of an"))],
+)
+def test_a_chart_says_what_is_drawn_how_when_it_is_printed(
+    language: str, legend: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Band, line and limit have their word; times stand under it without seconds."""
+    path, _ = written(document(language=language), "pdf", tmp_path)
+    text = PdfReader(path).pages[0].extract_text()
+    for word in (*legend, "2025-11-22 10:00", "2025-11-22 21:00", drawn_by()):
+        assert word in text, word
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
+def test_an_axis_has_a_few_round_values_when_anything_is_drawn(low: float, spread: float) -> None:
+    """Two to seven of them, all within the chart."""
+    found = ticks(low, low + spread)
+    assert 2 <= len(found) <= 7
+    assert all(low - spread * 1e-6 <= value <= low + spread * (1 + 1e-6) for value in found)
+
+
 def test_a_pdf_says_what_it_cannot_draw_when_the_font_has_no_such_shape(tmp_path: Path) -> None:
     """Nothing is left out in silence."""
     path, _ = written(document(["着火 🔥"]), "pdf", tmp_path)
@@ -165,6 +190,64 @@ def test_a_changed_pdf_is_found_out_when_checked(tmp_path: Path) -> None:
     forged = tmp_path / "forged.pdf"
     writer.write(forged)
     assert not check_file(forged).is_whole
+
+
+def _drawn(folder: Path, version: str, names: list[str], code: str = "") -> Path:
+    """A PDF that says that `version` drew it, with the code of its content printed or another."""
+    spool = Spool(folder / "other.jsonl")
+    spool.path.write_bytes(b"".join(lines(document(names), version)))
+    write_pdf(spool, code or spool.code(), folder / "other.pdf", lambda _: None)
+    return folder / "other.pdf"
+
+
+def _swapped(pages: Path, content: bytes, to: Path) -> Path:
+    """The pages of one PDF with the content of another."""
+    writer = PdfWriter()
+    for page in PdfReader(pages).pages:
+        writer.add_page(page)
+    writer.add_attachment(ATTACHED, content)
+    writer.write(to)
+    return to
+
+
+@pytest.mark.parametrize("version", ["", "1 fpdf2-2.8.4 font-00000000", f"9{drawn_by()[1:]}"])
+def test_a_pdf_of_another_version_is_proven_by_its_content_when_checked(version: str, tmp_path: Path) -> None:
+    """Never called changed: the code fits, every text is on the pages, and the drawing is said not to be compared."""
+    found = check_file(_drawn(tmp_path, version, NASTY))
+    assert found.is_whole
+    assert found.drawing is not None
+    assert (found.drawing.version, found.drawing.absent, found.drawing.first) == (version, 0, "")
+    assert found.drawing.texts > 3 * len(NASTY)
+
+
+def test_what_the_pages_do_not_show_is_said_when_another_version_drew_them(tmp_path: Path) -> None:
+    """Pages of one row less under the content of the whole: which text is absent is told; it is not called changed."""
+    whole = _drawn(tmp_path, "1 x", ["a first name", "a second name"])
+    content, code = PdfReader(whole).attachments[ATTACHED][0], check_file(whole).found
+    less = _drawn(tmp_path, "1 x", ["a first name"], code)
+    found = check_file(_swapped(less, content, tmp_path / "swapped.pdf"))
+    assert found.is_whole
+    assert found.drawing is not None
+    assert found.drawing.absent >= 1
+    assert "second name" in found.drawing.first or "1.5" in found.drawing.first or "2025" in found.drawing.first
+
+
+def test_another_version_is_no_way_round_the_comparison_when_a_pdf_was_changed(tmp_path: Path) -> None:
+    """Whoever has the content say that another version drew it has another code than the one that was handed out."""
+    path, code = written(document(["a name"]), "pdf", tmp_path)
+    content = PdfReader(path).attachments[ATTACHED][0].replace(drawn_by().encode(), b"1 x")
+    found = check_file(_swapped(path, content, tmp_path / "swapped.pdf"))
+    assert (found.is_whole, found.stated) == (False, code)
+
+
+@pytest.mark.parametrize("name", ["🔥" * 40, "很长的名称" * 2000, "a long name " * 200], ids=["fire", "zh", "en"])
+def test_every_text_is_found_on_the_pages_when_it_is_broken_cut_or_written_out(name: str, tmp_path: Path) -> None:
+    """Lines, cut cells and characters without a shape make no text absent; one that is not there is."""
+    path, code = written(document([name]), "pdf", tmp_path)
+    pages = [page.extract_text() for page in PdfReader(path).pages]
+    spool = Spool(tmp_path / "content.jsonl")
+    assert compare(spool, pages, code).absent == 0
+    assert compare(spool, [text.replace("水业", "水北") for text in pages], code).first == "水业"
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04", b"%PDF-1.7\n%%EOF", b"\xff\xfe,1\n"])

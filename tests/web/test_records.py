@@ -332,6 +332,28 @@ async def test_a_file_is_told_ours_strange_or_changed_when_it_is_sent_to_be_chec
         assert (torn.status_code, "Could not be checked" in torn.text) == (422, True)
 
 
+@pytest.mark.parametrize("language", ["zh", "en"])
+async def test_a_pdf_of_another_version_is_told_proven_and_not_compared_when_it_is_sent(
+    language: str, station: Station, tmp_path: Path
+) -> None:
+    """Its content stands in the chain; that nobody compared the drawing, and which version drew it, is said."""
+    spool = Spool(tmp_path / "old.jsonl")
+    spool.path.write_bytes(b"".join(lines(papers.document(["x"]), "1 fpdf2-2.7.0 font-00000000")))
+    papers.WRITERS["pdf"](spool, spool.code(), tmp_path / "old.pdf", lambda _: None)
+    async with inspecting(station, language) as browser:
+        with station.db:
+            entry = AuditEntry(now_ms(), "inspector", "exported", f"export/{spool.code()}", {"range": "life"})
+            audit.append(station.db, [entry])
+        html = (await check(browser, "old.pdf", (tmp_path / "old.pdf").read_bytes())).text
+        known = {
+            "zh": ("内容已证实，版面未比对", "均按次序出现"),
+            "en": ("Content proven, drawing not", "in their order"),
+        }
+        for told in (*known[language], "1 fpdf2-2.7.0 font-00000000", spool.code(), "inspector"):
+            assert told in html, told
+        assert ("生成后被改动" if language == "zh" else "Changed after it was made") not in html
+
+
 async def test_a_check_is_given_up_when_a_file_takes_too_long(tmp_path: Path) -> None:
     """The process ends, nothing is left, and the next file is checked."""
     document = Spool(tmp_path / "x.jsonl")

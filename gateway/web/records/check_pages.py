@@ -28,9 +28,11 @@ Handed = list[tuple[int, int, str, str]]
 
 class Verdict(NamedTuple):
     """What was found of a file. handed: audit rows with its code, or with the one that it states where it was changed;
-    head: whether the end of the audit chain that it names stands there: None for an empty chain."""
+    head: whether the end of the audit chain that it names stands there: None for an empty chain.
 
-    word: Literal["ours", "stranger", "changed"]
+    drawn: ours, but its pages were drawn by another version, so that nobody compared them with the content."""
+
+    word: Literal["ours", "drawn", "stranger", "changed"]
     checked: Checked
     handed: Handed
     head: bool | None
@@ -85,7 +87,8 @@ async def _judge(web: Web, found: Checked) -> Verdict:
     if not found.is_whole:
         return Verdict("changed", found, await _handed(web, found.stated), head)
     handed = await _handed(web, found.found)
-    return Verdict("ours" if handed else "stranger", found, handed, head)
+    known: Literal["ours", "drawn"] = "ours" if found.drawing is None else "drawn"
+    return Verdict(known if handed else "stranger", found, handed, head)
 
 
 async def _handed(web: Web, code: str) -> Handed:
