@@ -16,8 +16,11 @@ _decode = msgspec.json.Decoder().decode
 _STEPS = (
     "SELECT t.id, t.alarm_id, t.event, t.from_state, t.to_state, t.event_ms, t.recorded_ms, t.actor, t.note, t.inputs "
     "FROM transition t JOIN alarm a ON a.id = t.alarm_id WHERE (a.subject = ? OR (a.subject > ? AND a.subject < ?)) "
-    "AND a.id >= ? ORDER BY t.id"
+    "AND a.id BETWEEN ? AND ? ORDER BY t.id"
 )
+Place = tuple[int, int]
+"""Where a page of alarms begins: before this raised_ms and number."""
+LATEST: Place = (2**62, 0)
 
 
 class AuditSpan(NamedTuple):
@@ -34,22 +37,39 @@ class AuditSpan(NamedTuple):
     head: Head
 
 
-def device_alarms(connection: sqlite3.Connection, site: str, device: str, limit: int) -> list[AlarmView]:
-    """Alarms of a device and its points, the latest first."""
-    query = ALARMS + "WHERE subject = ? OR (subject > ? AND subject < ?) ORDER BY raised_ms DESC, id DESC LIMIT ?"
-    return [alarm_view(row) for row in connection.execute(query, (*_below(site, device), limit))]
+def device_alarms(
+    connection: sqlite3.Connection, site: str, device: str, limit: int, before: Place = LATEST
+) -> list[AlarmView]:
+    """Alarms of a device and its points before a place, the latest first."""
+    query = (
+        f"{ALARMS}WHERE (subject = ? OR (subject > ? AND subject < ?)) AND (raised_ms, id) < (?, ?) "
+        "ORDER BY raised_ms DESC, id DESC LIMIT ?"
+    )
+    return [alarm_view(row) for row in connection.execute(query, (*_below(site, device), *before, limit))]
 
 
-def device_steps(connection: sqlite3.Connection, site: str, device: str, first_id: int) -> list[r.TransitionRow]:
-    """Every step of the life of its alarms from this number on, in the order they were committed."""
-    rows = connection.execute(_STEPS, (*_below(site, device), first_id))
+def device_alarm_count(connection: sqlite3.Connection, site: str, device: str, until_ms: int) -> int:
+    """How many alarms a device and its points had up to then."""
+    query = "SELECT count(*) FROM alarm WHERE (subject = ? OR (subject > ? AND subject < ?)) AND raised_ms <= ?"
+    return int(connection.execute(query, (*_below(site, device), until_ms)).fetchone()[0])
+
+
+def device_steps(
+    connection: sqlite3.Connection, site: str, device: str, first_id: int, last_id: int
+) -> list[r.TransitionRow]:
+    """Every step of the life of its alarms from this number to that, in the order they were committed."""
+    rows = connection.execute(_STEPS, (*_below(site, device), first_id, last_id))
     return [r.TransitionRow._make((*row[:9], _decode(row[9]))) for row in rows]
 
 
-def device_versions(connection: sqlite3.Connection, site: str, device: str, first_id: int) -> dict[int, str]:
-    """Version of the rule that decided each of its alarms from this number on."""
-    query = "SELECT id, rule_version FROM alarm WHERE (subject = ? OR (subject > ? AND subject < ?)) AND id >= ?"
-    return dict(connection.execute(query, (*_below(site, device), first_id)).fetchall())
+def device_versions(
+    connection: sqlite3.Connection, site: str, device: str, first_id: int, last_id: int
+) -> dict[int, str]:
+    """Version of the rule that decided each of its alarms from this number to that."""
+    query = (
+        "SELECT id, rule_version FROM alarm WHERE (subject = ? OR (subject > ? AND subject < ?)) AND id BETWEEN ? AND ?"
+    )
+    return dict(connection.execute(query, (*_below(site, device), first_id, last_id)).fetchall())
 
 
 def export_rows(connection: sqlite3.Connection, code: str) -> list[tuple[int, int, str, str]]:

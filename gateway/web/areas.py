@@ -13,6 +13,7 @@ from contract.site import SYSTEM_SITE
 from gateway.control.protocol import AlarmView
 from gateway.ledger import records as r
 from gateway.ledger.entries import E, Kind
+from gateway.ledger.life_rows import LATEST, Place
 from gateway.ledger.personal import Identity
 from gateway.web.inventory import Inventory
 from gateway.web.ledger import Message, ServicePeriod, WebLedger
@@ -126,14 +127,17 @@ class AreaLedger(WebLedger):
     def alarms_standing(self, at_ms: int, site: str | None = None) -> list[AlarmView]:
         return self._mine(super().alarms_standing(at_ms, site))
 
-    def device_alarms(self, site: str, device: str, limit: int) -> list[AlarmView]:
-        return self._mine(super().device_alarms(site, device, limit))
+    def device_alarms(self, site: str, device: str, limit: int, before: Place = LATEST) -> list[AlarmView]:
+        return self._mine(super().device_alarms(site, device, limit, before))
 
-    def device_steps(self, site: str, device: str, first_id: int) -> list[r.TransitionRow]:
-        return super().device_steps(site, device, first_id) if site in self._sites else []
+    def device_alarm_count(self, site: str, device: str, until_ms: int) -> int:
+        return super().device_alarm_count(site, device, until_ms) if site in self._sites else 0
 
-    def device_versions(self, site: str, device: str, first_id: int) -> dict[int, str]:
-        return super().device_versions(site, device, first_id) if site in self._sites else {}
+    def device_steps(self, site: str, device: str, first_id: int, last_id: int) -> list[r.TransitionRow]:
+        return super().device_steps(site, device, first_id, last_id) if site in self._sites else []
+
+    def device_versions(self, site: str, device: str, first_id: int, last_id: int) -> dict[int, str]:
+        return super().device_versions(site, device, first_id, last_id) if site in self._sites else {}
 
     def device_entries(self, kind: Kind[E], site: str, device: str) -> list[E]:
         return super().device_entries(kind, site, device) if site in self._sites else []

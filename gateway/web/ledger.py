@@ -14,6 +14,7 @@ from gateway.control.protocol import AlarmView
 from gateway.ledger import life_rows
 from gateway.ledger.dossier import make_dossier
 from gateway.ledger.entries import E, Kind
+from gateway.ledger.life_rows import LATEST, Place
 from gateway.ledger.personal import Identity, find_identities
 from gateway.ledger.reader import LedgerReader
 from gateway.ledger.records import TransitionRow
@@ -139,17 +140,21 @@ class WebLedger(LedgerReader):
 
     # --- records -----------------------------------------------------------------------------------------------------
 
-    def device_alarms(self, site: str, device: str, limit: int) -> list[AlarmView]:
-        """Alarms of a device and its points, the latest first."""
-        return self._ask(lambda connection: life_rows.device_alarms(connection, site, device, limit))
+    def device_alarms(self, site: str, device: str, limit: int, before: Place = LATEST) -> list[AlarmView]:
+        """Alarms of a device and its points before a place, the latest first."""
+        return self._ask(lambda connection: life_rows.device_alarms(connection, site, device, limit, before))
 
-    def device_steps(self, site: str, device: str, first_id: int) -> list[TransitionRow]:
-        """Every step of its alarms from this alarm on, in order."""
-        return self._ask(lambda connection: life_rows.device_steps(connection, site, device, first_id))
+    def device_alarm_count(self, site: str, device: str, until_ms: int) -> int:
+        """How many alarms a device and its points had up to then."""
+        return self._ask(lambda connection: life_rows.device_alarm_count(connection, site, device, until_ms))
 
-    def device_versions(self, site: str, device: str, first_id: int) -> dict[int, str]:
-        """Version of the rule that decided each of its alarms from this alarm on."""
-        return self._ask(lambda connection: life_rows.device_versions(connection, site, device, first_id))
+    def device_steps(self, site: str, device: str, first_id: int, last_id: int) -> list[TransitionRow]:
+        """Every step of its alarms from this one to that, in order."""
+        return self._ask(lambda connection: life_rows.device_steps(connection, site, device, first_id, last_id))
+
+    def device_versions(self, site: str, device: str, first_id: int, last_id: int) -> dict[int, str]:
+        """Version of the rule that decided each of its alarms from this one to that."""
+        return self._ask(lambda connection: life_rows.device_versions(connection, site, device, first_id, last_id))
 
     def device_entries(self, kind: Kind[E], site: str, device: str) -> list[E]:
         """Every row of a register about a device or a point of it (its `subject`), the latest first."""

@@ -44,7 +44,7 @@ class Turn(NamedTuple):
             return None
         number = self.after[0] if len(self.after) == 1 else None
         if not isinstance(number, int) or not 0 < number < 2**62:
-            raise _foreign()
+            raise foreign()
         return number
 
 
@@ -57,6 +57,11 @@ def _turn(
     return Turn(None if after is None else _read(after), limit)
 
 
+def turn_of(cursor: str, limit: int) -> Turn:
+    """The page behind a cursor; '' for the first. Raises Refused for what is no cursor."""
+    return Turn(_read(cursor) if cursor else None, limit)
+
+
 Turned = Annotated[Turn, Depends(_turn)]
 """Parameter of every route that answers a list."""
 
@@ -66,11 +71,12 @@ def _read(cursor: str) -> Key:
         raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         key = msgspec.json.decode(raw, type=list[str | int | float])
     except (UnicodeError, binascii.Error, msgspec.DecodeError) as exc:
-        raise _foreign() from exc
+        raise foreign() from exc
     return tuple(key)
 
 
-def _foreign() -> Refused:
+def foreign() -> Refused:
+    """The refusal of a cursor that is none of the list."""
     return Refused(422, msgid("after: this is not the `next` of a page of this list. Begin with the first page."))
 
 
@@ -88,7 +94,7 @@ def cut(things: Iterable[T], turn: Turn, key: Callable[[T], Key]) -> tuple[list[
         try:
             keyed = [each for each in keyed if each[0] > turn.after]
         except TypeError as exc:  # a cursor of another list
-            raise _foreign() from exc
+            raise foreign() from exc
     part = keyed[: turn.limit]
     return [thing for _, _, thing in part], _cursor(part[-1][0]) if len(keyed) > turn.limit else None
 
@@ -98,7 +104,7 @@ def cut_ordered(things: Sequence[T], turn: Turn, key: Callable[[T], Key]) -> tup
     try:
         begin = 0 if turn.after is None else bisect_right(things, turn.after, key=key)
     except TypeError as exc:  # a cursor of another list
-        raise _foreign() from exc
+        raise foreign() from exc
     part = list(things[begin : begin + turn.limit])
     return part, _cursor(key(part[-1])) if begin + turn.limit < len(things) else None
 

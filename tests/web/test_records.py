@@ -167,6 +167,63 @@ async def test_a_life_is_whole_when_thousands_of_shifts_checks_and_hazards_came_
     assert "hazard 1" not in text
 
 
+async def test_every_row_of_a_life_is_reached_once_when_there_are_more_than_a_page(station: Station) -> None:
+    """On the page and in the API, also of rows of the same instant, and while new ones come in between."""
+    numbers = []
+    with station.db:
+        for n in range(650):
+            ago_s = 3 * 86_400 + n // 90 * 60  # ninety at a time
+            numbers.append(station.alarm("hydrant-pressure-low", f"{HYDRANT}/pressure_kpa", "critical", ago_s=ago_s))
+        station.db.execute("UPDATE alarm SET raised_ms = raised_ms / 60000 * 60000")
+        times = [row[0] for row in station.db.execute("SELECT DISTINCT raised_ms FROM alarm")]
+        for at in times:
+            for note in ("one", "two"):
+                row = ("shuiye", "hydrant-01", "calibration", at, at, "li", f"{note}-{at}")
+                station.db.execute(
+                    "INSERT INTO work (site, device, work, at_ms, recorded_ms, by, note) VALUES (?,?,?,?,?,?,?)", row
+                )
+    notes = sorted(f"{note}-{at}" for at in times for note in ("one", "two"))
+    async with inspecting(station) as browser:
+        where, links, told, found = f"/records/{HYDRANT}", [], [], 0
+        address: str | None = where
+        while address is not None:
+            text = (await browser.get(address)).text
+            found += 1
+            if found == 1:  # what comes now moves nothing on the pages behind
+                station.alarm("hydrant-pressure-low", f"{HYDRANT}/pressure_kpa", "critical")
+            life = text.split('class="life"')[1].split("</ol>")[0]
+            links += [int(number) for number in re.findall(r'href="/alarms/(\d+)"', life)]
+            told += re.findall(r"(?:one|two)-\d+", life)
+            onward = re.search(r'rel="next" href="([^"]+)#life"', text)
+            address = onward[1].replace("&amp;", "&") if onward else None
+        assert sorted(links) == numbers
+        assert sorted(told) == notes
+        assert found == 4
+        for kind, size in (("", 77), ("alarm", 500), ("work", 5)):
+            events: list[Any] = []
+            after = ""
+            while True:
+                only = f"&kind={kind}" if kind else ""
+                page = (await browser.get(f"/api/v1{where}?limit={size}{only}{after}")).json()
+                events += page["events"]
+                assert len(page["events"]) == size or not page["more"]
+                assert page["more"] is (page["next"] is not None)
+                if page["next"] is None:
+                    break
+                after = f"&after={page['next']}"
+            counts = page["counts"]
+            assert (counts["alarm"], counts["work"]) == (651, len(notes))
+            assert len(events) == (counts[kind] if kind else sum(counts.values()))
+            assert [event["at_ms"] for event in events] == sorted((e["at_ms"] for e in events), reverse=True)
+            assert sorted(line for e in events if e["kind"] == "work" for line in e["lines"]) == (
+                [] if kind == "alarm" else notes
+            )
+        for cursor in ("x", "WzFd", "WyJhIiwwLDFd", "WzEsMCwieCJd", "Wy05ZTk5LDAsMV0"):
+            for address in (f"/api/v1{where}?after={cursor}", f"{where}?before={cursor}"):
+                answer = await browser.get(address)
+                assert answer.status_code == 422, (cursor, answer.text)
+
+
 async def test_a_life_tells_every_time_out_of_service_when_the_device_is_back(station: Station) -> None:
     """From when to when, by whom, why, and who returned it; also of a point of it, and of one that is out now."""
     entries = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -12,6 +12,7 @@ from gateway.control.protocol import AlarmView
 from gateway.duty.checks import CHECKS, DutyCheck
 from gateway.duty.readiness_rows import ANSWERING
 from gateway.duty.shifts import SHIFT, Shift
+from gateway.ledger.life_rows import LATEST, Place
 from gateway.ledger.records import RuleVersion, TransitionRow
 from gateway.sites.register import SITE_VERSION
 from gateway.web import decision
@@ -19,6 +20,7 @@ from gateway.web.alarm_cards import alarm_card
 from gateway.web.context import Web
 from gateway.web.firmware import firmware_changes
 from gateway.web.inventory import Device
+from gateway.web.listing import Key, Turn, cut, foreign
 from gateway.web.records.former import Former
 from gateway.web.records.site_changes import changes_of, read_texts
 from gateway.web.registers.staff import people_names
@@ -31,7 +33,7 @@ from rules.model import Rule
 Kind = Literal["identity", "alarm", "work", "hold", "hazard", "order", "rule"]
 KINDS: tuple[Kind, ...] = ("alarm", "work", "hold", "hazard", "order", "rule", "identity")
 MOST_ALARMS = 500
-"""Alarms on the page and in its export; what is older is counted and stands in the export of alarms."""
+"""Alarms in the export of a life; what is older stands on the page and in the export of alarms."""
 ALL = -1
 """No limit: what is left out in silence reads as if it had never been."""
 CHECKED_MS = 7 * 86_400_000
@@ -41,10 +43,14 @@ MOST_VERSIONS = 200
 
 
 class Event(NamedTuple):
-    """Something in its life. until_ms: when it ended; who: by whom. lines: what belongs to it, one below the other."""
+    """Something in its life. until_ms: when it ended; who: by whom. lines: what belongs to it, one below the other.
+
+    ref: tells it from others of its kind at the same moment; of an alarm its number, negative: the latest is first.
+    """
 
     at_ms: int
     kind: Kind
+    ref: int | str
     title: str
     link: str = ""
     severity: str = ""
@@ -52,42 +58,99 @@ class Event(NamedTuple):
     who: str = ""
     lines: tuple[str, ...] = ()
 
+    @property
+    def key(self) -> Key:
+        """What a life is ordered by, ascending: the latest first, alarms before the rest of the same moment."""
+        return -self.at_ms, KINDS.index(self.kind), self.ref
+
 
 class Life(NamedTuple):
-    """What is known. first_ms: of the ledger, of what was before nothing is known; more: alarms left out."""
+    """What is known. first_ms: of the ledger, of what was before nothing is known. counts: of each kind in all.
+
+    more: older ones are left out. next: cursor of the page with them; None: there is none, or no page was asked for.
+    """
 
     events: list[Event]
     first_ms: int
+    counts: dict[str, int]
     more: bool
+    next: str | None = None
 
 
-async def life(web: Web, texts: Texts, device: Device, gone: Former | None = None) -> Life:
-    """The life of a device, the latest first. gone: that it was taken out; nothing came after."""
-    alarms = await web.read(web.ledger.device_alarms, device.site, device.id, MOST_ALARMS + 1)
-    more, alarms = len(alarms) > MOST_ALARMS, alarms[:MOST_ALARMS]
-    events = [
-        *await _alarm_events(web, texts, device, alarms),
+async def life(
+    web: Web,
+    texts: Texts,
+    device: Device,
+    gone: Former | None = None,
+    turn: Turn | None = None,
+    kind: Kind | None = None,
+) -> Life:
+    """A page of the life of a device, the latest first. gone: that it was taken out; nothing came after.
+
+    turn: None: everything but the oldest of more than MOST_ALARMS alarms. kind: None: all kinds.
+
+    Raises:
+        Refused: the cursor is none of a life (422).
+    """
+    until_ms = LATEST[0] if gone is None else gone.removed_ms
+    others = await _others(web, texts, device, gone)
+    counts = Counter[str](event.kind for event in others)
+    counts["alarm"] = await web.read(web.ledger.device_alarm_count, device.site, device.id, until_ms)
+    alarms: list[AlarmView] = []
+    if kind in (None, "alarm"):
+        most = MOST_ALARMS if turn is None else turn.limit
+        before = min((until_ms, 2**62), LATEST if turn is None or turn.after is None else _place(turn.after))
+        alarms = await web.read(web.ledger.device_alarms, device.site, device.id, most + 1, before)
+    first_ms = min(await web.read(web.all.ledger.first_ms), web.now_ms())
+    wanted = [event for event in others if kind in (None, event.kind)]
+    if turn is None:
+        events = [*await _alarm_events(web, texts, device, alarms[:MOST_ALARMS]), *wanted]
+        more = len(alarms) > MOST_ALARMS
+        return Life(sorted(events, key=lambda event: event.key), first_ms, dict(counts), more)
+    events, after = cut([*await _alarm_events(web, texts, device, alarms), *wanted], turn, lambda event: event.key)
+    return Life(events, first_ms, dict(counts), after is not None, after)
+
+
+def _place(after: Key) -> Place:
+    """Where the alarms of the next page begin."""
+    if len(after) != 3 or not isinstance(after[0], int) or not isinstance(after[1], int):
+        raise foreign()
+    if abs(after[0]) >= LATEST[0]:
+        raise foreign()
+    if after[1] != KINDS.index("alarm"):
+        return -after[0], 0
+    if not isinstance(after[2], int) or abs(after[2]) >= LATEST[0]:
+        raise foreign()
+    return -after[0], -after[2]
+
+
+async def _others(web: Web, texts: Texts, device: Device, gone: Former | None) -> list[Event]:
+    """Everything but its alarms."""
+    found = [
         *await _work_events(web, texts, device),
         *await _register_events(web, texts, device),
         *await _rule_events(web, texts, device),
         *await _identity_events(web, texts, device),
     ]
-    if gone is not None:
-        events = [event for event in events if event.at_ms <= gone.removed_ms]
-        if not any(event.kind == "identity" and event.at_ms == gone.removed_ms for event in events):
-            events.append(Event(gone.removed_ms, "identity", texts.word("site_entry", "removed"), who=gone.by))
-    first_ms = min(await web.read(web.all.ledger.first_ms), web.now_ms())
-    return Life(sorted(events, key=lambda event: -event.at_ms), first_ms, more)
+    if gone is None:
+        return found
+    found = [event for event in found if event.at_ms <= gone.removed_ms]
+    if not any(event.kind == "identity" and event.at_ms == gone.removed_ms for event in found):
+        title = texts.word("site_entry", "removed")
+        found.append(Event(gone.removed_ms, "identity", "removed", title, who=gone.by))
+    return found
 
 
 async def _alarm_events(web: Web, texts: Texts, device: Device, alarms: Sequence[AlarmView]) -> list[Event]:
     if not alarms:
         return []
+    numbers = [alarm.id for alarm in alarms]
+    span = (device.site, device.id, min(numbers), max(numbers))
     steps: dict[int, list[TransitionRow]] = defaultdict(list)
-    for row in await web.read(web.ledger.device_steps, device.site, device.id, min(a.id for a in alarms)):
+    for row in await web.read(web.ledger.device_steps, *span):
         steps[row.alarm_id].append(row)
     kept = {(row.id, row.version): row for row in await web.read(web.ledger.rule_versions)}
-    decided = await web.read(web.ledger.device_versions, device.site, device.id, min(a.id for a in alarms))
+    decided = await web.read(web.ledger.device_versions, *span)
     duty = await Duty.of(web, texts, device.site, alarms[-1].raised_ms)
     found, test = [], texts("TEST")
     for alarm in alarms:
@@ -100,7 +163,7 @@ async def _alarm_events(web: Web, texts: Texts, device: Device, alarms: Sequence
         title = f"{where} · {test}" if alarm.drill is not None else where
         found.append(
             Event(
-                alarm.raised_ms, "alarm", title, f"/alarms/{alarm.id}", alarm.severity, alarm.cleared_ms,
+                alarm.raised_ms, "alarm", -alarm.id, title, f"/alarms/{alarm.id}", alarm.severity, alarm.cleared_ms,
                 lines=tuple(lines),
             )
         )  # fmt: skip
@@ -178,7 +241,14 @@ class Duty:
 
 async def _work_events(web: Web, texts: Texts, device: Device) -> list[Event]:
     found = [
-        Event(row.at_ms, "work", texts.word("work", row.work), who=row.by, lines=(row.note,) if row.note else ())
+        Event(
+            row.at_ms,
+            "work",
+            f"work/{row.id}",
+            texts.word("work", row.work),
+            who=row.by,
+            lines=(row.note,) if row.note else (),
+        )
         for row in await web.read(web.ledger.work, device.site, device.id, ALL)
     ]
     for window in await web.read(web.ledger.maintenance, device.site, ALL):
@@ -186,7 +256,8 @@ async def _work_events(web: Web, texts: Texts, device: Device) -> list[Event]:
             end = window.closed_ms if window.closed_ms is not None else window.until_ms
             found.append(
                 Event(
-                    window.from_ms, "hold", texts.word("standing", "maintenance"), "/maintenance", until_ms=end,
+                    window.from_ms, "hold", f"maintenance/{window.id}", texts.word("standing", "maintenance"),
+                    "/maintenance", until_ms=end,
                     who=window.by, lines=tuple(line for line in (window.reason, window.note) if line),
                 )
             )  # fmt: skip
@@ -195,7 +266,8 @@ async def _work_events(web: Web, texts: Texts, device: Device) -> list[Event]:
             end = drill.closed_ms if drill.closed_ms is not None else drill.until_ms
             found.append(
                 Event(
-                    drill.from_ms, "hold", texts.word("standing", "drill"), f"/drills/{drill.id}", until_ms=end,
+                    drill.from_ms, "hold", f"drill/{drill.id}", texts.word("standing", "drill"),
+                    f"/drills/{drill.id}", until_ms=end,
                     who=drill.leader, lines=tuple(line for line in (drill.reason, drill.note) if line),
                 )
             )  # fmt: skip
@@ -207,7 +279,15 @@ async def _work_events(web: Web, texts: Texts, device: Device) -> list[Event]:
             lines.append(" · ".join(part for part in back if part))
         word = texts.word("hold", "out_of_service")
         found.append(
-            Event(out.from_ms, "hold", word, until_ms=out.until_ms, who=out.by, lines=tuple(x for x in lines if x))
+            Event(
+                out.from_ms,
+                "hold",
+                f"out/{out.subject}",
+                word,
+                until_ms=out.until_ms,
+                who=out.by,
+                lines=tuple(x for x in lines if x),
+            )
         )
     return found
 
@@ -235,6 +315,7 @@ async def _register_events(web: Web, texts: Texts, device: Device) -> list[Event
             Event(
                 row.from_ms,
                 "hazard",
+                f"hazard/{row.id}",
                 title,
                 f"/hazards/{row.id}",
                 until_ms=row.until_ms,
@@ -247,7 +328,9 @@ async def _register_events(web: Web, texts: Texts, device: Device) -> list[Event
             (f"{texts.stamp(order.done.at_ms)} · {texts.who(order.done.by)} · {order.done.note}",) if order.done else ()
         )
         title = order.title or decision.subject_title(order.subject, web.inventory, texts)
-        found.append(Event(order.from_ms, "order", title, until_ms=order.until_ms, who=order.by, lines=done))
+        found.append(
+            Event(order.from_ms, "order", f"order/{order.id}", title, until_ms=order.until_ms, who=order.by, lines=done)
+        )
     return found
 
 
@@ -266,13 +349,23 @@ async def _rule_events(web: Web, texts: Texts, device: Device) -> list[Event]:
         seen.add(kept.id)
         title = f"{rule.title.get(texts.language)} · {what}"
         lines = (f"{_rule_text(web, texts, rule, device.key)} [{kept.id} {kept.version}]",)
-        found.append(Event(kept.first_ms, "rule", title, f"/rules/{kept.id}", rule.severity, lines=lines))
+        found.append(
+            Event(
+                kept.first_ms,
+                "rule",
+                f"{kept.id} {kept.version}",
+                title,
+                f"/rules/{kept.id}",
+                rule.severity,
+                lines=lines,
+            )
+        )
     return found
 
 
 async def _identity_events(web: Web, texts: Texts, device: Device) -> list[Event]:
     found = [
-        Event(row.approved_ms, "identity", texts("Approved"), who=row.approved_by, lines=(row.profile,))
+        Event(row.approved_ms, "identity", "approved", texts("Approved"), who=row.approved_by, lines=(row.profile,))
         for row in await web.read(web.ledger.approved_devices)
         if (row.site, row.device) == (device.site, device.id)
     ]
@@ -282,6 +375,7 @@ async def _identity_events(web: Web, texts: Texts, device: Device) -> list[Event
         Event(
             change.at_ms,
             "identity",
+            f"entry/{change.version}",
             texts.word("site_entry", change.what),
             who=change.by,
             lines=tuple(f"{name}: {old or '—'} → {new or '—'}" for name, old, new in change.fields),
@@ -295,10 +389,12 @@ async def _identity_events(web: Web, texts: Texts, device: Device) -> list[Event
         ]
         is_first = all(before is None for _, before, _ in told.told)
         title = texts("Told who it is") if is_first else texts("Firmware or device changed")
-        found.append(Event(told.at_ms, "identity", title, f"/devices/{device.key}#firmware", lines=tuple(words)))
+        found.append(
+            Event(told.at_ms, "identity", "told", title, f"/devices/{device.key}#firmware", lines=tuple(words))
+        )
     tested: Any = (await web.read(web.ledger.tested)).get(device.key)
     if tested is not None:
-        found.append(Event(tested.at_ms, "work", texts("Seen to work in a test"), who=tested.by))
+        found.append(Event(tested.at_ms, "work", "tested", texts("Seen to work in a test"), who=tested.by))
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple, get_args
 from urllib.parse import urlencode
@@ -23,11 +22,12 @@ from gateway.exports.desk import FILE_KINDS
 from gateway.web.access import HANDLE, Refused
 from gateway.web.context import Web, person_of, web_of
 from gateway.web.inventory import Device
+from gateway.web.listing import turn_of
 from gateway.web.pages import chart_limits, due_rows
 from gateway.web.records import documents
 from gateway.web.records.certificate_tables import again_words, arithmetic, notes_of
 from gateway.web.records.former import find_device, fits, former_devices
-from gateway.web.records.life import KINDS, MOST_ALARMS, life
+from gateway.web.records.life import KINDS, life
 from gateway.web.records.proof import certificate
 from gateway.web.records.reports import (
     READY_RATES,
@@ -132,13 +132,19 @@ async def rectification(request: Request, month: Month = "", area: Name = "", si
 
 
 @router.get("/records/{site}/{device}")
-async def device_life(request: Request, site: str, device: str, kind: Name = "", point: Name = "") -> Response:
-    """Everything that is known of a device."""
+async def device_life(
+    request: Request,
+    site: str,
+    device: str,
+    kind: Name = "",
+    point: Name = "",
+    before: Annotated[str, Query(max_length=1000)] = "",
+) -> Response:
+    """Everything that is known of a device, a page at a time; before: what came before the end of another page."""
     web, texts = web_of(request), web_of(request).texts(request)
     known, gone = await find_device(web, site, device)
-    whole = await life(web, texts, known, gone)
-    chosen = kind if kind in KINDS else ""
-    events = [event for event in whole.events if chosen in ("", event.kind)]
+    chosen = next((name for name in KINDS if name == kind), None)
+    whole = await life(web, texts, known, gone, turn_of(before, SHOWN_EVENTS), chosen)
     numbers = [p for p in known.points.values() if p.is_number and gone is None]
     drawn = next((p for p in numbers if p.name == point), numbers[0] if numbers else None)
     work = await web.read(web.ledger.work, site, device, 500)
@@ -152,13 +158,10 @@ async def device_life(request: Request, site: str, device: str, kind: Name = "",
         facts=identity(web, texts, known),
         state=(await states(web, [known], None))[known.key],
         gone=gone,
-        events=events[:SHOWN_EVENTS],
-        left=max(0, len(events) - SHOWN_EVENTS),
-        counts=Counter(event.kind for event in whole.events),
         kinds=KINDS,
-        kind=chosen,
+        kind=chosen or "",
         whole=whole,
-        most=MOST_ALARMS,
+        older=bool(before),
         due=due_rows(known, work, web, texts),
         statistics=statistics,
         away=away,

@@ -16,7 +16,7 @@ from gateway.web.context import person_of, web_of
 from gateway.web.listing import Page, Turned, cut
 from gateway.web.records import export_pages
 from gateway.web.records.former import find_device
-from gateway.web.records.life import life
+from gateway.web.records.life import Kind, life
 from gateway.web.records.proof import certificate
 from gateway.web.records.record_pages import find, month_of
 from gateway.web.records.search import Terms, search
@@ -58,11 +58,16 @@ class EventAnswer(Answer):
 
 
 class LifeAnswer(Answer):
-    """What is known of a device. Of the time before `first_ms` nothing is; `more`: older alarms are left out."""
+    """A page of what is known of a device. Of the time before `first_ms` nothing is."""
 
     key: str
     first_ms: int
-    more: bool
+    more: bool = Field(description="Older ones follow: ask for the next page.")
+    next: str | None = Field(
+        description="Send it as `after` for the next page; null: this was the last.",
+        examples=["Wy0xNzY0NDYwODAwMDAwLDAsLTQxXQ"],
+    )
+    counts: dict[str, int] = Field(description="Of each kind in all.", examples=[{"alarm": 41, "work": 3}])
     removed_ms: int | None = Field(description="When it was taken out of its site file; null: it is installed.")
     events: list[EventAnswer]
 
@@ -151,11 +156,17 @@ async def records(
 
 
 @router.get("/api/v1/records/{site}/{device}", **_API)
-async def device_life(request: Request, site: str, device: str) -> LifeAnswer:
-    """The whole life of a device, also of one that was taken out of its site file."""
+async def device_life(
+    request: Request,
+    site: str,
+    device: str,
+    turn: Turned,
+    kind: Annotated[Kind | None, Query(description="Only what is of this kind")] = None,
+) -> LifeAnswer:
+    """The life of a device, the latest first, also of one that was taken out of its site file."""
     web = web_of(request)
     known, gone = await find_device(web, site, device)
-    whole = await life(web, web.texts(request), known, gone)
+    whole = await life(web, web.texts(request), known, gone, turn, kind)
     events = [
         EventAnswer(
             at_ms=e.at_ms, kind=e.kind, title=e.title, severity=e.severity, until_ms=e.until_ms, who=e.who,
@@ -164,7 +175,10 @@ async def device_life(request: Request, site: str, device: str) -> LifeAnswer:
         for e in whole.events
     ]  # fmt: skip
     removed_ms = None if gone is None else gone.removed_ms
-    return LifeAnswer(key=known.key, first_ms=whole.first_ms, more=whole.more, removed_ms=removed_ms, events=events)
+    return LifeAnswer(
+        key=known.key, first_ms=whole.first_ms, more=whole.more, next=whole.next, counts=whole.counts,
+        removed_ms=removed_ms, events=events,
+    )  # fmt: skip
 
 
 @router.get("/api/v1/records/{site}/{device}/completeness", **_API)

@@ -15,8 +15,12 @@ FIELDS = ("title", "place", "profile", "unit_id", "asset", "limits")
 
 
 class Change(NamedTuple):
-    """A change of a device's entry. what: entered | moved | changed | removed; fields: (name, before, after)."""
+    """A change of a device's entry. what: entered | moved | changed | removed; fields: (name, before, after).
 
+    version: number of the version that made it.
+    """
+
+    version: int
     at_ms: int
     by: str
     what: str
@@ -45,12 +49,12 @@ def changes_of(device: str, texts: Iterable[tuple[SiteVersion, Any]]) -> list[Ch
         if after == before:
             continue
         if after is None or before is None:
-            found.append(Change(version.from_ms, version.by, "removed" if after is None else "entered"))
+            found.append(Change(version.id, version.from_ms, version.by, "removed" if after is None else "entered"))
         else:
             names = sorted({*before, *after})
             fields = tuple((n, before.get(n, ""), after.get(n, "")) for n in names if before.get(n) != after.get(n))
             moved = {name for name, _, _ in fields} & {"place", "agent", "line"}
-            found.append(Change(version.from_ms, version.by, "moved" if moved else "changed", fields))
+            found.append(Change(version.id, version.from_ms, version.by, "moved" if moved else "changed", fields))
         before = after
     return found
 
