@@ -84,6 +84,8 @@ class Web:
     """Contexts of people of some areas, with what they were made of."""
     at_hand: dict[str, dict[int, Any]] = field(default_factory=dict)
     """Rows of registers that were made already (registers/at_hand.py): kind -> number -> row."""
+    counted: dict[frozenset[str] | None, Any] = field(default_factory=dict)
+    """Counts of hazards on the page of the list (registers/hazard_counting.py), by the sites they are of."""
     former: dict[str, tuple[tuple[object, ...], list[Any]]] = field(default_factory=dict)
     """Devices that were taken out of each site (records/former.py), with what they were read from."""
     approved_at: tuple[Inventory, int] | None = None

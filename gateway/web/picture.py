@@ -6,6 +6,7 @@ says that nothing in it may be taken for the state of now.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -58,6 +59,8 @@ class Picture:
         self.duty = DutyScreen()
         self.entries: dict[str, dict[int, dict[str, Any]]] = {}
         """Open rows of the registers, by kind and number."""
+        self.entry_changes: Counter[str] = Counter()
+        """How often a row of a kind changed since the picture came whole (`snapshots`)."""
         self.proofs: list[dict[str, Any]] = []
         """Rows of the proof of path, as the gateway tells them."""
         self.notices: dict[str, Any] = {}
@@ -182,6 +185,7 @@ class Picture:
         """A row of a register as it is now; one that is over leaves."""
         kind, row = str(data["kind"]), data["row"]
         rows = self.entries.setdefault(kind, {})
+        self.entry_changes[kind] += 1
         if data["open"]:
             rows[int(row["id"])] = row
         else:

@@ -6,7 +6,7 @@ Every number is a count of rounds: a hazard that was closed and returned was fou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from gateway.work.rectification import Hazard
@@ -36,6 +36,35 @@ def count_hazards(rows: Iterable[Hazard], from_ms: int, until_ms: int) -> Hazard
         for n, count in enumerate(_of(row, from_ms, until_ms)):
             total[n] += count
     return HazardCounts(*total)
+
+
+def counts_hold_ms(rows: Iterable[Hazard], from_ms: int, until_ms: int) -> int:
+    """For how long the counts of a span stay the same while it moves on and no hazard changes, ms.
+
+    They may be others once its beginning or end reaches the moment of something that was not behind it: less than what
+    is given is safe.
+    """
+    hold_ms = until_ms - from_ms
+    for row in rows:
+        for at_ms in _moments(row):
+            if at_ms >= until_ms:
+                hold_ms = min(hold_ms, at_ms - until_ms)
+            elif at_ms >= from_ms:
+                hold_ms = min(hold_ms, at_ms - from_ms)
+    return hold_ms
+
+
+def _moments(row: Hazard) -> Iterator[int]:
+    if row.reported_ms is not None:
+        yield row.reported_ms
+    for each in row.rounds:
+        yield each.found_ms
+        if each.closed_ms is not None:
+            yield each.closed_ms
+    for late in row.overdue:
+        yield late.since_ms
+        if late.until_ms:
+            yield late.until_ms
 
 
 def _of(row: Hazard, from_ms: int, until_ms: int) -> tuple[int, ...]:

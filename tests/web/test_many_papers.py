@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench.paper_rows import write_rows
+from gateway.control.protocol import Ask
 from gateway.ledger.entries import entries
-from gateway.work.hazard_counts import count_hazards
-from gateway.work.rectification import HAZARD
+from gateway.work.hazard_counts import count_hazards, counts_hold_ms
+from gateway.work.rectification import HAZARD, Hazard, Overdue, Round
 from tests.web.office import Office, open_office
+from tests.web.station import csrf_in
 
 ROWS, OPEN = 700, 250
 
@@ -81,6 +85,54 @@ async def test_counts_of_hazards_are_those_of_the_ledger_when_most_are_at_hand(o
     assert {name: answer[name] for name in wanted} == wanted
     assert wanted["before"] > 0
     assert wanted["closed"] > 0
+
+
+async def test_counts_on_the_page_are_never_old_when_hazards_change_and_time_goes_on(office: Office) -> None:
+    """Found, closed, erased by nobody: each is counted on the next page; what is kept meanwhile is used again."""
+
+    async def shown() -> dict[str, int]:
+        text = (await office.browser.get("/hazards")).text
+        names = {"before": "Open before", "found": "Found", "closed": "Closed", "after": "Open now"}
+        return {name: int(re.findall(rf"<dt>{title}</dt><dd>(\d+)", text)[0]) for name, title in names.items()}
+
+    first = await shown()
+    assert await shown() == first
+    token = csrf_in((await office.browser.get("/hazards/new")).text)
+    fields = {"csrf": token, "site": "shuiye", "text": "blocked exit", "place": "stair 2"}
+    made = (await office.browser.post("/hazards", data=fields)).headers["location"]
+    assert await shown() == first | {"found": first["found"] + 1, "after": first["after"] + 1}
+    for step in ({"step": "fix", "note": "cleared"}, {"step": "verify"}):
+        actor = "duty" if step["step"] == "fix" else "administrator"
+        await office.gateway.pipeline.ask(
+            Ask(id=1, op=f"hazard.{step.pop('step')}", actor=actor, args={"id": int(made.rpartition("/")[2]), **step})
+        )
+    assert await shown() == first | {"found": first["found"] + 1, "closed": first["closed"] + 1}
+
+
+MOMENTS = st.integers(0, 400)
+ROUNDS = st.lists(MOMENTS, min_size=1, max_size=5, unique=True).map(sorted)
+
+
+@given(st.lists(st.tuples(ROUNDS, ROUNDS, st.none() | MOMENTS), max_size=6), MOMENTS, st.integers(1, 300), MOMENTS)
+def test_counts_hold_when_the_span_moves_on_by_less_than_is_said(
+    made: list[tuple[list[int], list[int], int | None]], from_ms: int, span_ms: int, moved_ms: int
+) -> None:
+    """Whatever was found, closed and late when, also after the span."""
+
+    def pairs(times: list[int]) -> list[tuple[int, int | None]]:
+        return list(zip(times[::2], [*times[1::2], None], strict=False))
+
+    rows = [
+        Hazard(
+            id=n, site="s", state="found", from_ms=0, source="person", subject="", text="", reported_ms=reported,
+            rounds=tuple(Round(*pair) for pair in pairs(rounds)), overdue=tuple(Overdue(*pair) for pair in pairs(late)),
+        )
+        for n, (rounds, late, reported) in enumerate(made, 1)
+    ]  # fmt: skip
+    until_ms = from_ms + span_ms
+    if moved_ms < counts_hold_ms(rows, from_ms, until_ms):
+        later = count_hazards(rows, from_ms + moved_ms, until_ms + moved_ms)
+        assert later == count_hazards(rows, from_ms, until_ms)
 
 
 def test_a_state_may_be_one_of_several_when_rows_are_asked_for(tmp_path: Path) -> None:

@@ -26,6 +26,12 @@ class _Kept(NamedTuple):
     key: Key
 
 
+def changes_of(web: Web, kind: Kind[Any]) -> tuple[int, int]:
+    """Another pair once a row of the kind changed, at hand or not: the gateway tells of each when it is committed."""
+    picture = web.all.picture
+    return picture.snapshots, picture.entry_changes[kind.name]
+
+
 def at_hand(web: Web, kind: Kind[E], place: Callable[[E], Key]) -> list[E]:
     """The rows of a kind that the reader may see, in the order of their place, which the row alone decides."""
     rows = web.picture.entries.get(kind.name, {})

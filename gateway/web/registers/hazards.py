@@ -22,13 +22,12 @@ from gateway.web.context import Web, person_of, web_of
 from gateway.web.decision import subject_title
 from gateway.web.listing import paged
 from gateway.web.once import HIDDEN
-from gateway.web.registers.at_hand import at_hand
+from gateway.web.registers.hazard_counting import latest_counts, open_hazards, place_of
 from gateway.web.registers.hazard_steps import MAY, STEP, find_hazard, take_step
 from gateway.web.registers.photos import keep_photo
 from gateway.web.registers.report_desk import link_purpose
 from gateway.web.render import page
 from gateway.web.texts import Texts, msgid
-from gateway.work.hazard_counts import HazardCounts, count_hazards
 from gateway.work.public import PublicReport
 from gateway.work.rectification import HAZARD, Hazard
 
@@ -84,7 +83,7 @@ async def hazards(
         rows=[row_of(web, hazard, texts) for hazard in shown.items],
         paged=shown,
         numbers=numbers,
-        counts=await hazard_counts(web, web.now_ms() - COUNT_DAYS * DAY_MS, web.now_ms()),
+        counts=await latest_counts(web, COUNT_DAYS * DAY_MS),
         count_days=COUNT_DAYS,
         shown=SHOWN,
         may_report=person_of(request).may(HANDLE),
@@ -210,33 +209,9 @@ async def take_a_step(request: Request, hazard_id: int) -> Response:
 # --- what pages and API share --------------------------------------------------------------------------------------
 
 
-def open_hazards(web: Web) -> list[Hazard]:
-    """Hazards at hand, as the live picture has them, by what to fix first."""
-    return at_hand(web, HAZARD, place_of)
-
-
-def place_of(row: Hazard) -> tuple[int, int, int, int, int]:
-    """What to fix first comes first: what is late, what an authority watches, what is major, then by date."""
-    held = (not row.is_overdue, not row.is_listed, row.level != "major")
-    return (int(held[0]), int(held[1]), int(held[2]), row.due_ms or row.from_ms, row.id)
-
-
 def in_order(rows: Iterable[Hazard]) -> list[Hazard]:
     """What to fix first, first."""
     return sorted(rows, key=place_of)
-
-
-async def hazard_counts(web: Web, from_ms: int, until_ms: int, site: str | None = None) -> HazardCounts:
-    """Counts of a span: of what is at hand, and of what the ledger has beside it."""
-    sites = None if site is None else (site,)
-    at_hand_now = (
-        {row.id: row for row in open_hazards(web) if site in (None, row.site)} if web.picture.connected else {}
-    )
-    # While the gateway does not answer, what is at hand may be old: then the ledger is asked for everything.
-    is_open = False if web.picture.connected else None
-    terms = {"from_ms": from_ms, "until_ms": until_ms, "sites": sites, "is_open": is_open}
-    found = at_hand_now | {row.id: row for row in await web.read(web.ledger.entries, HAZARD, **terms)}
-    return count_hazards(found.values(), from_ms, until_ms)
 
 
 def row_of(web: Web, hazard: Hazard, texts: Texts) -> HazardRow:

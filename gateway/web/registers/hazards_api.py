@@ -15,8 +15,8 @@ from gateway.web.api import PROBLEMS
 from gateway.web.api_models import Answer
 from gateway.web.context import person_of, web_of
 from gateway.web.listing import Page, Turned, cut, cut_ordered, newest
+from gateway.web.registers.hazard_counting import hazard_counts, open_hazards, place_of
 from gateway.web.registers.hazard_steps import AnyStep, Photo, Short, Step, find_hazard, take_step
-from gateway.web.registers.hazards import hazard_counts, open_hazards, place_of
 from gateway.work.rectification import HAZARD
 
 router = APIRouter()

@@ -17,7 +17,8 @@ from gateway.web.context import Web, person_of, web_of
 from gateway.web.decision import subject_title
 from gateway.web.listing import paged
 from gateway.web.once import HIDDEN
-from gateway.web.registers.hazards import devices_of, open_hazards, sites_of
+from gateway.web.registers.hazard_counting import open_hazards
+from gateway.web.registers.hazards import devices_of, sites_of
 from gateway.web.registers.photos import keep_photo
 from gateway.web.render import page
 from gateway.web.texts import Texts, msgid
