@@ -22,6 +22,7 @@ from gateway.web.firmware import firmware_of
 from gateway.web.inventory import Device
 from gateway.web.listing import Page, Turned, cut, cut_ordered, newest
 from gateway.web.openapi import described
+from gateway.web.records.former import find_point
 from gateway.web.situation import Situation
 from gateway.web.texts import Texts, msgid
 from gateway.web.views import DeviceRow
@@ -195,13 +196,9 @@ async def history(
 ) -> m.HistoryAnswer:
     """History of a point, thinned to what a screen can show."""
     web = web_of(request)
-    await web.refresh_approvals()
-    found = web.inventory.point(point)
-    if found is None:
-        raise Refused(404, msgid("There is no such point."))
+    of, what, _ = await find_point(web, point)
     if not from_ms < to_ms <= from_ms + YEARS_MS:
         raise Refused(422, msgid("The period must be longer than nothing and at most five years."))
-    of, what = found
     unit = unit_of(what.name)
     step_ms: int | None = None
     rows: list[Any] = []

@@ -14,9 +14,10 @@ from gateway.web import charts
 from gateway.web.access import Refused
 from gateway.web.api import PROBLEMS, YEARS_MS
 from gateway.web.api_models import Answer
-from gateway.web.chart_lines import happened, threshold_lines, versions_of_others
+from gateway.web.chart_lines import Step, happened, threshold_lines, versions_of_others
 from gateway.web.context import Web, web_of
 from gateway.web.inventory import Device
+from gateway.web.records.former import find_point
 from gateway.web.texts import Texts, msgid
 
 router = APIRouter()
@@ -88,28 +89,28 @@ async def charts_of(
     to_ms: Annotated[int, Query(ge=0, le=4_102_444_800_000)],
     buckets: Annotated[int, Query(ge=10, le=charts.BUCKETS)] = charts.BUCKETS,
 ) -> ChartAnswer:
-    """History of up to eight points of one device, with thresholds of the time and events."""
+    """History of up to eight points of one device, with thresholds of the time and events.
+
+    Of one that was taken out of its site file up to then.
+    """
     web, texts = web_of(request), web_of(request).texts(request)
-    await web.refresh_approvals()
     if not from_ms < to_ms <= from_ms + YEARS_MS:
         raise Refused(422, msgid("The period must be longer than nothing and at most five years."))
     if len({key.rpartition("/")[0] for key in point}) > 1:
         raise Refused(422, msgid("A chart shows points of one device."))
-    found = [web.inventory.point(key) for key in dict.fromkeys(point)]
-    known = [each for each in found if each is not None]
-    if len(known) < len(found):
-        raise Refused(404, msgid("There is no such point."))
-    device = known[0][0]
+    found = [await find_point(web, key) for key in dict.fromkeys(point)]
+    device, _, gone = found[0]
+    end_ms = to_ms if gone is None else min(to_ms, gone.removed_ms)
     step_ms = charts.bucket_ms(from_ms, to_ms, buckets)
     kept = await web.read(web.ledger.rule_versions)
     others = versions_of_others(web.inventory, device)
     lines = [
-        line
-        for _, what in known
-        for line in threshold_lines(kept, device, what.name, from_ms, to_ms, texts.language, others)
-        if what.is_number
+        line if gone is None else line._replace(steps=[*line.steps, Step(end_ms, None)])
+        for _, what, _ in found
+        for line in threshold_lines(kept, device, what.name, from_ms, end_ms, texts.language, others)
+        if what.is_number and from_ms < end_ms
     ]
-    series = await asyncio.gather(*(_series(web, texts, of, what, from_ms, to_ms, step_ms) for of, what in known))
+    series = await asyncio.gather(*(_series(web, texts, of, what, from_ms, to_ms, step_ms) for of, what, _ in found))
     return ChartAnswer.model_validate(
         {
             "from_ms": from_ms,
@@ -117,7 +118,7 @@ async def charts_of(
             "bucket_ms": step_ms,
             "series": series,
             "thresholds": [{**line._asdict(), "point": f"{device.key}/{line.point}"} for line in lines],
-            "events": [each._asdict() for each in await happened(web, texts, device, from_ms, to_ms)],
+            "events": [each._asdict() for each in await happened(web, texts, device, from_ms, end_ms)],
         }
     )
 

@@ -124,6 +124,8 @@ def _steps(
 async def happened(web: Web, texts: Texts, device: Device, from_ms: int, to_ms: int) -> list[Happened]:
     """What happened to a device and at its site in the span, in order of time."""
     ledger = web.ledger
+    installed = device.key in web.inventory.devices
+    where = f"/devices/{device.key}#work" if installed else f"/records/{device.key}?kind=work"
     found = [
         Happened(
             "alarm", a.raised_ms, a.cleared_ms, alarm_card(a, web.inventory, texts).title, a.severity, f"/alarms/{a.id}"
@@ -132,7 +134,7 @@ async def happened(web: Web, texts: Texts, device: Device, from_ms: int, to_ms: 
         if a.device == device.id
     ][-MOST:]
     found += [
-        Happened("work", row.at_ms, None, texts.word("work", row.work), None, f"/devices/{device.key}#work")
+        Happened("work", row.at_ms, None, texts.word("work", row.work), None, where)
         for row in await web.read(ledger.work, device.site, device.id, MOST)
         if from_ms <= row.at_ms < to_ms
     ]

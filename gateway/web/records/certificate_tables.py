@@ -10,6 +10,7 @@ from gateway.ingest.resent import WHOLE
 from gateway.web.access import Refused
 from gateway.web.context import Web
 from gateway.web.inventory import Device
+from gateway.web.records.former import Former
 from gateway.web.records.proof import Again, Certificate, came_again, certificate
 from gateway.web.records.words import lost_word, percent
 from gateway.web.texts import Texts, msgid
@@ -19,9 +20,9 @@ MOST_DEVICES = 300
 Made = tuple[list[tuple[str, str]], list[str], list[Table]]
 
 
-async def certificate_tables(web: Web, texts: Texts, device: Device, month: Period) -> Made:
-    """Of one device."""
-    found = await certificate(web, device, month)
+async def certificate_tables(web: Web, texts: Texts, device: Device, month: Period, gone: Former | None = None) -> Made:
+    """Of one device. gone: that it was taken out."""
+    found = await certificate(web, device, month, gone=gone)
     tables = [
         _sum_table(texts, found.total),
         Table(

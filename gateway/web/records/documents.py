@@ -25,7 +25,7 @@ from gateway.web.context import Web
 from gateway.web.duty import origin_text
 from gateway.web.inventory import Device
 from gateway.web.records.certificate_tables import certificate_tables, site_tables
-from gateway.web.records.former import find_device
+from gateway.web.records.former import Former, find_device
 from gateway.web.records.life import life
 from gateway.web.records.reports import hazard_table, readiness_tables, rectification_tables
 from gateway.web.records.words import identity
@@ -114,12 +114,7 @@ async def _life(web: Web, texts: Texts, wanted: Wanted) -> Made:
     zone, end_ms = ZoneInfo(web.settings.timezone), web.now_ms()
     if gone is not None:
         end_ms = gone.removed_ms
-        notes.append(
-            texts(
-                "Taken out of the site file at %(time)s by %(who)s. What stands here is as it was then.",
-                time=texts.stamp(end_ms), who=texts.who(gone.by),
-            )
-        )  # fmt: skip
+        notes.append(gone_words(texts, gone))
     last = datetime.fromtimestamp(end_ms / 1000, zone).date()
     shown = min(wanted.month, periods.period_of("month", last, zone), key=lambda month: month.from_ms)
     from_ms = periods.before(shown, zone).from_ms
@@ -157,6 +152,14 @@ async def _life(web: Web, texts: Texts, wanted: Wanted) -> Made:
         notes,
         tables,
     )
+
+
+def gone_words(texts: Texts, gone: Former) -> str:
+    """That a device was taken out, when and by whom."""
+    return texts(
+        "Taken out of the site file at %(time)s by %(who)s. What stands here is as it was then.",
+        time=texts.stamp(gone.removed_ms), who=texts.who(gone.by),
+    )  # fmt: skip
 
 
 async def _chart(web: Web, texts: Texts, device: Device, point: str, from_ms: int, until_ms: int) -> Table:
@@ -200,8 +203,10 @@ async def _limits(
 
 async def _completeness(web: Web, texts: Texts, wanted: Wanted) -> Made:
     if wanted.device:
-        device = device_of(web, wanted)
-        facts, notes, tables = await certificate_tables(web, texts, device, wanted.month)
+        device, gone = await find_device(web, wanted.site, wanted.device)
+        facts, notes, tables = await certificate_tables(web, texts, device, wanted.month, gone)
+        if gone is not None:
+            notes = [gone_words(texts, gone), *notes]
         title = f"{texts.word('export', wanted.kind)} · {device.title.get(texts.language)} · {wanted.month.name}"
         return title, [*identity(web, texts, device)[:6], *facts], notes, tables
     scope = scope_of(web, texts, wanted)

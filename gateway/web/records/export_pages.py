@@ -67,7 +67,7 @@ async def order(request: Request, kind: str, file: FileKind, month: str, site: s
     if kind not in documents.KINDS:
         raise Refused(422, msgid("There is no such export."))
     wanted = documents.Wanted(kind, month_of(web, month), site, device, area)
-    if kind == "life":
+    if kind == "life" or (kind == "completeness" and device):
         title = (await find_device(web, site, device))[0].title.get(texts.language)
     elif device:
         title = documents.device_of(web, wanted).title.get(texts.language)

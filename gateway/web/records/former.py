@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import ValidationError
 
-from contract.profile import ProfileLibrary
+from contract.profile import Point, ProfileLibrary
 from contract.site import Placed, Site
 from gateway.sites.register import IN_FORCE, PAST, SITE_VERSION, SiteVersion, version_path
 from gateway.web.access import Refused
@@ -57,6 +57,20 @@ async def find_device(web: Web, site: str, device: str) -> tuple[Device, Former 
     if gone is None:
         raise Refused(404, msgid("There is no such device."))
     return gone.device, gone
+
+
+async def find_point(web: Web, key: str) -> tuple[Device, Point, Former | None]:
+    """Device and point of `site/device/point`, of a device that is installed or was. Raises Refused (404)."""
+    await web.refresh_approvals()
+    if (found := web.inventory.point(key)) is not None:
+        return *found, None
+    site, _, rest = key.partition("/")
+    rows = await former_devices(web, (site,)) if site in web.inventory.sites else []
+    for row in rows:
+        name, _, point = rest.partition("/")
+        if row.device.id == name and (known := row.device.points.get(point)) is not None:
+            return row.device, known, row
+    raise Refused(404, msgid("There is no such point."))
 
 
 def fits(row: Former, words: str, texts: Texts) -> bool:

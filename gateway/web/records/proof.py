@@ -19,6 +19,7 @@ from gateway.ledger.records import GapRow, ResentRow
 from gateway.ledger.upgrade import RESENT_SINCE
 from gateway.web.context import Web
 from gateway.web.inventory import Device
+from gateway.web.records.former import Former
 from gateway.web.records.search import STOP_MS, watched_of
 
 
@@ -71,10 +72,17 @@ class Certificate(NamedTuple):
         return Counter(self.total.lost).most_common()
 
 
-async def certificate(web: Web, device: Device, month: Period, audit: AuditSpan | None = None) -> Certificate:
-    """Work it out. audit: the chain over the span, where it was looked at already. Raises RetryLater: no ledger."""
+async def certificate(
+    web: Web, device: Device, month: Period, audit: AuditSpan | None = None, gone: Former | None = None
+) -> Certificate:
+    """Work it out. Raises RetryLater: no ledger.
+
+    audit: the chain over the span, where it was looked at already. gone: that it was taken out; nothing is due after.
+    """
     whole = web.all.ledger
     until_ms = min(month.until_ms, web.now_ms())
+    if gone is not None:
+        until_ms = max(month.from_ms, min(until_ms, gone.removed_ms))
     from_ms = min(max(month.from_ms, await web.read(whole.first_ms)), until_ms)
     over = stretches(device.profile.max_silence_s, from_ms, until_ms)
     silence_ms = round(device.profile.max_silence_s * 1000)

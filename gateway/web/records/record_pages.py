@@ -26,7 +26,7 @@ from gateway.web.listing import turn_of
 from gateway.web.pages import chart_limits, due_rows
 from gateway.web.records import documents
 from gateway.web.records.certificate_tables import again_words, arithmetic, notes_of
-from gateway.web.records.former import find_device, fits, former_devices
+from gateway.web.records.former import Former, find_device, fits, former_devices
 from gateway.web.records.life import KINDS, life
 from gateway.web.records.proof import certificate
 from gateway.web.records.reports import (
@@ -145,7 +145,7 @@ async def device_life(
     known, gone = await find_device(web, site, device)
     chosen = next((name for name in KINDS if name == kind), None)
     whole = await life(web, texts, known, gone, turn_of(before, SHOWN_EVENTS), chosen)
-    numbers = [p for p in known.points.values() if p.is_number and gone is None]
+    numbers = [p for p in known.points.values() if p.is_number]
     drawn = next((p for p in numbers if p.name == point), numbers[0] if numbers else None)
     work = await web.read(web.ledger.work, site, device, 500)
     statistics, away = await _statistics(web, texts, known, web.now_ms() if gone is None else gone.removed_ms)
@@ -169,7 +169,7 @@ async def device_life(
         drawn=drawn,
         limits=chart_limits(web, known, drawn.name, texts) if drawn is not None else [],
         drawn_unit=unit.symbol if unit else "",
-        month=month_of(web, "").name,
+        month=month_of(web, "" if gone is None else _last_month(web, gone)).name,
         files=FILE_KINDS,
         may_label=person_of(request).may(HANDLE),
     )
@@ -179,13 +179,15 @@ async def device_life(
 async def completeness(request: Request, site: str, device: str, month: Month = "") -> Response:
     """The certificate of a device and a month."""
     web, texts = web_of(request), web_of(request).texts(request)
-    known, shown = await find(web, site, device), month_of(web, month)
-    found = await certificate(web, known, shown)
+    known, gone = await find_device(web, site, device)
+    shown = month_of(web, month or ("" if gone is None else _last_month(web, gone)))
+    found = await certificate(web, known, shown, gone=gone)
     zone = ZoneInfo(web.settings.timezone)
     return page(
         request,
         "records_completeness.html",
         device=known,
+        gone="" if gone is None else documents.gone_words(texts, gone),
         title=known.title.get(texts.language),
         month=shown.name,
         before=periods.before(shown, zone).name,
@@ -199,6 +201,13 @@ async def completeness(request: Request, site: str, device: str, month: Month = 
         again=again_words(texts, found.again),
         files=FILE_KINDS,
     )
+
+
+def _last_month(web: Web, gone: Former) -> str:
+    """The month in which a device was taken out."""
+    zone = ZoneInfo(web.settings.timezone)
+    last = datetime.fromtimestamp(gone.removed_ms / 1000, zone).date()
+    return periods.period_of("month", last, zone).name
 
 
 async def find(web: Web, site: str, device: str) -> Device:

@@ -18,7 +18,7 @@ from gateway.web.records import export_pages
 from gateway.web.records.former import find_device
 from gateway.web.records.life import Kind, life
 from gateway.web.records.proof import certificate
-from gateway.web.records.record_pages import find, month_of
+from gateway.web.records.record_pages import month_of
 from gateway.web.records.search import Terms, search
 
 router = APIRouter()
@@ -183,10 +183,14 @@ async def device_life(
 
 @router.get("/api/v1/records/{site}/{device}/completeness", **_API)
 async def completeness(request: Request, site: str, device: str, month: Month = "") -> CompletenessAnswer:
-    """What was due of a device in a month and what came; the running month when none is named."""
+    """What was due of a device in a month and what came; the running month when none is named.
+
+    Of a device that was taken out nothing is due after.
+    """
     web = web_of(request)
-    known, shown = await find(web, site, device), month_of(web, month)
-    found = await certificate(web, known, shown)
+    known, gone = await find_device(web, site, device)
+    shown = month_of(web, month)
+    found = await certificate(web, known, shown, gone=gone)
 
     def count(of: Any) -> CountAnswer:
         return CountAnswer(due=of.due, received=of.received, unchecked=of.unchecked, late=of.late, lost=dict(of.lost))

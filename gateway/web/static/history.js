@@ -46,11 +46,13 @@ function press(wanted) {
   for (const button of document.querySelectorAll("[data-hours]")) button.setAttribute("aria-pressed", String(span === null && Number(button.dataset.hours) === hours));
 }
 
+// Of a device that was taken out nothing came after.
+const last = () => Number(holder.dataset.until) || Date.now();
 const points = () => [holder.dataset.point, ...[...document.querySelectorAll("[data-chart-also]:checked")].map((box) => box.value)];
 
 async function load() {
   const turn = ++asked;
-  const now = Date.now();
+  const now = last();
   const [from, to] = span ?? [now - hours * 3600e3, now];
   const query = new URLSearchParams({ from_ms: Math.round(from), to_ms: Math.round(to) });
   for (const point of points()) query.append("point", point);
@@ -76,7 +78,7 @@ async function load() {
 
 function zoom(from, to) {
   const wide = Math.min(Math.max(to - from, SHORTEST_MS), LONGEST_MS), middle = (from + to) / 2;
-  const end = Math.min(middle + wide / 2, Date.now() + 60e3);
+  const end = Math.min(middle + wide / 2, last() + 60e3);
   span = [Math.max(0, end - wide), end];
   chosen = true;
   press(hours);
@@ -123,5 +125,5 @@ if (holder) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   press(PERIODS[0]);
   load();
-  setInterval(() => { if (!document.hidden && span === null && hours <= 24) load(); }, 30000);
+  setInterval(() => { if (!document.hidden && span === null && hours <= 24 && !holder.dataset.until) load(); }, 30000);
 }
