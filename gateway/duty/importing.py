@@ -320,13 +320,13 @@ class Reader:
             return default
         return value
 
-    def choice(self, key: str, names: Mapping[str, T], default: T) -> T:
-        """One of several, by any of its names (folded)."""
+    def choice(self, key: str, names: Mapping[str, T], default: T, told: tuple[str, ...] = ()) -> T:
+        """One of several, by any of its names (folded). told: the names as they are written, where that differs."""
         cell = self._row.cells.get(key)
         if cell is None:
             return default
         if (found := names.get(fold(plain(cell)))) is None:
-            self.wrong(key, "choice", choices=_choices(names))
+            self.wrong(key, "choice", choices=_choices(told or names))
             return default
         return found
 

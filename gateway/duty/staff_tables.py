@@ -112,6 +112,10 @@ class Known(NamedTuple):
             for name in (key, site.title.get("zh"), site.title.get("en"))
         }
 
+    def site_words(self) -> tuple[str, ...]:
+        """Ids and titles as they are written."""
+        return tuple(name for key, site in self.sites.items() for name in (key, site.title.zh, site.title.en))
+
     def only_site(self) -> str:
         """The site of a table that names none; empty when there are several."""
         return next(iter(self.sites)) if len(self.sites) == 1 else ""
@@ -155,7 +159,7 @@ def _person(cells: Reader, known: Known, phone_of: Callable[[str], str | None]) 
     phone = phone_of(cells.text("phone"))
     if phone is None:
         cells.wrong("phone", "phone")
-    site = cells.choice("site", known.site_names(), known.only_site())
+    site = cells.choice("site", known.site_names(), known.only_site(), known.site_words())
     if not site:
         cells.wrong("site", "choice", choices=tuple(known.sites)[:12])
     return {
@@ -212,7 +216,7 @@ def parse_roster(data: bytes, known: Known, draft: Draft, now_ms: int) -> tuple[
 
 
 def _cell(cells: Reader, known: Known) -> Cell | None:
-    site_id = cells.choice("site", known.site_names(), known.only_site())
+    site_id = cells.choice("site", known.site_names(), known.only_site(), known.site_words())
     if not site_id:
         cells.wrong("site", "choice", choices=tuple(known.sites)[:12])
     day = cells.read("day", read_date, "date", None)

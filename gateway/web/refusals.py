@@ -1,7 +1,8 @@
 """What the gateway says when it refuses, in the reader's language.
 
 The gateway speaks English with what, got, wanted and what to do (`gateway/commands_form.py`); the catalogue beside this
-file has each of its sentences in Chinese. The line doctor is put into words the same way (`upkeep/findings.yaml`).
+file has each of its sentences in Chinese. What the line doctor finds and what is wrong with a
+site file is put into words the same way (`upkeep/findings.yaml`, `admin/site_faults.yaml`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from gateway.web.texts import Language
 
 FILE = Path(__file__).with_name("refusals.yaml")
 FINDINGS = Path(__file__).parent / "upkeep" / "findings.yaml"
+SITE_FAULTS = Path(__file__).parent / "admin" / "site_faults.yaml"
 LONGEST = 600
 """Characters of a refusal that are looked at; longer ones hold what somebody sent."""
 _BLANK = re.compile(r"\{(\d)\}")

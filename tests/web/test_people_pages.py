@@ -14,6 +14,7 @@ from gateway.history.settings import EmbeddedSettings
 from gateway.ledger import audit
 from gateway.ledger.store import FILE
 from tests.gateway.staff import STATION
+from tests.web.said import said_by
 from tests.web.station import SITE, Browser, Station, serving
 
 NEW = "three short horns at noon"
@@ -121,6 +122,17 @@ async def test_a_week_is_planned_and_what_cannot_be_is_named(tmp_path: Path, fre
         form = {"csrf": await admin.csrf()}
         page = await admin.post("/roster/import", data=form, files={"file": ("roster.csv", body)})
         assert (page.status_code, "Nobody Known" in page.text) == (422, True)
+        wrong = b"Name,Rolls,Site,Roles\nZhao Yi,x,nowhere,king\n"
+        for language, told in (
+            ("en", ("Telephone", "one of leader / deputy", "shuiye / Shuiye")),
+            ("zh-CN", ("电话", "站长 / 副站长", "水冶街道微型消防站")),
+        ):
+            as_read = {"Accept-Language": language}
+            html = (
+                await admin.post("/people/import", data=form, files={"file": ("p.csv", wrong)}, headers=as_read)
+            ).text
+            text = " ".join(said.text for said in said_by(html))
+            assert [word for word in told if word not in text] == [], (language, text)
         headers = {"X-CSRF-Token": await admin.csrf()}
         answer = await admin.post("/api/v1/roster/import", content=body, headers=headers)
         assert [(f["row"], f["column"]) for f in answer.json()["faults"]] == [

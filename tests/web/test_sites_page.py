@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import httpx
+import pytest
 
+from contract.errors import ConfigError
+from contract.profile import ProfileLibrary
+from contract.site import load_site
+from gateway.web.admin.sites import faults_in_words
+from gateway.web.refusals import SITE_FAULTS, Refusal, catalogue
 from tests.web.office import Office, open_office
+from tests.web.said import CHINESE
 from tests.web.station import SITE, Browser, csrf_in
 
 NEW = SITE.replace("Victory Road hydrant", "Victory Road 18 hydrant")
@@ -25,7 +33,7 @@ async def test_a_site_file_is_checked_compared_confirmed_and_brought_back(tmp_pa
         assert (await browser.get(f"{here}/file")).text == SITE
         wrong = await _send(office, f"{here}/file", SITE.replace("unit_id: 4", "unit_id: 400").encode())
         assert wrong.status_code == 422
-        assert "agents[0].lines[0].devices[3].unit_id: got 400, want" in wrong.text
+        assert "agents[0].lines[0].devices[3].unit_id: </code> <span>got 400, want" in wrong.text
         for data, said in (
             (SITE.encode(), "nothing would change"),
             (b"\xff\xfe\x00", "UTF-8"),
@@ -91,3 +99,35 @@ async def test_the_audit_names_the_token_when_a_program_puts_a_site_file_in_forc
         rows = (await office.browser.get("/api/v1/audit")).json()["items"]
         (row,) = [row for row in rows if row["action"] == "site_version.apply"]
         assert (row["actor"], row["detail"].get("via")) == ("administrator", "deploy")
+
+
+WRONG = (
+    ("unit_id: 4", "unit_id: 400"), ("unit_id: 4", "unit_id: four"), ("unit_id: 4", "unitid: 4"),
+    ("unit_id: 4", "unit_id: 3"), ("profile: panel-modbus", "profile: panel-modbuz"),
+    ("id: hydrant-02", "id: hydrant-01"),
+    ("site: shuiye\n", "site: shuiye\nsite: shuiye\n"), ("site: shuiye\n", "site: shuiye\ntime_zone: Mars/North\n"),
+    ("agents:", "agents: 7\nother:"), ("site: shuiye\n", "site: [\n"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("was", "becomes"), WRONG, ids=[becomes.strip() for _, becomes in WRONG])
+def test_what_is_wrong_with_a_site_file_is_told_in_the_readers_language(was: str, becomes: str, tmp_path: Path) -> None:
+    """Each fault has its line and key and a Chinese sentence; in English it stays the sentence it is."""
+    assert was in SITE
+    path = tmp_path / "shuiye.yaml"
+    path.write_text(SITE.replace(was, becomes, 1), "utf-8")
+    with pytest.raises(ConfigError) as wrong:
+        load_site(path, ProfileLibrary())
+    told = faults_in_words(str(wrong.value), "zh")
+    assert [what for _, what, is_told in told if not is_told or not CHINESE.search(what)] == []
+    assert all(re.search(r":\d+: ", where) for where, _, _ in told)
+    english = faults_in_words(str(wrong.value), "en")
+    assert sorted(where + what for where, what, _ in english) == sorted(str(wrong.value).splitlines())
+
+
+@pytest.mark.parametrize("refusal", catalogue(SITE_FAULTS), ids=lambda refusal: refusal.english[:40])
+def test_a_fault_of_a_site_file_keeps_what_differs_when_it_is_told(refusal: Refusal) -> None:
+    """What stands in the English sentence stands in the Chinese one, apart from an advice that is general."""
+    blanks = set(re.findall(r"\{\d\}", refusal.english)), set(re.findall(r"\{\d\}", refusal.chinese))
+    assert blanks[1] <= blanks[0]
+    assert "{1}" not in refusal.english or "{1}" in refusal.chinese

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,13 +27,16 @@ from gateway.web.api import PROBLEMS
 from gateway.web.api_models import Answer
 from gateway.web.context import Web, person_of, web_of
 from gateway.web.listing import Page, Turned, cut
-from gateway.web.registers.staff_import import Kind, table_file
+from gateway.web.refusals import SITE_FAULTS, in_words
+from gateway.web.registers.staff_import import Kind, faults_page, table_file
 from gateway.web.render import page
-from gateway.web.texts import msgid
+from gateway.web.texts import Language, msgid
 
 router = APIRouter()
 api = APIRouter()
 _API: dict[str, Any] = {"responses": PROBLEMS}
+_PLACE = re.compile(r"[^:\n]*:(?P<line>\d+): (?:[\w.\[\]()-]+: )?")
+"""`file:line: key: ` before what is wrong there."""
 VERSIONS = 20
 """Versions of a site that are listed."""
 
@@ -119,7 +123,7 @@ async def upload_devices(request: Request, site: str) -> Response:
     text = (await asyncio.to_thread(_read, path)).decode("utf-8", "replace")
     made, faults = await asyncio.to_thread(take_devices, data, text, await asyncio.to_thread(_loaded, web, site, path))
     if faults:
-        return page(request, "import_faults.html", status=422, cells=faults, onward="/admin/sites")
+        return faults_page(request, faults, COLUMNS, "/admin/sites")
     return await _stage(request, site, made.encode())
 
 
@@ -193,7 +197,20 @@ def _loaded(web: Web, name: str, path: Path) -> Site:
 
 def _told(request: Request, site: str, text: str) -> Response:
     """What is wrong with a file, line by line; nothing was changed."""
-    return page(request, "admin_site_wrong.html", status=422, lines=text.splitlines(), site=site)
+    language = web_of(request).texts(request).language
+    return page(request, "admin_site_wrong.html", status=422, lines=faults_in_words(text, language), site=site)
+
+
+def faults_in_words(text: str, language: Language) -> list[tuple[str, str, bool]]:
+    """Each line of a ConfigError, in the order of the file: where, what is wrong, whether it is in the language."""
+    found = [(_PLACE.match(line), line) for line in text.splitlines()]
+    found.sort(key=lambda each: int(each[0]["line"]) if each[0] else 0)
+    told = []
+    for place, line in found:
+        where, what = (place[0], line[place.end() :]) if place else ("", line)
+        words = in_words(what, language, SITE_FAULTS)
+        told.append((where, words or what, words is not None))
+    return told
 
 
 async def _version(web: Web, site: str, version_id: int, *, before: bool = False) -> tuple[SiteVersion, bytes]:

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gateway.commands_staff import MOST_PEOPLE
-from gateway.duty.importing import Fault
+from gateway.duty.importing import Column, Fault
 from gateway.duty.people import local_day
 from gateway.duty.staff_tables import (
     KIND_NAMES,
@@ -36,7 +36,7 @@ from gateway.web.context import Web, person_of, web_of
 from gateway.web.registers.roster import cell_args, draft_of, place_words, station_sites
 from gateway.web.registers.staff import people_now, read_phone
 from gateway.web.render import page
-from gateway.web.texts import Texts, msgid
+from gateway.web.texts import Language, Texts, msgid
 
 router = APIRouter()
 Kind = Literal["csv", "xlsx"]
@@ -144,7 +144,32 @@ def _told(request: Request, faults: Sequence[Fault], onward: str) -> Response:
         return RedirectResponse(onward, 303)
     web, texts = web_of(request), web_of(request).texts(request)
     lines = [fault._replace(choices=_choices(web, fault, texts)) for fault in faults]
-    return page(request, "import_faults.html", status=422, cells=lines, onward=onward)
+    return faults_page(request, lines, (*PEOPLE, *ROSTER), onward)
+
+
+def faults_page(request: Request, faults: Sequence[Fault], columns: Sequence[Column], onward: str) -> Response:
+    """What is wrong with a table, cell by cell; columns and names in the reader's language, where they have both."""
+    language = web_of(request).texts(request).language
+    told = [
+        fault._replace(
+            column=_title(fault.column, columns, language) if fault.want == "title_missing" else fault.column,
+            choices=_readable(fault, columns, language),
+        )
+        for fault in faults
+    ]
+    return page(request, "import_faults.html", status=422, cells=told, onward=onward)
+
+
+def _title(title: str, columns: Sequence[Column], language: Language) -> str:
+    return next((each.en if language == "en" else each.zh for each in columns if each.is_called(title)), title)
+
+
+def _readable(fault: Fault, columns: Sequence[Column], language: Language) -> tuple[str, ...]:
+    if fault.want == "title":
+        return tuple(_title(title, columns, language) for title in fault.choices)
+    # Names are taken in both languages; those of the reader's own are told, where there are any.
+    own = tuple(name for name in fault.choices if name.isascii() == (language == "en"))
+    return own or fault.choices
 
 
 def _choices(web: Web, fault: Fault, texts: Texts) -> tuple[str, ...]:
