@@ -14,6 +14,7 @@ from playwright.async_api import Page, async_playwright, expect
 
 from gateway.history.base import Row
 from tests.web.station import PASSWORD, Station, now_ms, serving
+from tests.web.tongue import IN_BOTH, Tongue
 
 ARGS = [
     "--no-sandbox",
@@ -68,18 +69,19 @@ async def _sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
     await page.wait_for_selector("#live")
 
 
-async def test_a_fire_appears_by_itself_and_is_acknowledged_with_one_click(station: Station) -> None:
+@IN_BOTH
+async def test_a_fire_appears_by_itself_and_is_acknowledged_with_one_click(say: Tongue, station: Station) -> None:
     """The command reaches the control socket with who; the board then shows who and when."""
     station.user("duty")
-    async with station.gateway(), serving(station) as address, _page(address) as page:
+    async with station.gateway(), serving(station) as address, _page(address, say.locale) as page:
         await _sign_in(page, "duty")
         await expect(page.locator(".fire")).to_have_count(0)
         alarm = station.alarm("panel-fire", "shuiye/panel-01/p012", "fire")
         fire = page.locator(".fire")
-        await expect(fire).to_contain_text("点位 12", timeout=WAIT_MS)
-        await expect(fire).to_contain_text("消防控制室")
-        await expect(page).to_have_title("火警 · 微站")
-        await page.get_by_role("button", name="确认").click()
+        await expect(fire).to_contain_text(say("点位 12", "Point 12"), timeout=WAIT_MS)
+        await expect(fire).to_contain_text(say("消防控制室", "Fire control room"))
+        await expect(page).to_have_title(say("火警 · 微站", "Fire · Weizhan"))
+        await page.get_by_role("button", name=say("确认", "Acknowledge")).click()
         await expect(fire.locator(".acknowledged")).to_contain_text("duty", timeout=WAIT_MS)
         asked = [(ask.actor, ask.args["alarm_id"]) for ask in station.asked if ask.op == "alarm.acknowledge"]
         assert asked == [("duty", alarm)]

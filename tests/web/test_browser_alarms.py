@@ -9,6 +9,7 @@ from playwright.async_api import Route, expect
 
 from tests.web.station import Browser, Station, now_ms, serving
 from tests.web.test_browser import WAIT_MS, _page, _sign_in, _until
+from tests.web.tongue import IN_BOTH, Tongue
 
 POINT = "shuiye/hydrant-01/pressure_kpa"
 
@@ -38,30 +39,31 @@ async def test_a_shelved_alarm_shows_until_when_on_every_page(station: Station) 
         await expect(page.locator(".still")).to_have_count(0, timeout=WAIT_MS)
 
 
-async def test_a_drill_frames_the_board_until_it_ends(station: Station) -> None:
+@IN_BOTH
+async def test_a_drill_frames_the_board_until_it_ends(say: Tongue, station: Station) -> None:
     """The frame and the words come by themselves, each alarm of it says TEST, nothing sounds; the end takes it away."""
     station.user("maintainer")
-    async with station.gateway(), serving(station) as address, _page(address) as page:
+    async with station.gateway(), serving(station) as address, _page(address, say.locale) as page:
         await _sign_in(page, "maintainer")
         await page.goto(f"{address}/drills")
-        await page.locator('.scope-row:has-text("火灾报警控制器") input').check()
+        await page.locator(f'.scope-row:has-text("{say("火灾报警控制器", "Fire alarm panel")}") input').check()
         await page.fill("[name=reason]", "季度测试")
-        await page.get_by_role("button", name="立即开始演练").click()
+        await page.get_by_role("button", name=say("立即开始演练", "Begin the drill now")).click()
         await page.wait_for_url("**/drills")
         await page.goto(address)
         board = page.locator("#live")
-        await expect(page.locator(".drill-banner")).to_contain_text("演练进行中")
+        await expect(page.locator(".drill-banner")).to_contain_text(say("演练进行中", "DRILL"))
         assert await board.evaluate("e => parseFloat(getComputedStyle(e).borderTopWidth)") >= 5
         alarm = station.alarm("panel-fire", "shuiye/panel-01/p003", "fire")
         station.acts.spoke(1, alarm)
-        await expect(page.locator(".tests .alarm")).to_contain_text("测试", timeout=WAIT_MS)
+        await expect(page.locator(".tests .alarm")).to_contain_text(say("测试", "TEST"), timeout=WAIT_MS)
         await expect(page.locator(".fire")).to_have_count(0, timeout=WAIT_MS)
         assert await page.evaluate("document.body.dataset.siren") == "[]"
         await page.goto(f"{address}/drills/1")
         await expect(page.locator(".coverage .spoke")).to_have_count(1)
         station.acts.spoke(1, station.alarm("panel-fire", "shuiye/panel-01/p004", "fire"))
         await expect(page.locator(".coverage .spoke")).to_have_count(2, timeout=WAIT_MS)
-        await page.get_by_role("button", name="结束演练").click()
+        await page.get_by_role("button", name=say("结束演练", "End the drill")).click()
         await expect(page.locator(".drill-banner")).to_have_count(0, timeout=WAIT_MS)
         await page.goto(address)
         await expect(page.locator(".drill-banner")).to_have_count(0)

@@ -13,6 +13,7 @@ from playwright.async_api import Page, expect
 from tests.web.board_screens import PHONE, WALL, Screens, open_screens, until
 from tests.web.station import HOUR_MS, now_ms
 from tests.web.test_browser import WAIT_MS, _until
+from tests.web.tongue import IN_BOTH, Tongue
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SIREN, CRITICAL, WARNING, DOORBELL = 960, 740, 494, 1319
@@ -55,23 +56,26 @@ async def test_the_board_says_how_the_station_is_and_why_and_who_is_there(screen
         await expect(line).to_contain_text("Sound not tested this shift")
 
 
-async def test_a_screen_without_sound_says_so_until_somebody_says_that_they_heard_it(screens: Screens) -> None:
+@IN_BOTH
+async def test_a_screen_without_sound_says_so_until_somebody_says_that_they_heard_it(
+    say: Tongue, screens: Screens
+) -> None:
     """The bar is loud; three different tones are played; who heard them is written down by the gateway."""
-    async with screens.screen() as page:
+    async with screens.screen(language=say.locale) as page:
         bar = page.locator("[data-sound-bar]")
-        await expect(bar).to_contain_text("本屏没有声音")
+        await expect(bar).to_contain_text(say("本屏没有声音", "This screen makes no sound"))
         await bar.get_by_role("button").click()
         await expect(bar).to_be_hidden()
         for hertz in (SIREN, WARNING, DOORBELL):
             await heard(page, hertz)
-        await page.get_by_role("button", name="听到了", exact=True).click()
+        await page.get_by_role("button", name=say("听到了", "I heard them"), exact=True).click()
         await expect(page.locator("[data-sound-asked]")).to_be_hidden()
         assert [(actor, args["site"], args["heard"]) for actor, args in screens.asked("sound_check.listen")] == [
             ("duty", "shuiye", True)
         ]
-        await expect(page.locator(".station-change")).to_contain_text("声音已确认", timeout=WAIT_MS)
-    async with screens.screen(user="inspector") as page:
-        await expect(page.locator(".station-change")).to_contain_text("声音已确认")
+        await expect(page.locator(".station-change")).to_contain_text(say("声音已确认", "Sound heard"), timeout=WAIT_MS)
+    async with screens.screen(user="inspector", language=say.locale) as page:
+        await expect(page.locator(".station-change")).to_contain_text(say("声音已确认", "Sound heard"))
         await expect(page.locator("[data-sound-bar]")).to_have_count(0)  # nobody else is nagged
 
 
@@ -115,10 +119,11 @@ async def test_a_step_ticked_on_one_screen_is_done_on_the_other_and_after_a_relo
         assert [args["done"] for _, args in screens.asked("advice.tick")] == [True, False]
 
 
-async def test_an_alarm_is_handled_from_the_board_with_keys_alone(screens: Screens) -> None:
+@IN_BOTH
+async def test_an_alarm_is_handled_from_the_board_with_keys_alone(say: Tongue, screens: Screens) -> None:
     """F2 finds it; G assigns, N notes, S shelves, A acknowledges; nothing happens to letters pressed elsewhere."""
     number = screens.station.alarm("water-level-low", "shuiye/tank-01/level_m", "warning")
-    async with screens.screen(language="en-GB") as page:
+    async with screens.screen(language=say.locale) as page:
         await page.keyboard.press("a")  # the focus is nowhere: no letter counts
         row = page.locator(f"#alarm-{number}")
         await page.keyboard.press("F2")
@@ -128,7 +133,7 @@ async def test_an_alarm_is_handled_from_the_board_with_keys_alone(screens: Scree
         await page.keyboard.type("valve was shut")
         await page.keyboard.press("Enter")
         await expect(page.locator("dialog")).to_be_hidden()
-        await expect(row).to_contain_text("Notes: 1", timeout=WAIT_MS)
+        await expect(row).to_contain_text(say("备注 1 条", "Notes: 1"), timeout=WAIT_MS)
         await page.keyboard.press("F2")
         await page.keyboard.press("g")
         await page.locator("#acts-person").select_option("maintainer")
@@ -144,7 +149,7 @@ async def test_an_alarm_is_handled_from_the_board_with_keys_alone(screens: Scree
         await page.keyboard.type("tank is being cleaned")
         await page.keyboard.press("Tab")
         await page.keyboard.press("Enter")
-        await expect(page.locator(".held-list")).to_contain_text("Roof tank", timeout=WAIT_MS)
+        await expect(page.locator(".held-list")).to_contain_text(say("高位消防水箱", "Roof tank"), timeout=WAIT_MS)
         assert [len(screens.asked(f"alarm.{op}")) for op in ("note", "assign", "acknowledge", "shelve")] == [1, 1, 1, 1]
     screens.station.acts._alarm_unshelve("duty", number)
 

@@ -19,6 +19,7 @@ from gateway.settings import GatewaySettings
 from simulators.gb26875.centre import SimulatedCentre
 from tests.web.station import SITE, Browser, Station, serving
 from tests.web.test_browser import WAIT_MS, _page, _sign_in, _until
+from tests.web.tongue import IN_BOTH, Tongue
 
 NEW = "three short horns at noon"
 REPLY = 1 << 5
@@ -59,8 +60,9 @@ def replies(centre: SimulatedCentre) -> int:
     return sum(bool(unit[2] & REPLY) for unit in centre.units(24))
 
 
+@IN_BOTH
 async def test_a_centre_is_answered_in_time_and_late_when_somebody_presses_the_button(
-    tmp_path: Path, free_port: int
+    say: Tongue, tmp_path: Path, free_port: int
 ) -> None:
     """The first check on the board, the second on another page: its time is over, and it is answered all the same."""
     station = Station.__new__(Station)
@@ -80,34 +82,37 @@ async def test_a_centre_is_answered_in_time_and_late_when_somebody_presses_the_b
                 await browser.sign_in("duty", gateway.one_time_passwords["duty"])
                 await browser.submit("/first-password", "/first-password", password=NEW, again=NEW)
             await until(lambda: centre.units(21))
-            async with _page(address) as page:
+            async with _page(address, say.locale) as page:
                 await _sign_in(page, "duty", NEW)
                 await expect(page.locator("[data-duty]:not(body)")).to_have_count(0)
                 await centre.check_duty(2)
-                check = page.locator(".duty")
-                await expect(check).to_contain_text("监控中心 city", timeout=WAIT_MS)
-                await expect(check).to_contain_text("水冶")
+                check, city = page.locator(".duty"), say("监控中心 city", "Monitoring centre city")
+                await expect(check).to_contain_text(city, timeout=WAIT_MS)
+                await expect(check).to_contain_text(say("水冶", "Shuiye"))
                 await expect(check.locator("time")).to_contain_text("01:5")
-                await expect(page).to_have_title("查岗 · 微站")
-                await page.get_by_role("button", name="在岗应答").click()
+                await expect(page).to_have_title(say("查岗 · 微站", "Duty check · Weizhan"))
+                await page.get_by_role("button", name=say("在岗应答", "I am here")).click()
                 await expect(page.locator(".duty-done")).to_contain_text(
-                    "查岗已应答 监控中心 city · duty", timeout=WAIT_MS
+                    f"{say('查岗已应答', 'Duty check answered')} {city} · duty",
+                    timeout=WAIT_MS,
                 )
                 await expect(check).to_have_count(0)
                 await until(lambda: replies(centre) == 1)
 
                 await page.goto(f"{address}/notifications")
-                await expect(page.locator('[data-centre="city"]')).to_contain_text("已连接")
+                await expect(page.locator('[data-centre="city"]')).to_contain_text(say("已连接", "connected"))
                 await centre.check_duty(1)
                 await expect(check).to_have_class("duty is-urgent", timeout=WAIT_MS)
                 clock.ahead_ms = 61_000
                 missed = page.locator(".duty-missed")
-                await expect(missed).to_contain_text("查岗未应答 监控中心 city", timeout=WAIT_MS)
+                await expect(missed).to_contain_text(
+                    f"{say('查岗未应答', 'Duty check not answered')} {city}", timeout=WAIT_MS
+                )
                 await expect(check).to_have_count(0)
                 assert replies(centre) == 1
-                await missed.get_by_role("button", name="补应答（已超时）").click()
+                await missed.get_by_role("button", name=say("补应答（已超时）", "Answer late")).click()
                 await expect(page.locator(".duty-done")).to_contain_text(
-                    ["已补应答（超时）", "已应答"], timeout=WAIT_MS
+                    [say("已补应答（超时）", "answered late"), say("已应答", "answered")], timeout=WAIT_MS
                 )
                 await expect(missed).to_have_count(0)
                 await until(lambda: replies(centre) == 2)

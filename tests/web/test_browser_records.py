@@ -16,6 +16,7 @@ from tests.web.station import Station, now_ms, serving
 from tests.web.test_browser import WAIT_MS, _page, _sign_in
 from tests.web.test_labels import HYDRANT, NEW, maintaining, token_in
 from tests.web.test_records import DAY_MS, month_of_values, told
+from tests.web.tongue import IN_BOTH, Tongue
 
 PHONE = {"width": 390, "height": 844}
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -52,29 +53,39 @@ async def saved(page: Page, file: str, folder: Path) -> Path:
     return path
 
 
-async def test_a_search_leads_to_a_life_whose_pdf_can_be_read(station: Station, tmp_path: Path) -> None:
-    """Chinese: find the hydrant, read its life, take it away; the PDF has the alarm, who acknowledged it, a chart,
+@IN_BOTH
+async def test_a_search_leads_to_a_life_whose_pdf_can_be_read(say: Tongue, station: Station, tmp_path: Path) -> None:
+    """Find the hydrant, read its life, take it away; the PDF has the alarm, who acknowledged it, a chart,
     and a QR code that a telephone reads."""
     await lived(station)
-    async with station.gateway(), serving(station) as address, _page(address) as page:
+    async with station.gateway(), serving(station) as address, _page(address, say.locale) as page:
         await _sign_in(page, "inspector")
-        await page.get_by_role("link", name="档案").click()
-        await page.get_by_label("关键词").fill("胜利路")
-        await page.get_by_role("button", name="搜索").click()
-        await page.get_by_role("link", name="胜利路市政消火栓").click()
+        hydrant = say("胜利路市政消火栓", "Victory Road hydrant")
+        await page.get_by_role("link", name=say("档案", "Records"), exact=True).first.click()
+        await page.get_by_label(say("关键词", "Words")).fill(say("胜利路", "Victory"))
+        await page.get_by_role("button", name=say("搜索", "Search")).click()
+        await page.get_by_role("link", name=hydrant).click()
         await expect(page.locator(".life")).to_contain_text("wang")
         await expect(page.locator(".life")).to_contain_text("onerror")  # as text
         await expect(page.locator(".chart canvas")).to_be_visible()
         path = await saved(page, "PDF", tmp_path)
         text = "\n".join(each.extract_text() for each in PdfReader(path).pages)
-        assert all(
-            word in text for word in ("设备档案", "胜利路市政消火栓", "wang", "水压", "onerror=alert(1)", "1 / ")
+        words = (
+            say("设备档案", "Record of a device"),
+            hydrant,
+            "wang",
+            say("水压", "pressure"),
+            "onerror=alert(1)",
+            "1 / ",
         )
+        assert [word for word in words if word not in text] == []
         assert check_file(path).is_whole
         (link,) = codes_in_pdf(path)
         assert link == f"{address}/records/check?code={check_file(path).found}"
         await page.goto(link)
-        await expect(page.locator("#main")).to_contain_text("没有发出过")  # the stand-in keeps no audit rows
+        await expect(page.locator("#main")).to_contain_text(
+            say("没有发出过", "No export with this code")
+        )  # the stand-in keeps no audit rows
 
 
 async def test_a_workbook_and_a_csv_hold_what_the_page_says_on_a_phone(station: Station, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tests.web.test_browser import WAIT_MS, _page, _sign_in
 from tests.web.test_hazards import NEW, open_house
 from tests.web.test_incidents import town
 from tests.web.test_people_pages import open_desk
+from tests.web.tongue import IN_BOTH, Tongue
 
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 WIDER = "() => document.documentElement.scrollWidth - innerWidth"
@@ -52,21 +53,22 @@ async def test_a_person_is_taken_on_and_a_double_click_adds_them_once(tmp_path: 
             assert "13800138000" not in await page.content()
 
 
-async def test_an_incident_is_walked_to_its_sheet_on_a_phone(tmp_path: Path, free_port: int) -> None:
+@IN_BOTH
+async def test_an_incident_is_walked_to_its_sheet_on_a_phone(say: Tongue, tmp_path: Path, free_port: int) -> None:
     """The fire opens it by itself; three taps later the crew is there and the clocks say how fast."""
     async with town(tmp_path, free_port) as made:
         desk = await made.browser("duty")
         address = str(desk.base_url).rstrip("/")
-        async with _page(address, **PHONE) as phone:
+        async with _page(address, say.locale, **PHONE) as phone:
             await _sign_in_as(phone, "duty")
             await made.fire("shuiye")
             await phone.locator('a[href="/incidents/1"]').first.click(timeout=WAIT_MS)
             await phone.wait_for_url("**/incidents/1")
             assert await phone.evaluate(WIDER) <= 0
             await (await unfold(phone, "confirm")).locator("button").click()
-            await expect(phone.locator("#live")).to_contain_text("人工确认", timeout=WAIT_MS)
+            await expect(phone.locator("#live")).to_contain_text(say("人工确认", "a person"), timeout=WAIT_MS)
             await (await unfold(phone, "arrive")).locator("button").click()
-            await expect(phone.locator(".incident-clocks")).to_contain_text("到场", timeout=WAIT_MS)
+            await expect(phone.locator(".incident-clocks")).to_contain_text(say("到场", "there after"), timeout=WAIT_MS)
             found = await unfold(phone, "find")
             await found.locator("input[value=real]").check()
             await found.locator("textarea").fill("锅内油起火")
