@@ -20,7 +20,7 @@ MOST_LINES = 450
 SOURCE = {".py", ".js", ".css", ".html", ".c", ".h", ".sh"}
 
 
-def _tracked() -> list[Path]:
+def tracked() -> list[Path]:
     """Files git knows or would take; in a copy without git, all outside dot folders and what set-up made."""
     command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     if (ROOT / ".git").exists() and shutil.which("git"):
@@ -38,7 +38,7 @@ def _tracked() -> list[Path]:
 
 def _texts() -> list[tuple[Path, str]]:
     found = []
-    for path in _tracked():
+    for path in tracked():
         raw = path.read_bytes()
         if b"\0" not in raw:
             found.append((path.relative_to(ROOT), raw.decode("utf-8")))
@@ -54,7 +54,7 @@ def test_import_contracts_hold_when_the_whole_house_is_read() -> None:
 
 def test_top_level_holds_only_the_house_when_listed() -> None:
     """Nothing stands at the top but the named folders and files, and dot files."""
-    tops = {path.relative_to(ROOT).parts[0] for path in _tracked()}
+    tops = {path.relative_to(ROOT).parts[0] for path in tracked()}
     visible = {name for name in tops if not name.startswith(".")}
     assert visible - FOLDERS - FILES - MADE_HERE == set()
     assert sorted(name for name in FOLDERS if not (ROOT / name).is_dir()) == []
