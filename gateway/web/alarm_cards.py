@@ -150,9 +150,13 @@ def alarm_card(
 
 
 def node_title(path: str, inventory: Inventory, texts: Texts) -> str:
-    """Name of a node of the way from device to gateway: `broker`, site/agent, site/line-<id>, site/device."""
+    """Name of what stands above an alarm: `broker`, site/agent, site/line-<id>, site/device, site/device/point."""
     if path == "broker":
         return texts("the broker")
+    if path.count("/") == 2:
+        found = inventory.point(path)
+        head, _, point = path.rpartition("/")
+        return f"{node_title(head, inventory, texts)} · {found[1].title.get(texts.language) if found else point}"
     site, _, name = path.partition("/")
     device = inventory.find(path)
     if device is not None:

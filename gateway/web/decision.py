@@ -86,7 +86,7 @@ def step(row: TransitionRow, inventory: Inventory, texts: Texts) -> Step:
         said.append(texts("to %(person)s", person=given["person"]) if given.get("person") else texts("to nobody"))
     if row.event == "find" and given.get("finding"):
         said.append(texts.word("finding", str(given["finding"])))
-    if given.get("hold"):
+    if given.get("hold") and row.event not in ("suppress", "release"):  # the event says it
         said.append(texts.word("hold", str(given["hold"])))
     if isinstance(given.get("cause"), str):
         said.append(texts("cause: %(node)s", node=node_title(given["cause"], inventory, texts)))
@@ -235,12 +235,6 @@ def window_banners(picture: Picture, inventory: Inventory, texts: Texts, now_ms:
 
 def subject_title(subject: str, inventory: Inventory, texts: Texts) -> str:
     """Device and point of a subject in the reader's words."""
-    found = inventory.point(subject) if subject.count("/") == 2 else None
-    if found is not None:
-        return f"{found[0].title.get(texts.language)} · {found[1].title.get(texts.language)}"
-    if subject.count("/") == 2:
-        head, _, point = subject.rpartition("/")
-        return f"{node_title(head, inventory, texts)} · {point}"
     return node_title(subject, inventory, texts)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from gateway.control.protocol import AlarmView, Event
-from gateway.web import views
+from gateway.ledger.records import TransitionRow
+from gateway.web import decision, views
 from gateway.web.alarm_cards import AlarmCard, alarm_card, silent
 from gateway.web.app import load_inventory
 from gateway.web.folding import fold
@@ -54,6 +55,13 @@ def test_two_that_hold_stand_in_two_rows_when_they_have_one_subject(inventory: I
     rows = fold([_card(inventory, 1), _card(inventory, 2, rule="hydrant-stuck"), _card(inventory, 3, active=False)])
     assert sorted(row.head.id for row in rows) == [1, 2]
     assert sum(len(row.episodes) for row in rows) == 1
+
+
+def test_a_step_names_its_cause_in_words_when_an_alarm_is_kept_still(inventory: Inventory) -> None:
+    """Once, with device and point, and never with the names that programs use."""
+    given = {"hold": "suppressed_by_design", "cause": POINT}
+    row = TransitionRow(1, 1, "suppress", "unacknowledged", "suppressed", 1_000, 1_000, "rule", "", given)
+    assert decision.step(row, inventory, TEXTS).detail == "cause: Victory Road hydrant · Water pressure"
 
 
 def test_what_a_cause_suppresses_stands_under_it_but_a_fire_never_does(inventory: Inventory) -> None:

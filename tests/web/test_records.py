@@ -136,6 +136,8 @@ def kept(station: Station, kind: Kind[Any], rows: Iterable[Entry]) -> None:
 
 async def test_a_life_is_whole_when_thousands_of_shifts_checks_and_hazards_came_after_it(station: Station) -> None:
     """Who was on duty two years ago and how they answered, and a hazard of then: not pushed out by what others did."""
+    with station.site_file.open("a", encoding="utf-8") as site:
+        site.write("station: {grade: 3, posts: [{id: control, title: {zh: 消防控制室, en: Control room}, crew: 1}]}\n")
     ago_ms = now_ms() - 700 * DAY_MS
     told(station, 701 * DAY_MS)
     station.alarm("hydrant-pressure-low", f"{HYDRANT}/pressure_kpa", "critical", ago_s=700 * 86_400, cleared=True)
@@ -162,7 +164,7 @@ async def test_a_life_is_whole_when_thousands_of_shifts_checks_and_hazards_came_
     kept(station, HAZARD, hazards)
     async with inspecting(station) as browser:
         text = (await browser.get(f"/records/{HYDRANT}")).text
-    assert "On duty then: Person no. 1 (control); duty check of" in text
+    assert "On duty then: Person no. 1 (Control room); duty check of" in text
     assert "hazard 0" in text
     assert "hazard 1" not in text
 

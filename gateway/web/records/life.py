@@ -23,7 +23,7 @@ from gateway.web.inventory import Device
 from gateway.web.listing import Key, Turn, cut, foreign
 from gateway.web.records.former import Former
 from gateway.web.records.site_changes import changes_of, read_texts
-from gateway.web.registers.staff import people_names
+from gateway.web.registers.staff import people_names, post_titles
 from gateway.web.rule_words import rule_words
 from gateway.web.texts import Texts
 from gateway.work.order_life import ORDER
@@ -202,12 +202,19 @@ class Duty:
     """Who was on duty when, at the stations that answer for a site; and how they answered."""
 
     def __init__(
-        self, texts: Texts, shifts: Iterable[Shift], checks: Iterable[DutyCheck], names: dict[int, str]
+        self,
+        texts: Texts,
+        shifts: Iterable[Shift],
+        checks: Iterable[DutyCheck],
+        names: dict[int, str],
+        posts: dict[tuple[str, str], str],
     ) -> None:
         self._texts = texts
         self._shifts = sorted(shifts, key=lambda row: row.from_ms)
         self._checks = sorted(checks, key=lambda row: row.from_ms)
         self._names = names
+        self._posts = posts
+        """Title of each (site, post)."""
 
     @classmethod
     async def of(cls, web: Web, texts: Texts, site: str, from_ms: int) -> Duty:
@@ -218,13 +225,15 @@ class Duty:
         shifts = await web.read(web.ledger.entries, SHIFT, sites=sites, from_ms=from_ms)
         # The latest one before the first alarm too, which was over by then.
         checks = await web.read(web.ledger.entries, CHECKS, sites=sites, from_ms=from_ms - CHECKED_MS)
-        return cls(texts, shifts, checks, await people_names(web))
+        posts = {(each, post): title for each in sites for post, title in post_titles(web.all, each, texts).items()}
+        return cls(texts, shifts, checks, await people_names(web), posts)
 
     def at(self, at_ms: int) -> str:
         """The people at their posts at a moment and the latest check before it, in words."""
         texts = self._texts
         there = [
-            f"{self._names.get(stay.person) or texts('Person no. %(n)s', n=stay.person)} ({stay.post})"
+            f"{self._names.get(stay.person) or texts('Person no. %(n)s', n=stay.person)}"
+            f" ({self._posts.get((shift.site, stay.post), stay.post)})"
             for shift in self._shifts
             for stay in shift.stays
             if stay.from_ms <= at_ms and (stay.until_ms is None or at_ms < stay.until_ms)

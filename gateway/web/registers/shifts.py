@@ -24,7 +24,7 @@ from gateway.web.context import Web, person_of, web_of
 from gateway.web.decision import subject_title
 from gateway.web.duty import origin_text
 from gateway.web.registers.pins import prove
-from gateway.web.registers.staff import people_names, people_now
+from gateway.web.registers.staff import people_names, people_now, post_titles
 from gateway.web.render import page
 from gateway.web.texts import Texts, msgid
 
@@ -116,7 +116,7 @@ async def handover_page(request: Request, number: int) -> Response:
         title=web.inventory.site_title(row.site).get(texts.language),
         items=_items(msgspec.to_builtins(row.items), web, texts),
         names=await people_names(web),
-        posts=_post_titles(web, row.site, texts),
+        posts=post_titles(web, row.site, texts),
     )
 
 
@@ -251,7 +251,7 @@ async def _here(request: Request, site: str, post: str, code: str, *, done: bool
         "post_here.html",
         path=request.url.path,
         site=web.inventory.site_title(site).get(texts.language),
-        post=_post_titles(web, site, texts).get(post, post),
+        post=post_titles(web, site, texts).get(post, post),
         checks=[(row, origin_text(row["origin"], texts)) for row in found["checks"]],
         # Whoever has the code may read this page: a name is told to those who know it.
         people=[(number, masked(names.get(number, ""))) for number in found["people"]],
@@ -332,12 +332,6 @@ def _posts(web: Web, station: Station, running: Shift | None, texts: Texts) -> l
             rows.append((stay.person, stay.from_ms, lacks))
         found.append(PostRow(post.id, post.title.get(texts.language), post.crew, rows))
     return found
-
-
-def _post_titles(web: Web, site: str, texts: Texts) -> dict[str, str]:
-    known = web.inventory.sites.get(site)
-    station = known.station if known is not None else None
-    return {post.id: post.title.get(texts.language) for post in station.posts} if station is not None else {}
 
 
 def _items(items: list[dict[str, Any]], web: Web, texts: Texts) -> list[ItemRow]:

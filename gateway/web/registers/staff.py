@@ -19,7 +19,7 @@ from gateway.ledger.personal import Identity
 from gateway.web.access import ADMINISTER, Refused
 from gateway.web.access import Person as SignedIn
 from gateway.web.context import Web
-from gateway.web.texts import msgid
+from gateway.web.texts import Texts, msgid
 
 KINDS: tuple[CertificateKind, ...] = get_args(CertificateKind)
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -47,6 +47,13 @@ async def note_seen(web: Web, who: SignedIn, what: str) -> None:
 async def people_names(web: Web) -> dict[int, str]:
     """Name of everybody whose name is known, those who left included; those erased are not in it."""
     return {number: each.name for number, each in (await web.read(web.ledger.identities)).items()}
+
+
+def post_titles(web: Web, site: str, texts: Texts) -> dict[str, str]:
+    """Name of each post of the site's station."""
+    known = web.inventory.sites.get(site)
+    station = known.station if known is not None else None
+    return {post.id: post.title.get(texts.language) for post in station.posts} if station is not None else {}
 
 
 def shown_number(number: str, who: SignedIn) -> str:
