@@ -19,7 +19,7 @@ from gateway.alarms.holding import held, make_holds
 from gateway.control.protocol import AgentView, Snapshot
 from gateway.duty.checks import DutyChecks, view
 from gateway.duty.freshness import Freshness
-from gateway.ingest.clock import AgentTime, corrected
+from gateway.ingest.clock import SAID, AgentTime, corrected
 from gateway.ingest.door import Door
 from gateway.installation import Installation
 from gateway.ledger.alarm_rows import AlarmRows, load_alarms
@@ -234,7 +234,11 @@ class WorkingState:
 
     def time_of(self, site: str, agent: str) -> AgentTime:
         """What is known of the clock of an agent."""
-        return self.times.setdefault((site, agent), AgentTime())
+        known = self.times.get((site, agent))
+        if known is None:
+            view = self.agents.get((site, agent))
+            known = self.times[site, agent] = AgentTime(view.state.get(SAID) if view is not None else None)
+        return known
 
     def snapshot(self, now_ms: int) -> Snapshot:
         """Everything current, for a new subscriber."""

@@ -18,7 +18,7 @@ from gateway.alarms.coverage import names_behind
 from gateway.alarms.holding import Before, Holding
 from gateway.alarms.holds import FIRE
 from gateway.control.protocol import AgentView, Event
-from gateway.ingest.clock import corrected, doubted
+from gateway.ingest.clock import SAID, corrected, doubted
 from gateway.ingest.door import Accepted, Arrival, Refusal, Told
 from gateway.ingest.order import judge
 from gateway.ingest.resent import count_resent, day_of
@@ -258,7 +258,7 @@ class Turn:
             online=said.online,
             heard_ms=told.received_ms,
             clock_offset_ms=offset_ms,
-            state=msgspec.to_builtins(said),
+            state={**msgspec.to_builtins(said), SAID: self.state.time_of(*key).said},
         )
         if known is None or known.online != said.online or known.state.get("config_hash") != said.config_hash:
             self.changes.add_audit(

@@ -14,6 +14,8 @@ the change is spread so that time never runs backwards.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from contract import quality as q
 from contract.messages import Batch, Lane, Reading
 
@@ -28,19 +30,26 @@ EARLIEST_MS = 1_420_070_400_000
 BOOTS = 8
 """Of so many lives of a machine, or machines that take turns, it is remembered what was heard of them last."""
 CLOCK = q.uncertain("clock")
+SAID = "said"
+"""Key of `AgentTime.said` in what is kept of an agent: a gateway that starts anew knows what it has heard."""
 
 
 class AgentTime:
-    """What is known of one agent's clock."""
+    """What is known of one agent's clock. said: what was heard of it when the gateway last ran, see `said`."""
 
     __slots__ = ("_bases", "_best", "_boot", "_high", "_low", "_said", "_since_ms")
 
-    def __init__(self) -> None:
+    def __init__(self, said: Mapping[str, Sequence[int]] | None = None) -> None:
         self._boot: str | None = None
         self._best = 0
         self._low = self._high = self._since_ms = 0
         self._bases: dict[Lane, tuple[int, int]] = {}
-        self._said: dict[str, tuple[int, int]] = {}
+        self._said = {boot: (steady_ms, sent_ms) for boot, (steady_ms, sent_ms) in (said or {}).items()}
+
+    @property
+    def said(self) -> dict[str, tuple[int, int]]:
+        """Of each of the last boots: its time since boot and its wall clock (ms) when it said its newest state."""
+        return dict(self._said)
 
     def is_said_before(self, boot: str, steady_ms: int, sent_ms: int) -> bool:
         """Whether a state was said no later than one that was heard already: it came once more and proves no life.

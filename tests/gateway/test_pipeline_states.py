@@ -10,6 +10,11 @@ from contract.messages import AgentState, Reading
 from tests.gateway.harness import PRESSURE, START_MS, Clock, arrival, batch, open_bench, state
 
 
+def _said(boot: str, steady_ms: int, *, online: bool = True, set_back: bool = False) -> AgentState:
+    sent_ms = START_MS + 1_000_000 if set_back else START_MS + steady_ms
+    return msgspec.structs.replace(state(online=online, sent_ms=sent_ms), boot=boot, steady_ms=steady_ms)
+
+
 async def test_old_retained_state_is_no_sign_of_life_when_the_broker_hands_it_out_again(tmp_path: Path) -> None:
     """A reconnect brings the broker's memory; an agent is not heard by it."""
     clock = Clock()
@@ -27,16 +32,12 @@ async def test_old_retained_state_is_no_sign_of_life_when_the_broker_hands_it_ou
 async def test_a_state_that_comes_once_more_is_no_sign_of_life(tmp_path: Path) -> None:
     """Of the same life of the machine or of one before; what is said later is one, and the last will always counts."""
 
-    def said(boot: str, steady_ms: int, *, online: bool = True, set_back: bool = False) -> AgentState:
-        sent_ms = START_MS + 1_000_000 if set_back else START_MS + steady_ms
-        return msgspec.structs.replace(state(online=online, sent_ms=sent_ms), boot=boot, steady_ms=steady_ms)
-
     clock = Clock()
     async with open_bench(tmp_path, clock) as bench:
 
         async def heard(boot: str, steady_ms: int, *, online: bool = True, set_back: bool = False) -> tuple[bool, int]:
             clock.now_ms += 1000
-            await bench.take(arrival(said(boot, steady_ms, online=online, set_back=set_back), clock.now_ms))
+            await bench.take(arrival(_said(boot, steady_ms, online=online, set_back=set_back), clock.now_ms))
             (agent,) = bench.reader.agents()
             return agent.online, agent.heard_ms - START_MS
 
@@ -50,3 +51,19 @@ async def test_a_state_that_comes_once_more_is_no_sign_of_life(tmp_path: Path) -
         assert await heard("b", 30) == (True, 8000)
         assert await heard("a", 2000) == (True, 9000)  # the other machine of a pair
         assert await heard("a", 10, set_back=True) == (True, 10_000)  # to a snapshot, or by a boot of the same name
+
+
+async def test_a_state_that_comes_once_more_is_none_when_the_gateway_was_started_anew(tmp_path: Path) -> None:
+    """Whatever was heard before stays heard: of this boot and of the one before, and beyond a last will."""
+    clock = Clock()
+    async with open_bench(tmp_path, clock) as bench:
+        for boot, steady_ms, online in (("a", 900, True), ("b", 20, True), ("b", 60, True), ("b", 10, False)):
+            clock.now_ms += 1000
+            await bench.take(arrival(_said(boot, steady_ms, online=online), clock.now_ms))
+    async with open_bench(tmp_path, clock) as bench:
+        clock.now_ms += 60_000
+        for boot, steady_ms in (("a", 900), ("b", 60), ("b", 40)):
+            await bench.take(arrival(_said(boot, steady_ms), clock.now_ms))
+        assert [(agent.online, agent.heard_ms) for agent in bench.reader.agents()] == [(False, START_MS + 4000)]
+        await bench.take(arrival(_said("b", 70), clock.now_ms))
+        assert [(agent.online, agent.heard_ms) for agent in bench.reader.agents()] == [(True, clock.now_ms)]
