@@ -41,6 +41,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "weizhan_alarm_to_screen_seconds": ("histogram", "From measured to told to the screens, of alarms not told late."),
     "weizhan_streams": ("gauge", "Live streams that are open."),
     "weizhan_streams_dropped_total": ("counter", "Live streams cut off because they did not keep up."),
+    "weizhan_streams_refused_total": ("counter", "Live streams that were asked for and not given."),
     "weizhan_ledger_bytes": ("gauge", "Size of the ledger's file."),
     "weizhan_disk_free_bytes": ("gauge", "Free space where the ledger lies."),
 }
@@ -71,6 +72,7 @@ def web_samples(web: Web, history: HistoryStatus | None) -> Iterator[Sample]:
     yield from web.latency.samples()
     yield Sample("weizhan_streams", web.hub.screens)
     yield Sample("weizhan_streams_dropped_total", web.hub.dropped)
+    yield Sample("weizhan_streams_refused_total", web.hub.refused)
     if history is not None and history.bytes is not None:
         yield Sample("weizhan_history_bytes", history.bytes)
     path = web.ledger.path

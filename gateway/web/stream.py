@@ -111,6 +111,7 @@ class Hub:
         self.version = ""
         """Of scripts and templates: a page that has another one loads itself anew."""
         self.dropped = 0
+        self.refused = 0
         self.lag_s = LAG_S
 
     @property

@@ -62,6 +62,7 @@ async def stream(
     """Server-sent events: alarm, agent, reading, gateway, unknown_device, heartbeat every two seconds."""
     hub, who = web_of(request).hub, person_of(request)
     if (no := hub.refusal(_listener(who))) is not None:
+        hub.refused += 1
         raise Refused(no.status, no.text)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     frames = hub.follow(device, web_of(request).sites_of(who), _listener(who), Rights(who.role, who.area))

@@ -73,6 +73,7 @@ async def test_nobody_takes_all_streams_when_tabs_are_opened_and_the_desk_finds_
         for _ in range(2):
             await _open(stack, desk)
         assert (await _open(stack, desk, status=503))["detail"] == FULL
+        assert (await desk.get("/api/v1/status")).json()["screens"] == 6
 
 
 def test_a_place_is_free_again_when_a_stream_ends_and_one_that_slipped_in_is_ended() -> None:
