@@ -86,6 +86,8 @@ class Web:
     """Rows of registers that were made already (registers/at_hand.py): kind -> number -> row."""
     counted: dict[frozenset[str] | None, Any] = field(default_factory=dict)
     """Counts of hazards on the page of the list (registers/hazard_counting.py), by the sites they are of."""
+    site_changes: dict[str, Any] = field(default_factory=dict)
+    """Changes of the devices of each site by the versions of its file (records/site_changes.py)."""
     former: dict[str, tuple[tuple[object, ...], list[Any]]] = field(default_factory=dict)
     """Devices that were taken out of each site (records/former.py), with what they were read from."""
     approved_at: tuple[Inventory, int] | None = None

@@ -19,6 +19,7 @@ from gateway.sites.register import IN_FORCE, PAST, SITE_VERSION, SiteVersion, ve
 from gateway.web.access import Refused
 from gateway.web.context import Web
 from gateway.web.inventory import Device, placed_device
+from gateway.web.records.site_changes import LOADER
 from gateway.web.texts import Texts, msgid
 
 MOST_VERSIONS = 200
@@ -102,7 +103,7 @@ def _devices(data_dir: Path, site: str, sha256: str, library: ProfileLibrary) ->
     if not sha256:
         return None
     try:
-        data: Any = yaml.load(version_path(data_dir, site, sha256).read_bytes(), _LOADER)  # noqa: S506 # a safe one
+        data: Any = yaml.load(version_path(data_dir, site, sha256).read_bytes(), LOADER)  # noqa: S506 # a safe one
         known = Site.model_validate(data)
     except (OSError, yaml.YAMLError, ValidationError):
         return None
@@ -113,6 +114,3 @@ def _devices(data_dir: Path, site: str, sha256: str, library: ProfileLibrary) ->
         for entry in line.devices
         if entry.profile in library
     }
-
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

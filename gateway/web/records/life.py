@@ -14,7 +14,6 @@ from gateway.duty.readiness_rows import ANSWERING
 from gateway.duty.shifts import SHIFT, Shift
 from gateway.ledger.life_rows import LATEST, Place
 from gateway.ledger.records import RuleVersion, TransitionRow
-from gateway.sites.register import SITE_VERSION
 from gateway.web import decision
 from gateway.web.alarm_cards import alarm_card
 from gateway.web.context import Web
@@ -22,7 +21,7 @@ from gateway.web.firmware import firmware_changes
 from gateway.web.inventory import Device
 from gateway.web.listing import Key, Turn, cut, foreign
 from gateway.web.records.former import Former
-from gateway.web.records.site_changes import changes_of, read_texts
+from gateway.web.records.site_changes import site_changes
 from gateway.web.registers.staff import people_names, post_titles
 from gateway.web.rule_words import rule_words
 from gateway.web.texts import Texts
@@ -38,8 +37,6 @@ ALL = -1
 """No limit: what is left out in silence reads as if it had never been."""
 CHECKED_MS = 7 * 86_400_000
 """A duty check so long before an alarm still says something of it."""
-MOST_VERSIONS = 200
-"""Versions of a site file that are read."""
 
 
 class Event(NamedTuple):
@@ -378,8 +375,6 @@ async def _identity_events(web: Web, texts: Texts, device: Device) -> list[Event
         for row in await web.read(web.ledger.approved_devices)
         if (row.site, row.device) == (device.site, device.id)
     ]
-    versions = await web.read(web.ledger.entries, SITE_VERSION, sites=(device.site,), limit=MOST_VERSIONS)
-    kept = await web.read(read_texts, web.ledger.path.parent, versions)
     found += [
         Event(
             change.at_ms,
@@ -389,7 +384,7 @@ async def _identity_events(web: Web, texts: Texts, device: Device) -> list[Event
             who=change.by,
             lines=tuple(f"{name}: {old or '—'} → {new or '—'}" for name, old, new in change.fields),
         )
-        for change in changes_of(device.id, kept)
+        for change in (await site_changes(web, device.site)).changes.get(device.id, ())
     ]
     for told in await firmware_changes(device, web):
         words = [
