@@ -248,7 +248,7 @@ async def return_to_service(
 
 async def _back_to(request: Request, alarm_id: int, onward: str) -> Response:
     """Back to where a command was given: the page of the alarm unless something else is named."""
-    return await _back(request, onward) if onward else await _alarm_back(request, alarm_id)
+    return await _back(request, onward, alarm_id) if onward else await _alarm_back(request, alarm_id)
 
 
 async def _alarm_back(request: Request, alarm_id: int) -> Response:
@@ -268,4 +268,6 @@ async def _back(request: Request, onward: str, alarm_id: int | None = None) -> R
         return await acts(request, alarm_id)
     if onward == "/":
         return await board(request)
+    if onward.partition("?")[0] == "/alarms":
+        return Response(status_code=204)  # the list draws itself anew, as it is filtered and turned
     return Response(status_code=200, headers={"HX-Redirect": local_path(onward)})

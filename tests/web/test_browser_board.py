@@ -154,6 +154,36 @@ async def test_an_alarm_is_handled_from_the_board_with_keys_alone(say: Tongue, s
     screens.station.acts._alarm_unshelve("duty", number)
 
 
+@IN_BOTH
+async def test_an_alarm_is_acknowledged_and_handled_from_the_list_as_it_is_filtered(
+    say: Tongue, screens: Screens
+) -> None:
+    """By finger on a phone, without leaving the list: acknowledged, noted after a tick, shelved; the filter stays."""
+    number = screens.station.alarm("water-level-low", "shuiye/tank-01/level_m", "warning")
+    screens.station.alarm("panel-fault", "shuiye/panel-01/p003", "critical")
+    async with screens.screen("/alarms?show=open&severity=warning", language=say.locale, **PHONE) as page:
+        row = page.locator(f'tr[data-alarm="{number}"]')
+        await expect(page.locator("tr[data-alarm]")).to_have_count(1)
+        await row.get_by_role("button", name=say("确认", "Acknowledge")).click()
+        await expect(row.locator(".acknowledged")).to_contain_text("duty", timeout=WAIT_MS)
+        await row.locator("[data-acts]").click()
+        await page.locator(f"#tick-{number}-0-d").click()
+        await expect(page.locator(f"li.is-done #tick-{number}-0-d")).to_be_checked(timeout=WAIT_MS)
+        await page.locator("#acts-note").fill("阀门已关")
+        await page.locator('[data-act="note"] button').click()
+        await expect(page.locator("dialog")).to_be_hidden(timeout=WAIT_MS)
+        await row.locator("[data-acts]").click()
+        await page.locator("#acts-reason").fill("清洗水箱")
+        await page.get_by_role("button", name=say("30 分钟", "30 min")).click()
+        await expect(page.locator(".still")).to_contain_text(say("高位消防水箱", "Roof tank"), timeout=WAIT_MS)
+        await expect(page.locator("tr[data-alarm]")).to_have_count(1)
+        assert page.url.endswith("/alarms?show=open&severity=warning")
+        assert [len(screens.asked(f"alarm.{op}")) for op in ("acknowledge", "note", "shelve")] == [1, 1, 1]
+    screens.station.acts._alarm_unshelve("duty", number)
+    async with screens.screen("/alarms", user="inspector", language=say.locale) as page:
+        assert await page.locator("main :is(button.acknowledge, [data-acts], dialog)").count() == 0
+
+
 async def test_a_refusal_is_told_where_it_was_given_and_a_new_fire_inside_the_dialog(screens: Screens) -> None:
     """The text stays; whoever writes learns of the fire although the dialog lies over the board."""
     number = screens.station.alarm("water-level-low", "shuiye/tank-01/level_m", "warning")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 from fastapi import APIRouter, Form, Query
@@ -90,7 +91,7 @@ async def _shown(request: Request) -> dict[str, Any]:
 
 @router.get("/alarms/{alarm_id}/acts")
 async def acts(request: Request, alarm_id: int) -> Response:
-    """What can be done with an alarm, for the dialog of the board."""
+    """What can be done with an alarm, for the dialog of the board and of the list of alarms."""
     web, texts = web_of(request), web_of(request).texts(request)
     alarm = await web.read(web.ledger.alarm, alarm_id)
     if alarm is None:
@@ -105,6 +106,7 @@ async def acts(request: Request, alarm_id: int) -> Response:
         people=[user.name for user in await web.accounts(HANDLE, alarm.site)],
         shelf=web.picture.standing.shelves.get((alarm.rule, alarm.subject)),
         shelves=FIRE_SHELVES if alarm.severity == "fire" else SHELVES,
+        onward="/alarms" if urlsplit(request.headers.get("HX-Current-URL", "")).path == "/alarms" else "/",
     )
 
 

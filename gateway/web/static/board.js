@@ -1,11 +1,11 @@
-// The board by keyboard, and what is done with an alarm without leaving it.
+// The board and the list of alarms by keyboard, and what is done with an alarm without leaving them.
 
 const dialog = document.querySelector("[data-acts-dialog]");
 const acts = document.getElementById("acts");
 const FIELD = { a: "#acts-acknowledge", g: "#acts-person", n: "#acts-note", s: "#acts-reason" };
 
 async function open(id, focus = "") {
-  const answer = await fetch(`/alarms/${id}/acts`, { headers: { "HX-Request": "true" } }).catch(() => null);
+  const answer = await fetch(`/alarms/${id}/acts`, { headers: { "HX-Request": "true", "HX-Current-URL": location.href } }).catch(() => null);
   if (!answer?.ok) { location.assign(`/alarms/${id}`); return; }
   acts.innerHTML = await answer.text();
   window.htmx.process(acts);

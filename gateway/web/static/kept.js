@@ -11,14 +11,14 @@ export function keep(live, sent) {
   const chosen = [...live.querySelectorAll("details[open][id] input[type=radio]:checked")].filter(unsent).map(
     (e) => `#${e.closest("details[id]").id} input[name="${CSS.escape(e.name)}"][value="${CSS.escape(e.value)}"]`,
   );
-  // A button that was pressed is disabled while its answer is on the way, and has no focus then.
-  const active = document.activeElement === document.body ? sent : document.activeElement;
-  const focus = pathOfFocus(live, active);
+  const isLost = document.activeElement === document.body && performance.now() - sentAt < ANSWER_MS;
+  const focus = isLost ? sentFrom : pathOfFocus(live, document.activeElement);
+  const wasSeen = !isLost && isSeen(document.activeElement);
   return () => {
     for (const id of open) { const e = document.getElementById(id); if (e) e.open = true; }
     for (const [id, value] of fields) { const e = document.getElementById(id); if (e && value) e.value = value; }
     for (const path of chosen) { const e = document.querySelector(path); if (e) e.checked = true; }
-    giveFocus(focus);
+    giveFocus(focus, wasSeen);
   };
 }
 
@@ -36,6 +36,18 @@ function nameOf(e) {
 }
 const named = (root, name) => [...root.querySelectorAll(CAN)].filter((e) => nameOf(e) === name);
 
+// A button that was pressed is disabled while its answer is on the way, and has no focus then: where it was is remembered.
+const ANSWER_MS = 10_000;
+let sentFrom = [];
+let sentAt = -ANSWER_MS;
+document.body.addEventListener("htmx:beforeRequest", ({ detail }) => {
+  const live = document.getElementById("live");
+  if (detail.requestConfig?.verb === "get" || !live?.contains(document.activeElement)) return;
+  sentFrom = pathOfFocus(live, document.activeElement);
+  sentAt = performance.now();
+});
+document.addEventListener("focusin", () => { sentAt = -ANSWER_MS; }); // it is somewhere again
+
 // What has the focus (active), and what it stands in, in case it is gone: [[name, which of that name], ...]; empty without a focus.
 function pathOfFocus(live, active) {
   const path = [];
@@ -46,7 +58,12 @@ function pathOfFocus(live, active) {
   }
   return path;
 }
-function giveFocus(path) {
+function isSeen(e) {
+  const box = e?.getBoundingClientRect();
+  return Boolean(box) && box.bottom > 0 && box.top < innerHeight;
+}
+// wasSeen: whoever looked elsewhere meanwhile is not pulled back to it.
+function giveFocus(path, wasSeen) {
   if (document.activeElement && document.activeElement !== document.body) return;
   const live = document.getElementById("live");
   for (const [name, which] of live ? path : []) {
@@ -54,6 +71,7 @@ function giveFocus(path) {
     const e = found[which] ?? found[0];
     if (!e || e.disabled) continue;
     e.focus({ preventScroll: true });
+    if (wasSeen) e.scrollIntoView({ block: "nearest", inline: "nearest" }); // not under what has come above it
     return;
   }
 }

@@ -342,7 +342,10 @@ body.addEventListener("htmx:responseError", (event) => {
 // Who asked, not who is told: the element that asked is gone once its answer stands in its place.
 const isRefresh = ({ detail: { requestConfig } }) => requestConfig?.elt?.id === "live" && requestConfig.verb === "get";
 body.addEventListener("htmx:beforeRequest", (event) => { if (isRefresh(event)) askedAt = performance.now(); });
-body.addEventListener("htmx:afterRequest", (event) => { if (isRefresh(event)) askedAt = 0; });
+body.addEventListener("htmx:afterRequest", (event) => {
+  if (isRefresh(event)) askedAt = 0;
+  if (event.detail.xhr?.status === 204) refresh(20); // done, and the page it was done on shows it anew
+});
 let putBack = null;
 body.addEventListener("htmx:beforeSwap", (event) => {
   const { detail } = event;
