@@ -20,6 +20,7 @@ COUNT = (
     "() => document.body.addEventListener('htmx:afterRequest', () => { window.answers = (window.answers ?? 0) + 1; })"
 )
 """Counts what has been answered and drawn."""
+IN_SIGHT = "(one) => { const at = one.getBoundingClientRect(); return at.top >= 0 && at.bottom <= innerHeight; }"
 FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
@@ -193,6 +194,19 @@ async def test_the_focus_stays_where_it_was_when_the_board_is_redrawn(screens: S
         may.set()
         await expect(page.locator(f"#alarm-{low}")).to_be_focused()
         assert acknowledged(screens) == [low]
+
+
+async def test_what_was_just_reached_is_in_sight_when_a_redraw_comes_first(screens: Screens) -> None:
+    """The browser scrolls to it in its next frame; a redraw of this one took that away."""
+    async with screens.screen("/devices", **PHONE) as page, redraws(page, "/devices") as redrawn:
+        await page.evaluate("() => htmx.trigger('#live', 'refresh')")
+        await until(lambda: redrawn.caught)
+        last = page.locator("#live a[href^='/devices/']").last
+        await last.evaluate("(one) => one.focus({ preventScroll: true })")
+        assert not await last.evaluate(IN_SIGHT)
+        await redrawn.let(page)
+        await expect(last).to_be_focused()
+        assert await last.evaluate(IN_SIGHT)
 
 
 async def test_an_open_list_stays_open_when_a_redraw_arrives_and_the_news_follow(screens: Screens) -> None:

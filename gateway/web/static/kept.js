@@ -48,6 +48,11 @@ document.body.addEventListener("htmx:beforeRequest", ({ detail }) => {
 });
 document.addEventListener("focusin", () => { sentAt = -ANSWER_MS; }); // it is somewhere again
 
+// When somebody moved the focus last.
+const REACHED_MS = 1000;
+let focusedAt = 0;
+document.addEventListener("focusin", () => { focusedAt = performance.now(); });
+
 // What has the focus (active), and what it stands in, in case it is gone: [[name, which of that name], ...]; empty without a focus.
 function pathOfFocus(live, active) {
   const path = [];
@@ -70,8 +75,11 @@ function giveFocus(path, wasSeen) {
     const found = named(live, name);
     const e = found[which] ?? found[0];
     if (!e || e.disabled) continue;
+    const at = focusedAt;
     e.focus({ preventScroll: true });
-    if (wasSeen) e.scrollIntoView({ block: "nearest", inline: "nearest" }); // not under what has come above it
+    focusedAt = at;
+    // Not under what has come above it; and what had just been reached the browser was still on its way to show.
+    if (wasSeen || performance.now() - at < REACHED_MS) e.scrollIntoView({ block: "nearest", inline: "nearest" });
     return;
   }
 }
