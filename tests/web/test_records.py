@@ -170,7 +170,7 @@ async def test_a_life_is_whole_when_thousands_of_shifts_checks_and_hazards_came_
 
 
 async def test_every_row_of_a_life_is_reached_once_when_there_are_more_than_a_page(station: Station) -> None:
-    """On the page and in the API, also of rows of the same instant, and while new ones come in between."""
+    """On the page, in the API and in a file, also of rows of the same instant, and while new ones come in between."""
     numbers = []
     with station.db:
         for n in range(650):
@@ -220,6 +220,9 @@ async def test_every_row_of_a_life_is_reached_once_when_there_are_more_than_a_pa
             assert sorted(line for e in events if e["kind"] == "work" for line in e["lines"]) == (
                 [] if kind == "alarm" else notes
             )
+        file = (await made(browser, kind="life", site="shuiye", device="hydrant-01", file="csv")).text
+        rows = [row for row in csv.reader(io.StringIO(file)) if row[2:3] == ["Alarms"]]
+        assert len(rows) == 651
         for cursor in ("x", "WzFd", "WyJhIiwwLDFd", "WzEsMCwieCJd", "Wy05ZTk5LDAsMV0"):
             for address in (f"/api/v1{where}?after={cursor}", f"{where}?before={cursor}"):
                 answer = await browser.get(address)

@@ -109,8 +109,6 @@ async def _life(web: Web, texts: Texts, wanted: Wanted) -> Made:
     notes = [
         texts("The ledger began at %(time)s; of the time before nothing is known.", time=texts.stamp(whole.first_ms))
     ]
-    if whole.more:
-        notes.append(texts("Only the latest alarms are in this file; the export of alarms has them all."))
     zone, end_ms = ZoneInfo(web.settings.timezone), web.now_ms()
     if gone is not None:
         end_ms = gone.removed_ms

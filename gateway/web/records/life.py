@@ -31,8 +31,8 @@ from rules.model import Rule
 
 Kind = Literal["identity", "alarm", "work", "hold", "hazard", "order", "rule"]
 KINDS: tuple[Kind, ...] = ("alarm", "work", "hold", "hazard", "order", "rule", "identity")
-MOST_ALARMS = 500
-"""Alarms in the export of a life; what is older stands on the page and in the export of alarms."""
+AT_ONCE = 500
+"""Alarms that are read at a time."""
 ALL = -1
 """No limit: what is left out in silence reads as if it had never been."""
 CHECKED_MS = 7 * 86_400_000
@@ -64,13 +64,12 @@ class Event(NamedTuple):
 class Life(NamedTuple):
     """What is known. first_ms: of the ledger, of what was before nothing is known. counts: of each kind in all.
 
-    more: older ones are left out. next: cursor of the page with them; None: there is none, or no page was asked for.
+    next: cursor of the page with older ones; None: there are none.
     """
 
     events: list[Event]
     first_ms: int
     counts: dict[str, int]
-    more: bool
     next: str | None = None
 
 
@@ -84,7 +83,7 @@ async def life(
 ) -> Life:
     """A page of the life of a device, the latest first. gone: that it was taken out; nothing came after.
 
-    turn: None: everything but the oldest of more than MOST_ALARMS alarms. kind: None: all kinds.
+    turn: None: all of it. kind: None: all kinds.
 
     Raises:
         Refused: the cursor is none of a life (422).
@@ -93,19 +92,20 @@ async def life(
     others = await _others(web, texts, device, gone)
     counts = Counter[str](event.kind for event in others)
     counts["alarm"] = await web.read(web.ledger.device_alarm_count, device.site, device.id, until_ms)
-    alarms: list[AlarmView] = []
-    if kind in (None, "alarm"):
-        most = MOST_ALARMS if turn is None else turn.limit
-        before = min((until_ms, 2**62), LATEST if turn is None or turn.after is None else _place(turn.after))
-        alarms = await web.read(web.ledger.device_alarms, device.site, device.id, most + 1, before)
     first_ms = min(await web.read(web.all.ledger.first_ms), web.now_ms())
-    wanted = [event for event in others if kind in (None, event.kind)]
+    events = [event for event in others if kind in (None, event.kind)]
+    most = AT_ONCE if turn is None else turn.limit + 1
+    before = min((until_ms, 2**62), LATEST if turn is None or turn.after is None else _place(turn.after))
+    while kind in (None, "alarm"):
+        alarms = await web.read(web.ledger.device_alarms, device.site, device.id, most, before)
+        events += await _alarm_events(web, texts, device, alarms)
+        if turn is not None or len(alarms) < most:
+            break
+        before = (alarms[-1].raised_ms, alarms[-1].id)
     if turn is None:
-        events = [*await _alarm_events(web, texts, device, alarms[:MOST_ALARMS]), *wanted]
-        more = len(alarms) > MOST_ALARMS
-        return Life(sorted(events, key=lambda event: event.key), first_ms, dict(counts), more)
-    events, after = cut([*await _alarm_events(web, texts, device, alarms), *wanted], turn, lambda event: event.key)
-    return Life(events, first_ms, dict(counts), after is not None, after)
+        return Life(sorted(events, key=lambda event: event.key), first_ms, dict(counts))
+    events, after = cut(events, turn, lambda event: event.key)
+    return Life(events, first_ms, dict(counts), after)
 
 
 def _place(after: Key) -> Place:

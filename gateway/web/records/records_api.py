@@ -176,7 +176,7 @@ async def device_life(
     ]  # fmt: skip
     removed_ms = None if gone is None else gone.removed_ms
     return LifeAnswer(
-        key=known.key, first_ms=whole.first_ms, more=whole.more, next=whole.next, counts=whole.counts,
+        key=known.key, first_ms=whole.first_ms, more=whole.next is not None, next=whole.next, counts=whole.counts,
         removed_ms=removed_ms, events=events,
     )  # fmt: skip
 
