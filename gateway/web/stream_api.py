@@ -33,6 +33,10 @@ _TOO_MANY = {
 }
 
 
+_Two = Annotated[list[int], Field(min_length=2, max_length=2)]
+"""Two numbers: tools that read descriptions do not all know positions within a list."""
+
+
 class HeartbeatAnswer(m.Answer):
     """What a heartbeat of the stream tells."""
 
@@ -42,11 +46,11 @@ class HeartbeatAnswer(m.Answer):
     since_ms: int
     fires: list[int] = Field(examples=[[12]])
     """Numbers of fires nobody acknowledged."""
-    duty: list[tuple[int, int]] = Field(examples=[[[3, 1_764_460_860_000]]])
+    duty: list[_Two] = Field(examples=[[[3, 1_764_460_860_000]]])
     """Number and end of duty checks nobody answered."""
     changes: int = Field(examples=[41])
     """Counts everything that was told beside readings: with another number than before, ask again for what you show."""
-    faults: tuple[int, int] = Field(examples=[[0, 2]])
+    faults: _Two = Field(examples=[[0, 2]])
     """Critical alarms and warnings nobody acknowledged."""
     version: str
     """Of the pages' scripts."""
