@@ -55,7 +55,10 @@ class SmallGateway:
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         assert self._task is not None
-        self._task.cancel()
+        # Once is not enough: Python 3.11's `wait_for`, which aiomqtt waits with, can swallow a cancellation.
+        while not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=0.5)
         await asyncio.gather(self._task, return_exceptions=True)
 
     def readings(self, lane: Lane) -> list[Reading]:

@@ -84,7 +84,7 @@ async def test_no_secret_is_in_any_answer_log_backup_or_file_when_everything_is_
         for way in ("hook", "ntfy"):
             await office.api("POST", f"/api/v1/channels/wang/{way}/test")
         await office.api("POST", "/api/v1/backups")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await office.browser.get("/api/v1/backups")).json()["items"][0]["state"] != "done":
                 await asyncio.sleep(0.1)
             while not all(row["why"] for row in (await office.browser.get("/api/v1/channels")).json()["items"]):
