@@ -243,11 +243,13 @@ class Turn:
         said, key = told.state, (told.state.site, told.state.agent)
         known = self.state.agents.get(key)
         self.passed += 1
+        # What the broker kept is noted as said, too: nothing older than it proves life when it comes later.
+        again = said.online and self.state.time_of(*key).is_said_before(said.boot, said.steady_ms, said.sent_ms)
         if told.retained and known is not None:
             old = said.sent_ms <= int(known.state.get("sent_ms", -1))
             if old and (said.online == known.online or said.online):
                 return  # the broker's memory of what was heard already; it proves no life
-        elif said.online and self.state.time_of(*key).is_said_before(said.boot, said.steady_ms, said.sent_ms):
+        elif again:
             return
         offset_ms = known.clock_offset_ms if known else 0
         if said.online and not told.retained:

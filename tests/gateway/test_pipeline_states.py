@@ -67,3 +67,18 @@ async def test_a_state_that_comes_once_more_is_none_when_the_gateway_was_started
         assert [(agent.online, agent.heard_ms) for agent in bench.reader.agents()] == [(False, START_MS + 4000)]
         await bench.take(arrival(_said("b", 70), clock.now_ms))
         assert [(agent.online, agent.heard_ms) for agent in bench.reader.agents()] == [(True, clock.now_ms)]
+
+
+async def test_a_state_older_than_the_one_the_broker_kept_is_no_sign_of_life(tmp_path: Path) -> None:
+    """A gateway that was away hears the newest from the broker's memory; what was said before that comes too late."""
+    clock = Clock()
+    async with open_bench(tmp_path, clock) as bench:
+        await bench.take(arrival(_said("a", 100), clock.now_ms))
+        clock.now_ms += 1000
+        await bench.take(arrival(_said("a", 900), clock.now_ms, retained=True))
+        assert [agent.heard_ms for agent in bench.reader.agents()] == [START_MS + 1000]
+        clock.now_ms += 60_000
+        await bench.take(arrival(_said("a", 500), clock.now_ms))
+        assert [agent.heard_ms for agent in bench.reader.agents()] == [START_MS + 1000]
+        await bench.take(arrival(_said("a", 901), clock.now_ms))
+        assert [agent.heard_ms for agent in bench.reader.agents()] == [clock.now_ms]
